@@ -1,0 +1,198 @@
+"""YAML in, validated records out, and for everything a person can get wrong one line that says where, what and how to mend it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+
+LARGEST_FILE = 4 * 2**20
+"""Bytes; a larger YAML file is refused, for parsing takes seconds a megabyte."""
+
+
+class InputError(ValueError):
+    """Something a person gave is wrong; the message says where, what was given and what would work."""
+
+
+class Record(BaseModel):
+    """Base of every record that is read from a file: nothing is guessed, nothing unknown is let through."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+AnyRecord = TypeVar("AnyRecord", bound=BaseModel)
+Path_ = tuple[str | int, ...]
+
+
+@dataclass
+class Document:
+    """Plain data and where each part of it stands: `places` maps a key path to `file:line` or to `command line`."""
+
+    name: str
+    data: dict[str, Any]
+    places: dict[Path_, str] = field(default_factory=dict)
+
+    def place(self, path: Path_) -> str:
+        """The nearest known place at or above `path`."""
+        while path and path not in self.places:
+            path = path[:-1]
+        return self.places.get(path, self.name)
+
+
+def read_yaml(path: str | Path) -> Document:
+    """Read one mapping from a YAML 1.2 file; aliases, duplicate keys and anything but plain data are refused."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of a YAML file") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text; give a YAML file") from error
+    if len(text) > LARGEST_FILE:
+        raise InputError(f"{path}: is larger than {LARGEST_FILE} bytes; give large tables as CSV")
+    yaml = YAML(typ="safe", pure=True)
+    try:
+        if any(event.__class__.__name__ == "AliasEvent" for event in yaml.parse(text)):
+            raise InputError(f"{path}: holds an alias (*name); write the value out")
+        node = YAML(typ="safe", pure=True).compose(text)
+        data = yaml.load(text)
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise InputError(f"{path}:{line}: is not valid YAML ({error.problem})") from error
+    except (YAMLError, RecursionError) as error:
+        raise InputError(f"{path}: is not valid YAML ({type(error).__name__})") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{path}:1: holds {type(data).__name__ if data is not None else 'nothing'}; give a mapping of `key: value` lines")
+    return Document(str(path), data, dict(_places(node, str(path))))
+
+
+def _places(node: Node, name: str, path: Path_ = ()) -> Iterable[tuple[Path_, str]]:
+    yield path, f"{name}:{node.start_mark.line + 1}"
+    if isinstance(node, MappingNode):
+        for key, value in node.value:
+            inner = (*path, key.value)
+            yield from _places(value, name, inner)
+            yield inner, f"{name}:{key.start_mark.line + 1}"
+    elif isinstance(node, SequenceNode):
+        for index, value in enumerate(node.value):
+            yield from _places(value, name, (*path, index))
+
+
+def override(document: Document, settings: Iterable[str]) -> None:
+    """Apply `key.path=value` settings to a document; an entry of a list is meant by its index or by its `name`."""
+    for setting in settings:
+        keys, equals, value = setting.partition("=")
+        if not equals or not keys:
+            raise InputError(f"command line: {setting!r} is not a setting; write key.path=value")
+        path: list[str | int] = []
+        target: Any = document.data
+        *outer, last = keys.split(".")
+        for key in outer:
+            step = _entry(target, key, keys)
+            if isinstance(target, dict) and not isinstance(target.get(step), dict | list):
+                target[step] = {}
+            target = target[step]
+            path.append(step)
+        step = _entry(target, last, keys)
+        target[step] = _plain_value(value)
+        document.places[(*path, step)] = "command line"
+
+
+def _plain_value(text: str) -> Any:
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError:
+        return text
+
+
+def _entry(target: Any, key: str, keys: str) -> str | int:
+    if isinstance(target, dict):
+        return key
+    names = [entry.get("name") if isinstance(entry, dict) else None for entry in target]
+    if key in names:
+        return names.index(key)
+    if key.isdecimal() and int(key) < len(target):
+        return int(key)
+    known = ", ".join(str(name) for name in names if name)
+    raise InputError(f"command line: {keys}: there is no entry {key!r}; give an index below {len(target)}" + (f" or one of {known}" if known else ""))
+
+
+def validate(model: type[AnyRecord], document: Document) -> AnyRecord:
+    """Check a document against its schema; every mistake found becomes a line of one InputError."""
+    try:
+        return model.model_validate(document.data)
+    except ValidationError as error:
+        lines = dict.fromkeys(_explain(problem, model, document) for problem in error.errors())
+        raise InputError("\n".join(lines)) from None
+
+
+def _explain(problem: Mapping[str, Any], model: type[BaseModel], document: Document) -> str:
+    path, given = _path_in(document.data, problem["loc"])
+    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+    where = f"{document.place(path)}:"
+    kind, message = problem["type"], problem["msg"]
+    if kind == "extra_forbidden":
+        return f"{where} {name} is not a known key{suggestion(str(path[-1]), _keys_at(model, problem['loc'][:-1], document.data))}"
+    if kind == "missing":
+        missing = ".".join(filter(None, (name, str(problem["loc"][-1]))))
+        return f"{where} {missing} is missing; add it"
+    if kind == "value_error":
+        return f"{where} {name + ': ' if name else ''}{str(problem['ctx']['error'])}"
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        return f"{where} {name}.kind is {given.get('kind') if isinstance(given, dict) else given!r}; give one of {problem['ctx'].get('expected_tags', '`kind`')}"
+    remedy = re.sub(r"^Input should be (?=greater|less|finite)", "give a number ", message)
+    remedy = re.sub(r"^Input should (be|have) ", "give ", remedy).replace("a finite number", "an ordinary number")
+    return f"{where} {name} is {given!r}; {remedy[0].lower()}{remedy[1:]}"
+
+
+def _path_in(data: Any, location: Path_) -> tuple[Path_, Any]:
+    """The part of a pydantic location that exists in the data (it also names union members, which do not), and the value there."""
+    path: list[str | int] = []
+    for part in location:
+        inside = (isinstance(data, dict) and part in data) or (isinstance(data, list) and isinstance(part, int) and part < len(data))
+        if inside:
+            data = data[part]
+            path.append(part)
+    return tuple(path), data
+
+
+def _keys_at(model: type[BaseModel], location: Path_, data: Any) -> list[str]:
+    """The keys allowed at a location, following pydantic's own JSON schema."""
+    schema = model.model_json_schema()
+    node: dict[str, Any] = schema
+    for part in location:
+        node = _resolve(node, schema)
+        if isinstance(part, int):
+            node = node.get("items", {})
+        elif part in node.get("properties", {}):
+            node = node["properties"][part]
+        else:
+            node = node.get("discriminator", {}).get("mapping", {}).get(part, {})
+            node = {"$ref": node} if isinstance(node, str) else node
+    return list(_resolve(node, schema).get("properties", {}))
+
+
+def _resolve(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    for choice in node.get("anyOf", []):
+        if "$ref" in choice or "discriminator" in choice:
+            node = choice
+    while "$ref" in node:
+        node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
+    return node
+
+
+def suggestion(given: str, known: Iterable[str]) -> str:
+    """The end of an error line about an unknown name: what was probably meant, or what there is."""
+    known = list(known)
+    close = difflib.get_close_matches(given, known, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; known are {', '.join(known)}" if known else ""

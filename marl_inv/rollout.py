@@ -1,0 +1,43 @@
+"""The only loop over periods: a policy meets a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from marl_inv.interface import View, checked
+from marl_inv.policy import Policy
+from marl_inv.problem import Problem
+from marl_inv.simulator import Costs, Decision, Flows, State, initial_state, step
+from marl_inv.trace import Trace
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One period as it was played."""
+
+    view: View
+    memory: Any
+    """The policy's, after it decided."""
+    decision: Decision
+    flows: Flows
+    costs: Costs
+    state: State
+    """The state it led to."""
+
+
+def play(problem: Problem, policy: Policy, trace: Trace, trusted: bool = False) -> Iterator[Moment]:
+    """Play a whole trace, period by period.
+
+    A policy that is not `trusted` has its decisions checked, which waits for the device; raises InputError for one that cannot be played.
+    """
+    network, finite = problem.network, problem.scenario.ending == "finite"
+    state, memory = initial_state(network, trace.replications), policy.start(network, trace.replications)
+    for period in range(len(trace)):
+        view = View(network, state, trace, period, finite)
+        decision, memory = policy.act(view, memory)
+        if not trusted:
+            checked(network, decision)
+        state, flows, costs = step(network, state, decision, trace.at(period))
+        yield Moment(view, memory, decision, flows, costs, state)

@@ -1,0 +1,208 @@
+"""Everything random or known ahead, drawn before an episode: demand models -> Trace.
+
+Replication i of a seed and stream is the same trace whatever the policy, the batch it is drawn in, or the device it is played on.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.stats import norm
+from torch import Tensor
+
+from marl_inv.reading import InputError, suggestion
+from marl_inv.scenario import Demand, Empirical, NegativeBinomial, Normal, Poisson, Scenario, per_product
+from marl_inv.simulator import Chance
+
+Stream = Literal["train", "tune", "validate", "evaluate"]
+"""Disjoint sources of luck: what a policy was fitted on never scores it."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The luck of a batch of episodes. Row `history + t` of `demand` is period t; the rows before are the past."""
+
+    demand: Float[Tensor, "H+T K N B"]
+    history: int
+
+    def __len__(self) -> int:
+        return len(self.demand) - self.history
+
+    @property
+    def replications(self) -> int:
+        return self.demand.shape[-1]
+
+    def at(self, period: int) -> Chance:
+        return Chance(self.demand[self.history + period])
+
+    def past_demand(self, period: int, lag: int) -> Float[Tensor, "K N B"]:
+        """Demand `lag` periods before `period`, without the effect of promotions."""
+        return self.demand[self.history + period - lag]
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Trace:
+        return replace(self, demand=self.demand.to(device=device, dtype=dtype))
+
+
+class DemandSource:
+    """A scenario's demand: its moments, and traces from a seed.
+
+    `mean`, `sd`: (K, N) per period, of the training part where demand comes from a file.
+    `notes` says what was found in data files and what was done about it.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        """Raises InputError for a data file that is missing, empty, not numeric, or without a column or product it should have."""
+        self.scenario = scenario
+        self.notes: list[str] = []
+        products, warehouses = len(scenario.product_list), len(scenario.warehouses)
+        self.mean, self.sd = np.zeros((products, warehouses)), np.zeros((products, warehouses))
+        self._samplers: list[tuple[list[int], Sampler]] = []
+        for models in _by_kind(scenario):
+            members = [index for index, _ in models]
+            if isinstance(models[0][1], Empirical):
+                sampler: Sampler = FileSampler(models[0][1], scenario, members, self.notes)
+            else:
+                sampler = ModelSampler([model for _, model in models], products)
+            self._samplers.append((members, sampler))
+            self.mean[:, members], self.sd[:, members] = sampler.mean, sampler.sd
+
+    @property
+    def from_file(self) -> bool:
+        """Whether evaluation has one fixed stretch of real periods instead of many random replications."""
+        return any(isinstance(sampler, FileSampler) for _, sampler in self._samplers)
+
+    def trace(self, stream: Stream, seed: int, replications: range, horizon: int | None = None) -> Trace:
+        """Draw the given replications of a stream, `horizon` periods each (the scenario's by default). Float64, on the CPU."""
+        history = self.scenario.history
+        periods = history + (horizon or self.scenario.horizon)
+        demand = np.zeros((periods, *self.mean.shape, len(replications)))
+        for column, replication in enumerate(replications):
+            luck = np.random.default_rng((seed, get_args(Stream).index(stream), replication))
+            for members, sampler in self._samplers:
+                demand[:, :, members, column] = sampler.draw(luck, stream, periods, history)
+        return Trace(torch.from_numpy(demand), history)
+
+
+def _by_kind(scenario: Scenario) -> list[list[tuple[int, Demand]]]:
+    """Warehouses and their models, in groups that one sampler can draw together."""
+    groups: dict[object, list[tuple[int, Demand]]] = {}
+    for index, warehouse in enumerate(scenario.warehouses):
+        model = scenario.demand_of(warehouse)
+        if model is not None:
+            key = model.model_dump_json(exclude={"mean", "sd"})
+            groups.setdefault(key, []).append((index, model))
+    return list(groups.values())
+
+
+class ModelSampler:
+    """Independent demand of one parametric kind for some warehouses."""
+
+    def __init__(self, models: list[Poisson | Normal | NegativeBinomial], products: int) -> None:
+        self.kind = models[0]
+        self._mean = np.array([per_product(model.mean, products) for model in models]).T
+        self._sd = np.sqrt(self._mean) if isinstance(self.kind, Poisson) else np.array([per_product(model.sd, products) for model in models]).T
+        self.mean, self.sd = self._mean, self._sd
+        if isinstance(self.kind, Normal) and self.kind.cut_at_zero:
+            self.mean, self.sd = _moments_cut_at_zero(self._mean, self._sd)
+
+    def draw(self, luck: np.random.Generator, stream: Stream, periods: int, history: int) -> Float[np.ndarray, "H+T K M"]:
+        shape = (periods, *self._mean.shape)
+        if isinstance(self.kind, Poisson):
+            return luck.poisson(self._mean, shape)
+        if isinstance(self.kind, Normal):
+            demand = luck.normal(self._mean, self._sd, shape)
+            return np.maximum(demand, 0) if self.kind.cut_at_zero else demand
+        some = self._mean > 0
+        excess = np.where(some, self._sd**2 - self._mean, 1.0)
+        return luck.negative_binomial(np.where(some, self._mean**2 / excess, 1.0), np.where(some, self._mean / self._sd.clip(1e-9) ** 2, 1.0), shape)
+
+
+def _moments_cut_at_zero(mean: np.ndarray, sd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of max(X, 0) for normal X."""
+    z = mean / np.maximum(sd, 1e-12)
+    density, below = norm.pdf(z), norm.cdf(z)
+    first = mean * below + sd * density
+    second = (mean**2 + sd**2) * below + mean * sd * density
+    return first, np.sqrt(np.maximum(second - first**2, 0))
+
+
+class FileSampler:
+    """Real demand: training draws stretches of the training part at random, evaluation plays its own stretch."""
+
+    def __init__(self, model: Empirical, scenario: Scenario, members: list[int], notes: list[str]) -> None:
+        self.model = model
+        names = [scenario.warehouses[n].name for n in members]
+        self._demand = _read_demand(model, [product.name for product in scenario.product_list], names, notes)
+        shortest = scenario.history + scenario.horizon
+        for key, (first, end), needed in (("train", model.train, shortest), ("evaluate", model.evaluate, scenario.horizon)):
+            if end > len(self._demand) or end - first < needed:
+                raise InputError(f"{model.path}: holds periods 0 to {len(self._demand) - 1}, but demand.{key} is {first} to {end} and needs {needed} of them")
+        if model.evaluate[0] < scenario.history:
+            raise InputError(f"{model.path}: demand.evaluate starts at {model.evaluate[0]}; leave {scenario.history} periods of history before it")
+        training = self._demand[slice(*model.train)]
+        self.mean, self.sd = training.mean(0), training.std(0)
+
+    def draw(self, luck: np.random.Generator, stream: Stream, periods: int, history: int) -> Float[np.ndarray, "H+T K M"]:
+        first, end = self.model.train
+        start = self.model.evaluate[0] - history if stream == "evaluate" else luck.integers(first, end - periods + 1)
+        return self._demand[start : start + periods]
+
+
+Sampler = ModelSampler | FileSampler
+
+
+def _read_demand(model: Empirical, products: list[str], warehouses: list[str], notes: list[str]) -> Float[np.ndarray, "T K M"]:
+    """Read the CSV; returns (negative numbers) and gaps (empty cells, missing rows) become 0, and a note tells how many."""
+    if model.path is None:
+        raise InputError("demand.path is not given; give the CSV file of demand: demand.path=FILE.csv")
+    path = Path(model.path)
+    position = {name: index for index, name in enumerate(products)}
+    periods: dict[str, int] = {}
+    cells: list[np.ndarray] = []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = csv.reader(file)
+            header = next(rows, [])
+            if not header:
+                raise InputError(f"{path}:1: is empty; give a CSV file with a header line and a row per period and product")
+            needed = [model.period_column, model.product_column, *warehouses]
+            if missing := [name for name in needed if name not in header]:
+                raise InputError(f"{path}:1: has no column {missing[0]!r}; its columns are {', '.join(header[:8])}{' ...' if len(header) > 8 else ''}")
+            period_at, product_at, *columns = (header.index(name) for name in needed)
+            for row in rows:
+                where = f"{path}:{rows.line_num}:"
+                if len(row) != len(header):
+                    raise InputError(f"{where} has {len(row)} cells for {len(header)} columns; give one for each")
+                if row[product_at] not in position:
+                    known = suggestion(row[product_at], products[:5])
+                    raise InputError(f"{where} {model.product_column} is {row[product_at]!r}, which is no product of the scenario{known}")
+                period = periods.setdefault(row[period_at], len(periods))
+                if period == len(cells):
+                    cells.append(np.full((len(products), len(warehouses)), np.nan))
+                for column, at in enumerate(columns):
+                    if row[at].strip():
+                        cells[period][position[row[product_at]], column] = _number(row[at], where, header[at])
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8 text'}); give a CSV file as demand.path") from error
+    if not cells:
+        raise InputError(f"{path}:1: holds no rows; give a row per period and product")
+    demand = np.stack(cells)
+    returns, empty = int((demand < 0).sum()), int(np.isnan(demand).sum())
+    notes.append(f"{path.name}: {returns} negative numbers (returns) and {empty} gaps among {demand.size} were counted as no demand")
+    return np.nan_to_num(demand, nan=0.0).clip(min=0)
+
+
+def _number(text: str, where: str, column: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not np.isfinite(number):
+        raise InputError(f"{where} {column} is {text!r}; give a number, or leave the cell empty for a gap")
+    return number
