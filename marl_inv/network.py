@@ -7,7 +7,6 @@ warehouse also `mean_demand` and `sd_demand` (a list over products); every edge,
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,10 @@ from torch import Tensor
 
 from marl_inv.reading import InputError
 from marl_inv.scenario import Lane, Pool, Product, Scenario, Supplier, Warehouse, per_product
+
+
+UNLIMITED = 1e30
+"""Volume that stands for no limit: finite, because infinity makes gradients NaN."""
 
 
 def to_graph(scenario: Scenario, mean_demand: Float[np.ndarray, "K N"], sd_demand: Float[np.ndarray, "K N"]) -> networkx.MultiDiGraph:
@@ -60,10 +63,11 @@ class TransferNetwork:
     lanes: tuple[str, ...]
     replenishments: int
     """How many of the lanes come from suppliers."""
+    destination: Int[Tensor, " E"]
     supplier: Int[Tensor, " R"]
+    """Supplier that each replenishment lane leaves."""
     origin: Int[Tensor, " E-R"]
     """Warehouse that each transfer lane leaves."""
-    destination: Int[Tensor, " E"]
     lead_time: Int[Tensor, " E"]
     arrival_slot: Int[Tensor, " E"]
     """lead_time x N + destination: where a shipment stands among what is due in 0, 1, 2.. periods."""
@@ -147,7 +151,7 @@ def _tensors(graph: networkx.MultiDiGraph, device: torch.device, dtype: torch.dt
     destinations = [row[lane.destination] for lane in lanes]
     promotions = [warehouse.promotion for warehouse in warehouses]
     backordered = [float(warehouse.unmet_demand == "backordered") for warehouse in warehouses]
-    storage = [math.inf if warehouse.storage is None else warehouse.storage for warehouse in warehouses]
+    storage = [UNLIMITED if warehouse.storage is None else warehouse.storage for warehouse in warehouses]
     mean_demand = np.array([graph.nodes[w.name].get("mean_demand", [0.0] * K) for w in warehouses], dtype=float).reshape(N, K).T
     sd_demand = np.array([graph.nodes[w.name].get("sd_demand", [0.0] * K) for w in warehouses], dtype=float).reshape(N, K).T
     sources = _source_lanes(lanes, warehouses, set(source))
@@ -170,7 +174,7 @@ def _tensors(graph: networkx.MultiDiGraph, device: torch.device, dtype: torch.dt
         instant=used(number([[float(lead == 0)] for lead in lead_times]).reshape(E, 1)),
         limits=tuple(_limits(lanes, pools, suppliers, dtype, device)),
         volume=volume,
-        storage=number(storage).reshape(N, 1) if any(map(math.isfinite, storage)) else None,
+        storage=number(storage).reshape(N, 1) if min(storage) < UNLIMITED else None,
         backordered=number(backordered).reshape(N, 1),
         any_lost=min(backordered) == 0,
         any_backordered=max(backordered) == 1,
@@ -205,7 +209,7 @@ def _limits(lanes: list[Lane], pools: list[Pool], suppliers: list[Supplier], dty
         capacity = dict(groups.values())
         order = {name: position for position, name in enumerate(capacity)}
         group = [order[groups[lane.name][0]] if lane.name in groups else len(order) for lane in lanes]
-        volumes = [*capacity.values(), math.inf]
+        volumes = [*capacity.values(), UNLIMITED]
         limits.append(SharedLimit(torch.tensor(group, device=device), torch.tensor(volumes, dtype=dtype, device=device).unsqueeze(-1)))
     return limits
 

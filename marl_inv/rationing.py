@@ -25,8 +25,8 @@ def ration(network: TransferNetwork, requests: Float[Tensor, "K E B"], on_hand: 
 
 
 def share(available: Tensor, asked: Tensor) -> Tensor:
-    """The share of what is asked that can be had, at most 1."""
-    return (available / asked.clamp(min=NOTHING)).clamp(max=1.0)
+    """The share of what is asked that can be had, at most 1. Written so that its gradient is finite everywhere."""
+    return available / torch.maximum(asked, available).clamp(min=NOTHING)
 
 
 def within(limit: SharedLimit, volume: Tensor, shipments: Tensor) -> Tensor:

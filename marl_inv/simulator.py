@@ -136,7 +136,7 @@ def step(network: TransferNetwork, state: State, decision: Decision, chance: Cha
     return State(closing, due[:, 2:]), flows, charge(network, flows, decision.promotion)
 
 
-def ship(network: TransferNetwork, state: State, shipments: Tensor) -> tuple[Tensor, Float[Tensor, "K L+2 N B"]]:
+def ship(network: TransferNetwork, state: State, shipments: Tensor) -> tuple[Tensor, Float[Tensor, "K {network.longest_lead_time}+2 N B"]]:
     """Take shipments from their origins; what has lead time 0 arrives now. Returns the level and what is due in 0, 1, 2.. periods."""
     level = state.inventory_level
     nothing = torch.zeros_like(level).unsqueeze(1)

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from scipy.stats import norm
 from torch import Tensor
 
@@ -28,7 +28,7 @@ Stream = Literal["train", "tune", "validate", "evaluate"]
 class Trace:
     """The luck of a batch of episodes. Row `history + t` of `demand` is period t; the rows before are the past."""
 
-    demand: Float[Tensor, "H+T K N B"]
+    demand: Float[Tensor, "HT K N B"]
     history: int
 
     def __len__(self) -> int:
@@ -111,7 +111,7 @@ class ModelSampler:
         if isinstance(self.kind, Normal) and self.kind.cut_at_zero:
             self.mean, self.sd = _moments_cut_at_zero(self._mean, self._sd)
 
-    def draw(self, luck: np.random.Generator, stream: Stream, periods: int, history: int) -> Float[np.ndarray, "H+T K M"]:
+    def draw(self, luck: np.random.Generator, stream: Stream, periods: int, history: int) -> Num[np.ndarray, "{periods} K M"]:
         shape = (periods, *self._mean.shape)
         if isinstance(self.kind, Poisson):
             return luck.poisson(self._mean, shape)
@@ -148,7 +148,7 @@ class FileSampler:
         training = self._demand[slice(*model.train)]
         self.mean, self.sd = training.mean(0), training.std(0)
 
-    def draw(self, luck: np.random.Generator, stream: Stream, periods: int, history: int) -> Float[np.ndarray, "H+T K M"]:
+    def draw(self, luck: np.random.Generator, stream: Stream, periods: int, history: int) -> Num[np.ndarray, "{periods} K M"]:
         first, end = self.model.train
         start = self.model.evaluate[0] - history if stream == "evaluate" else luck.integers(first, end - periods + 1)
         return self._demand[start : start + periods]

@@ -1,0 +1,35 @@
+"""The floor of every comparison: requests and promotions drawn uniformly from what an environment allows."""
+
+from __future__ import annotations
+
+import torch
+
+from marl_inv.interface import View
+from marl_inv.network import TransferNetwork
+from marl_inv.problem import Problem
+from marl_inv.simulator import Decision
+
+
+class RandomRequests:
+    name = "random"
+    knows = "nothing"
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+
+    @classmethod
+    def of(cls, problem: Problem) -> RandomRequests:
+        return cls()
+
+    def start(self, network: TransferNetwork, replications: int) -> torch.Generator:
+        return torch.Generator(network.max_request.device).manual_seed(self.seed)
+
+    def act(self, view: View, memory: torch.Generator) -> tuple[Decision, torch.Generator]:
+        """Requests are uniform on 0 to `max_request`, promotion levels on 0 to `max_promotion`."""
+        network, like = view.network, view.state.inventory_level
+        products, warehouses, replications = like.shape
+        options = {"generator": memory, "dtype": like.dtype, "device": like.device}
+        requests = torch.rand(products, len(network.lanes), replications, **options) * network.max_request.unsqueeze(-1)
+        if network.max_promotion is None:
+            return Decision(requests), memory
+        return Decision(requests, torch.rand(products, warehouses, replications, **options) * network.max_promotion), memory
