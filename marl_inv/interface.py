@@ -28,7 +28,7 @@ class View:
 
 def fact_names(network: TransferNetwork, history: int, finite: bool) -> list[str]:
     """Names of what is known about a product at a warehouse, in the order of `observe`."""
-    names = ["inventory_level"]
+    names = ["inventory_level", "inventory_position"]
     names += [f"due_in_{lead}" for lead in range(1, network.longest_lead_time)]
     names += [f"demand_{lag}_ago" for lag in range(1, history + 1)]
     return names + ["periods_left"] * finite
@@ -37,7 +37,7 @@ def fact_names(network: TransferNetwork, history: int, finite: bool) -> list[str
 def observe(view: View) -> Float[Tensor, "B K N F"]:
     """The facts of every product and warehouse, in units (and periods), named by `fact_names`."""
     state, trace = view.state, view.trace
-    facts = [state.inventory_level]
+    facts = [state.inventory_level, state.inventory_position]
     facts += [state.pipeline[:, row] for row in range(view.network.longest_lead_time - 1)]
     facts += [trace.past_demand(view.period, lag) for lag in range(1, trace.history + 1)]
     if view.finite:

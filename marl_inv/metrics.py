@@ -58,8 +58,8 @@ def score(moments: Iterable[Moment], warm_up: int = 0) -> Record:
             continue
         for name, measure in MEASURES.items():
             value = measure(moment.flows, moment.costs)
-            sums[name] = value.to(torch.float64) if name not in sums else sums[name].add_(value)
-        shipments = moment.flows.shipments.to(torch.float64) if shipments is None else shipments.add_(moment.flows.shipments)
+            sums[name] = value.to(torch.float64, copy=True) if name not in sums else sums[name].add_(value)
+        shipments = moment.flows.shipments.to(torch.float64, copy=True) if shipments is None else shipments.add_(moment.flows.shipments)
     if shipments is None:
         raise ValueError("no period was scored: the warm-up is as long as the episode")
     return Record(moment.view.network, period + 1 - warm_up, sums, shipments)

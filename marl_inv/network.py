@@ -2,7 +2,7 @@
 
 In the graph every node has `kind` (`supplier` or `warehouse`) and the fields of `scenario.Supplier` or `scenario.Warehouse`, and a
 warehouse also `mean_demand` and `sd_demand` (a list over products); every edge, keyed by the lane's name, has the fields of
-`scenario.Lane`; the graph has `products`, `pools` and `objective`. What is absent takes the scenario's default.
+`scenario.Lane`; the graph has `products`, `pools`, `objective` and `lanes` (their names, in order). What is absent takes the scenario's default.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from marl_inv.reading import InputError
+from marl_inv.reading import Document, InputError, validate
 from marl_inv.scenario import Lane, Pool, Product, Scenario, Supplier, Warehouse, per_product
 
 
@@ -30,6 +30,7 @@ def to_graph(scenario: Scenario, mean_demand: Float[np.ndarray, "K N"], sd_deman
         products=[product.model_dump() for product in scenario.product_list],
         pools=[pool.model_dump() for pool in scenario.pools],
         objective=scenario.objective,
+        lanes=[lane.name for lane in scenario.lanes],
     )
     for supplier in scenario.suppliers:
         graph.add_node(supplier.name, kind="supplier", **supplier.model_dump(exclude={"name"}))
@@ -117,19 +118,30 @@ class TransferNetwork:
 
 
 def _fields(record: type, attributes: dict[str, Any], **given: Any) -> Any:
-    return record(**{key: value for key, value in attributes.items() if key in record.model_fields} | given)
+    """A record of the attributes that it knows."""
+    known = {key: value for key, value in attributes.items() if key in record.model_fields} | given
+    return validate(record, Document(f"graph: {record.__name__.lower()} {known.get('name')}", known))
+
+
+def _lane_name(origin: str, destination: str, key: str | int) -> str:
+    """The edge's key; networkx numbers edges that were given none."""
+    return key if isinstance(key, str) else f"{origin}->{destination}"
 
 
 def _tensors(graph: networkx.MultiDiGraph, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
-    products = [Product(**product) for product in graph.graph.get("products", [{"name": "product"}])]
-    pools = [Pool(**pool) for pool in graph.graph.get("pools", [])]
+    products = [_fields(Product, product) for product in graph.graph.get("products", [{"name": "product"}])]
+    pools = [_fields(Pool, pool) for pool in graph.graph.get("pools", [])]
     suppliers = [_fields(Supplier, data, name=name) for name, data in graph.nodes(data=True) if data.get("kind") == "supplier"]
     warehouses = [_fields(Warehouse, data, name=name) for name, data in graph.nodes(data=True) if data.get("kind", "warehouse") == "warehouse"]
     row = {warehouse.name: index for index, warehouse in enumerate(warehouses)}
     source = {supplier.name: index for index, supplier in enumerate(suppliers)}
-    lanes = [_fields(Lane, data, name=str(key), origin=u, destination=v) for u, v, key, data in graph.edges(data=True, keys=True)]
+    lanes = [_fields(Lane, data, name=_lane_name(u, v, key), origin=u, destination=v) for u, v, key, data in graph.edges(data=True, keys=True)]
+    order = {name: position for position, name in enumerate(graph.graph.get("lanes", []))}
+    lanes.sort(key=lambda lane: order.get(lane.name, len(order)))
     if bad := [lane.name for lane in lanes if lane.destination not in row]:
         raise InputError(f"graph: lane {bad[0]} does not lead into a warehouse; suppliers only ship")
+    if len(names := {lane.name for lane in lanes}) < len(lanes):
+        raise InputError(f"graph: {len(lanes)} lanes share {len(names)} names; key every edge by a name of its own")
     lanes = [lane for lane in lanes if lane.origin in source] + [lane for lane in lanes if lane.origin in row]
     replenishments = sum(lane.origin in source for lane in lanes)
     K, N, E = len(products), len(warehouses), len(lanes)
@@ -154,7 +166,7 @@ def _tensors(graph: networkx.MultiDiGraph, device: torch.device, dtype: torch.dt
     storage = [UNLIMITED if warehouse.storage is None else warehouse.storage for warehouse in warehouses]
     mean_demand = np.array([graph.nodes[w.name].get("mean_demand", [0.0] * K) for w in warehouses], dtype=float).reshape(N, K).T
     sd_demand = np.array([graph.nodes[w.name].get("sd_demand", [0.0] * K) for w in warehouses], dtype=float).reshape(N, K).T
-    sources = _source_lanes(lanes, warehouses, set(source))
+    sources = _source_lanes(lanes, warehouses, list(source))
     throughput = _pass_upstream(mean_demand, sources, lanes, row)
     throughput_sd = np.sqrt(_pass_upstream(sd_demand**2, sources, lanes, row))
     size = _size(throughput, mean_demand, lanes, row)
@@ -214,14 +226,14 @@ def _limits(lanes: list[Lane], pools: list[Pool], suppliers: list[Supplier], dty
     return limits
 
 
-def _source_lanes(lanes: list[Lane], warehouses: list[Warehouse], suppliers: set[str]) -> list[Lane | None]:
-    """For every warehouse the lane it names, or the last one of the cheapest (then quickest) way from a supplier; None if there is none."""
+def _source_lanes(lanes: list[Lane], warehouses: list[Warehouse], suppliers: list[str]) -> list[Lane | None]:
+    """For every warehouse the lane it names, or the last one of the cheapest (then quickest, then first) way from a supplier; or None."""
     ways = networkx.DiGraph()
     for lane in lanes:
         cost = float(np.mean(lane.procurement_cost) + np.mean(lane.transport_cost)) + 1e-6 * (lane.lead_time + 1)
         if not ways.has_edge(lane.origin, lane.destination) or cost < ways[lane.origin][lane.destination]["cost"]:
             ways.add_edge(lane.origin, lane.destination, cost=cost, lane=lane)
-    starts = suppliers & set(ways)
+    starts = [supplier for supplier in suppliers if supplier in ways]
     paths = networkx.multi_source_dijkstra_path(ways, starts, weight="cost") if starts else {}
     named = {lane.name: lane for lane in lanes}
     chosen: list[Lane | None] = []

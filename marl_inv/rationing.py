@@ -29,9 +29,16 @@ def share(available: Tensor, asked: Tensor) -> Tensor:
     return available / torch.maximum(asked, available).clamp(min=NOTHING)
 
 
+def add_up(units: Tensor, dim: int) -> Tensor:
+    """Sum over a dimension in an order that is the same for every batch: torch adds up a lone column in another order than one of many."""
+    if units.shape[dim + 1 :].numel() == 1:
+        return torch.cat([units, units], dim=-1).sum(dim)[..., :1]
+    return units.sum(dim)
+
+
 def within(limit: SharedLimit, volume: Tensor, shipments: Tensor) -> Tensor:
     """Cut the lanes of every group in proportion to what they carry, so that together they keep to the capacity."""
-    carried = (shipments * volume).sum(0)
+    carried = add_up(shipments * volume, 0)
     asked = carried.new_zeros(len(limit.capacity), carried.shape[-1]).index_add(0, limit.group, carried)
     return shipments * share(limit.capacity, asked).index_select(0, limit.group)
 
@@ -46,7 +53,7 @@ def share_stock(network: TransferNetwork, shipments: Tensor, on_hand: Tensor) ->
 
 def fit_free_space(network: TransferNetwork, shipments: Tensor, on_hand: Tensor) -> Tensor:
     """Lanes of lead time 0 share the space that was free at their destination when the period began."""
-    free = (network.storage - (on_hand * network.volume).sum(0)).clamp(min=0)
-    arriving = (shipments * network.volume).sum(0) * network.instant
+    free = (network.storage - add_up(on_hand * network.volume, 0)).clamp(min=0)
+    arriving = add_up(shipments * network.volume, 0) * network.instant
     fitting = share(free, torch.zeros_like(free).index_add(0, network.destination, arriving)).index_select(0, network.destination)
     return shipments * (fitting * network.instant + (1 - network.instant))

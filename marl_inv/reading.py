@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 LARGEST_FILE = 4 * 2**20
 """Bytes; a larger YAML file is refused, for parsing takes seconds a megabyte."""
@@ -60,24 +61,34 @@ def read_yaml(path: str | Path) -> Document:
         raise InputError(f"{path}: is larger than {LARGEST_FILE} bytes; give large tables as CSV")
     yaml = YAML(typ="safe", pure=True)
     try:
-        if any(event.__class__.__name__ == "AliasEvent" for event in yaml.parse(text)):
-            raise InputError(f"{path}: holds an alias (*name); write the value out")
+        for event in yaml.parse(text):
+            if isinstance(event, AliasEvent):
+                raise InputError(f"{path}:{event.start_mark.line + 1}: holds the alias *{event.anchor}; write the value out")
         node = YAML(typ="safe", pure=True).compose(text)
+        places = dict(_places(node, str(path)))
         data = yaml.load(text)
+    except InputError:
+        raise
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InputError(f"{path}:{line}: is not valid YAML ({error.problem})") from error
-    except (YAMLError, RecursionError) as error:
-        raise InputError(f"{path}: is not valid YAML ({type(error).__name__})") from error
+    except RecursionError as error:
+        raise InputError(f"{path}: is nested too deeply; a scenario needs a handful of levels") from error
+    except (YAMLError, ValueError) as error:  # a ValueError is a scalar that looks like a date or number and is none
+        raise InputError(f"{path}: is not valid YAML ({getattr(error, 'reason', None) or error})") from error
     if not isinstance(data, dict):
         raise InputError(f"{path}:1: holds {type(data).__name__ if data is not None else 'nothing'}; give a mapping of `key: value` lines")
-    return Document(str(path), data, dict(_places(node, str(path))))
+    return Document(str(path), data, places)
 
 
-def _places(node: Node, name: str, path: Path_ = ()) -> Iterable[tuple[Path_, str]]:
+def _places(node: Node | None, name: str, path: Path_ = ()) -> Iterable[tuple[Path_, str]]:
+    if node is None:
+        return
     yield path, f"{name}:{node.start_mark.line + 1}"
     if isinstance(node, MappingNode):
         for key, value in node.value:
+            if not isinstance(key, ScalarNode) or not str(key.tag).endswith(":str"):
+                raise InputError(f"{name}:{key.start_mark.line + 1}: has a key that is no name; write `name: value`, the name in quotes if need be")
             inner = (*path, key.value)
             yield from _places(value, name, inner)
             yield inner, f"{name}:{key.start_mark.line + 1}"
@@ -103,19 +114,24 @@ def override(document: Document, settings: Iterable[str]) -> None:
             path.append(step)
         step = _entry(target, last, keys)
         target[step] = _plain_value(value)
-        document.places[(*path, step)] = "command line"
+        path.append(step)
+        for place in [place for place in document.places if place[: len(path)] == tuple(path)]:
+            del document.places[place]
+        document.places[tuple(path)] = "command line"
 
 
 def _plain_value(text: str) -> Any:
     try:
         return YAML(typ="safe", pure=True).load(text)
-    except YAMLError:
+    except (YAMLError, ValueError, RecursionError):
         return text
 
 
 def _entry(target: Any, key: str, keys: str) -> str | int:
     if isinstance(target, dict):
         return key
+    if not isinstance(target, list):
+        raise InputError(f"command line: {keys}: {key!r} would stand inside {_shown(target)}; give a shorter key")
     names = [entry.get("name") if isinstance(entry, dict) else None for entry in target]
     if key in names:
         return names.index(key)
@@ -140,17 +156,42 @@ def _explain(problem: Mapping[str, Any], model: type[BaseModel], document: Docum
     where = f"{document.place(path)}:"
     kind, message = problem["type"], problem["msg"]
     if kind == "extra_forbidden":
-        return f"{where} {name} is not a known key{suggestion(str(path[-1]), _keys_at(model, problem['loc'][:-1], document.data))}"
+        known = _keys_at(model, problem["loc"][:-1])
+        return f"{where} {name} is not a known key{suggestion(str(path[-1]), known) or '; remove it'}"
     if kind == "missing":
         missing = ".".join(filter(None, (name, str(problem["loc"][-1]))))
         return f"{where} {missing} is missing; add it"
     if kind == "value_error":
-        return f"{where} {name + ': ' if name else ''}{str(problem['ctx']['error'])}"
-    if kind in ("union_tag_invalid", "union_tag_not_found"):
-        return f"{where} {name}.kind is {given.get('kind') if isinstance(given, dict) else given!r}; give one of {problem['ctx'].get('expected_tags', '`kind`')}"
-    remedy = re.sub(r"^Input should be (?=greater|less|finite)", "give a number ", message)
-    remedy = re.sub(r"^Input should (be|have) ", "give ", remedy).replace("a finite number", "an ordinary number")
-    return f"{where} {name} is {given!r}; {remedy[0].lower()}{remedy[1:]}"
+        return f"{where} {name + ' ' if name else ''}{problem['ctx']['error']}"
+    if kind == "union_tag_invalid":
+        return f"{where} {name}.kind is {_shown(given['kind'])}; give one of {problem['ctx']['expected_tags']}"
+    if kind == "union_tag_not_found":
+        return f"{where} {name}.kind is missing; add it"
+    remedy = REMEDIES.get(kind) or re.sub(r"^Input should (be|have) ", "give ", message)
+    return f"{where} {name} is {_shown(given)}; {remedy.format(**problem.get('ctx', {}))}"
+
+
+REMEDIES = {
+    "bool_type": "give true or false",
+    "finite_number": "give an ordinary number",
+    "float_type": "give a number",
+    "greater_than": "give a number above {gt}",
+    "greater_than_equal": "give a number, {ge} or more",
+    "int_from_float": "give a whole number",
+    "int_type": "give a whole number",
+    "list_type": "give a list",
+    "model_attributes_type": "give a mapping of `key: value` lines",
+    "model_type": "give a mapping of `key: value` lines",
+    "string_type": "give text, in quotes if it looks like a number",
+    "too_short": "give a list with at least {min_length} entry",
+}
+"""What would work, by pydantic's type of error; of the others pydantic's own words are shown."""
+
+
+def _shown(value: Any) -> str:
+    """A value as an error line quotes it, short enough to read."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
 
 
 def _path_in(data: Any, location: Path_) -> tuple[Path_, Any]:
@@ -164,7 +205,7 @@ def _path_in(data: Any, location: Path_) -> tuple[Path_, Any]:
     return tuple(path), data
 
 
-def _keys_at(model: type[BaseModel], location: Path_, data: Any) -> list[str]:
+def _keys_at(model: type[BaseModel], location: Path_) -> list[str]:
     """The keys allowed at a location, following pydantic's own JSON schema."""
     schema = model.model_json_schema()
     node: dict[str, Any] = schema
@@ -174,9 +215,10 @@ def _keys_at(model: type[BaseModel], location: Path_, data: Any) -> list[str]:
             node = node.get("items", {})
         elif part in node.get("properties", {}):
             node = node["properties"][part]
+        elif part in node.get("discriminator", {}).get("mapping", {}):
+            node = {"$ref": node["discriminator"]["mapping"][part]}
         else:
-            node = node.get("discriminator", {}).get("mapping", {}).get(part, {})
-            node = {"$ref": node} if isinstance(node, str) else node
+            node = next((choice for choice in node.get("oneOf", []) if ("items" in choice) == (part == "list")), {})
     return list(_resolve(node, schema).get("properties", {}))
 
 

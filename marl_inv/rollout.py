@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from marl_inv.interface import View, checked
@@ -25,6 +25,11 @@ class Moment:
     costs: Costs
     state: State
     """The state it led to."""
+
+    @property
+    def following_view(self) -> View:
+        """What there is to see next; after the last period it is the view that the episode was cut off at."""
+        return replace(self.view, state=self.state, period=self.view.period + 1)
 
 
 def play(problem: Problem, policy: Policy, trace: Trace, trusted: bool = False) -> Iterator[Moment]:

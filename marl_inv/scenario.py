@@ -6,7 +6,6 @@ currency, volumes in any one unit. A `PerProduct` value is one number for all pr
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
@@ -17,9 +16,13 @@ from pydantic import BeforeValidator, Discriminator, Field, NonNegativeFloat, No
 from marl_inv.reading import Document, InputError, Record, override, read_yaml, suggestion, validate
 
 
+LARGEST = 1e30
+"""Numbers beyond it are refused: in float32 they would soon be infinite."""
+
+
 def _per_product(value: object) -> object:
     numbers = value if isinstance(value, list) else [value]
-    if numbers and all(isinstance(n, int | float) and not isinstance(n, bool) and math.isfinite(n) and n >= 0 for n in numbers):
+    if numbers and all(isinstance(n, int | float) and not isinstance(n, bool) and 0 <= n <= LARGEST for n in numbers):
         return value
     raise ValueError(f"is {value!r}; give a number, 0 or more, or a list of such numbers with one for each product")
 
@@ -55,7 +58,7 @@ def _products_kind(value: object) -> str:
 
 
 Products = Annotated[
-    Annotated[list[Product], Tag("list")] | Annotated[ProductRange, Tag("range")],
+    Annotated[list[Product], Field(min_length=1), Tag("list")] | Annotated[ProductRange, Tag("range")],
     Discriminator(_products_kind),
 ]
 
@@ -227,6 +230,9 @@ def _check(scenario: Scenario, document: Document) -> None:
     unique(lanes, "lanes")
     unique([pool.name for pool in scenario.pools], "pools")
     unique(products, "products")
+    for path, value in _lists_by_product(scenario):
+        if len(value) != len(products):
+            raise refuse(path, f"lists {len(value)} numbers for {len(products)} products; give one number, or one for each")
     for index, lane in enumerate(scenario.lanes):
         for key, known in (("origin", suppliers + warehouses), ("destination", warehouses)):
             if getattr(lane, key) not in known:
@@ -255,9 +261,6 @@ def _check(scenario: Scenario, document: Document) -> None:
         volume = sum(product.volume * stock for product, stock in zip(scenario.product_list, per_product(warehouse.initial_stock, len(products)), strict=False))
         if warehouse.storage is not None and volume > warehouse.storage:
             raise refuse(("warehouses", index, "initial_stock"), f"takes {volume:g} of a storage of {warehouse.storage:g}; give less stock or more storage")
-    for path, value in _lists_by_product(scenario):
-        if len(value) != len(products):
-            raise refuse(path, f"lists {len(value)} numbers for {len(products)} products; give one number, or one for each")
     if scenario.warm_up >= scenario.horizon:
         raise refuse(("warm_up",), f"is {scenario.warm_up} of a horizon of {scenario.horizon}; leave periods to score")
 
@@ -299,7 +302,8 @@ def scenario_path(name: str | Path) -> Path:
 def read_scenario(document: Document, folder: Path | None = None) -> Scenario:
     """A scenario from a document; a relative data path is looked for in `folder` when it is not in the working directory."""
     document.data.setdefault("name", Path(document.name).stem)
-    for part in [document.data, *(w for w in document.data.get("warehouses") or [] if isinstance(w, dict))]:
+    warehouses = document.data.get("warehouses")
+    for part in [document.data, *(warehouses if isinstance(warehouses, list) else [])]:
         demand = part.get("demand") if isinstance(part, dict) else None
         path = demand.get("path") if isinstance(demand, dict) else None
         if isinstance(path, str) and folder is not None and not Path(path).exists() and (folder / path).exists():

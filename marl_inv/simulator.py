@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from marl_inv.network import TransferNetwork
-from marl_inv.rationing import ration
+from marl_inv.rationing import add_up, ration
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class State:
 
     @property
     def on_order(self) -> Float[Tensor, "K N B"]:
-        return self.pipeline.sum(1)
+        return add_up(self.pipeline, 1)
 
     @property
     def inventory_position(self) -> Float[Tensor, "K N B"]:
@@ -177,9 +177,9 @@ def receive(network: TransferNetwork, level: Tensor, due: Tensor) -> tuple[Tenso
         return closing, receipts, none_of(level)
     on_hand = level.clamp(min=0)
     put_away = closing.clamp(min=0) - on_hand
-    free = network.storage - (on_hand * network.volume).sum(0)
-    excess = ((put_away * network.volume).sum(0) - free).clamp(min=0)
-    overflow = put_away * (excess / (put_away * network.volume).sum(0).clamp(min=1e-9)).clamp(max=1)
+    arrived = add_up(put_away * network.volume, 0)
+    excess = (arrived - (network.storage - add_up(on_hand * network.volume, 0))).clamp(min=0)
+    overflow = put_away * (excess / arrived.clamp(min=1e-9)).clamp(max=1)
     return closing - overflow, receipts, overflow
 
 

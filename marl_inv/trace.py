@@ -83,7 +83,7 @@ class DemandSource:
         periods = history + (horizon or self.scenario.horizon)
         demand = np.zeros((periods, *self.mean.shape, len(replications)))
         for column, replication in enumerate(replications):
-            luck = np.random.default_rng((seed, get_args(Stream).index(stream), replication))
+            luck = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(get_args(Stream).index(stream), replication)))
             for members, sampler in self._samplers:
                 demand[:, :, members, column] = sampler.draw(luck, stream, periods, history)
         return Trace(torch.from_numpy(demand), history)
@@ -107,7 +107,7 @@ class ModelSampler:
         self.kind = models[0]
         self._mean = np.array([per_product(model.mean, products) for model in models]).T
         self._sd = np.sqrt(self._mean) if isinstance(self.kind, Poisson) else np.array([per_product(model.sd, products) for model in models]).T
-        self.mean, self.sd = self._mean, self._sd
+        self.mean, self.sd = self._mean, np.where(self._mean > 0, self._sd, 0) if isinstance(self.kind, NegativeBinomial) else self._sd
         if isinstance(self.kind, Normal) and self.kind.cut_at_zero:
             self.mean, self.sd = _moments_cut_at_zero(self._mean, self._sd)
 
@@ -141,16 +141,22 @@ class FileSampler:
         self._demand = _read_demand(model, [product.name for product in scenario.product_list], names, notes)
         shortest = scenario.history + scenario.horizon
         for key, (first, end), needed in (("train", model.train, shortest), ("evaluate", model.evaluate, scenario.horizon)):
-            if end > len(self._demand) or end - first < needed:
-                raise InputError(f"{model.path}: holds periods 0 to {len(self._demand) - 1}, but demand.{key} is {first} to {end} and needs {needed} of them")
+            if end > len(self._demand):
+                raise InputError(f"{model.path}: holds {len(self._demand)} periods, but demand.{key} is [{first}, {end}]; end it at {len(self._demand)} or before")
+            if end - first < needed:
+                raise InputError(f"{model.path}: demand.{key} is [{first}, {end}], but an episode takes {needed} periods; lengthen it, or shorten the horizon")
         if model.evaluate[0] < scenario.history:
-            raise InputError(f"{model.path}: demand.evaluate starts at {model.evaluate[0]}; leave {scenario.history} periods of history before it")
+            raise InputError(f"{model.path}: demand.evaluate is {list(model.evaluate)}; start it at {scenario.history} or later, to leave room for the history")
         training = self._demand[slice(*model.train)]
         self.mean, self.sd = training.mean(0), training.std(0)
 
     def draw(self, luck: np.random.Generator, stream: Stream, periods: int, history: int) -> Num[np.ndarray, "{periods} K M"]:
         first, end = self.model.train
-        start = self.model.evaluate[0] - history if stream == "evaluate" else luck.integers(first, end - periods + 1)
+        if stream == "evaluate":
+            first, end = self.model.evaluate[0] - history, self.model.evaluate[1]
+        if periods > end - first:
+            raise InputError(f"{self.model.path}: has {end - first - history} periods to play in this part; give a horizon of {end - first - history} or less")
+        start = first if stream == "evaluate" else luck.integers(first, end - periods + 1)
         return self._demand[start : start + periods]
 
 
@@ -165,8 +171,9 @@ def _read_demand(model: Empirical, products: list[str], warehouses: list[str], n
     position = {name: index for index, name in enumerate(products)}
     periods: dict[str, int] = {}
     cells: list[np.ndarray] = []
+    seen: set[tuple[str, str]] = set()
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.reader(file)
             header = next(rows, [])
             if not header:
@@ -182,14 +189,18 @@ def _read_demand(model: Empirical, products: list[str], warehouses: list[str], n
                 if row[product_at] not in position:
                     known = suggestion(row[product_at], products[:5])
                     raise InputError(f"{where} {model.product_column} is {row[product_at]!r}, which is no product of the scenario{known}")
+                if (entry := (row[period_at], row[product_at])) in seen:
+                    raise InputError(f"{where} has {row[product_at]} in period {row[period_at]} a second time; give one row per period and product")
+                seen.add(entry)
                 period = periods.setdefault(row[period_at], len(periods))
                 if period == len(cells):
                     cells.append(np.full((len(products), len(warehouses)), np.nan))
                 for column, at in enumerate(columns):
                     if row[at].strip():
                         cells[period][position[row[product_at]], column] = _number(row[at], where, header[at])
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8 text'}); give a CSV file as demand.path") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be read ({reason}); give a CSV file as demand.path") from error
     if not cells:
         raise InputError(f"{path}:1: holds no rows; give a row per period and product")
     demand = np.stack(cells)

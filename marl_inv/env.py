@@ -1,0 +1,376 @@
+"""The simulator as a PettingZoo environment: every warehouse is an agent, and an episode is a batch of one.
+
+    env = parallel_env("two_warehouses")
+    observations, infos = env.reset(seed=0)
+    while env.agents:
+        observations, rewards, terminations, truncations, infos = env.step({agent: env.action_space(agent).sample() for agent in env.agents})
+
+Observation: a flat Box over product x fact (`interface.fact_names`), in units. Action: a flat Box over product x inbound lane, in
+units, then a promotion level for each product where the warehouse decides one; an agent that decides nothing has an empty Box. Entries above `high` count as
+`high`: shares go by what is asked, so without that limit whoever asked for most would take all. `observation_names` and
+`action_names` name every entry. Reward: what the warehouse earned, or minus what it cost. Importing this module registers every
+scenario of the library with PettingZoo: `pettingzoo.make("parallel", "marl_inv/two_warehouses-v0")`.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import gymnasium
+import numpy as np
+import pettingzoo
+import torch
+from gymnasium.spaces import Box
+from jaxtyping import Float, Int
+from pettingzoo.utils.conversions import parallel_to_aec_wrapper
+from pettingzoo.utils.wrappers import OrderEnforcingWrapper
+
+from marl_inv.interface import View, fact_names, observe
+from marl_inv.network import TransferNetwork
+from marl_inv.problem import Problem, load_problem
+from marl_inv.reading import InputError, suggestion
+from marl_inv.scenario import Normal, library
+from marl_inv.simulator import COST_PARTS, Costs, Decision, Flows, State, initial_state, step
+from marl_inv.trace import Stream, Trace
+
+VERSION = 0
+"""Of the registered ids; raised when what an environment does changes."""
+
+
+def parallel_env(
+    scenario: str | Path | Problem,
+    settings: Iterable[str] = (),
+    render_mode: str | None = None,
+    max_cycles: int | None = None,
+    stream: Stream = "train",
+) -> WarehouseEnv:
+    """All warehouses act at once. `scenario` is a bare name, a path or a Problem; `settings` are `key.path=value`, as on the command line.
+
+    An episode lasts the scenario's horizon, or `max_cycles` if that is fewer. `stream` is where its luck comes from. Raises InputError.
+    """
+    if isinstance(scenario, Problem):
+        if tuple(settings):
+            raise InputError("settings: change a scenario as it is read, and this is a Problem; give them to load_problem")
+        return WarehouseEnv(scenario, render_mode, max_cycles, stream)
+    return WarehouseEnv(load_problem(scenario, settings), render_mode, max_cycles, stream)
+
+
+def env(scenario: str | Path | Problem, **options: Any) -> OrderEnforcingWrapper:
+    """The same for PettingZoo's agent-environment cycle: agents act in turn, the period is played when the last one has.
+
+    Takes the options of `parallel_env`; `env.unwrapped` is that environment.
+    """
+    return OrderEnforcingWrapper(raw_env(scenario, **options))
+
+
+def raw_env(scenario: str | Path | Problem, **options: Any) -> parallel_to_aec_wrapper:
+    """`env` without the check that calls come in order."""
+    return parallel_to_aec_wrapper(parallel_env(scenario, **options))
+
+
+def register_library() -> None:
+    """Give every scenario of the library an id in PettingZoo's registries; reads the names of the files only."""
+    for name in library():
+        id = f"marl_inv/{name}-v{VERSION}"
+        if id not in pettingzoo.parallel_registry:
+            pettingzoo.register("parallel", id, "marl_inv.env:parallel_env", kwargs={"scenario": name})
+            pettingzoo.register("aec", id, "marl_inv.env:env", kwargs={"scenario": name})
+
+
+class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
+    """What `parallel_env` makes.
+
+    `reset(seed=s)` plays replication 0 of seed s in the stream, and each `reset()` after it the next replication; without any seed the
+    first one is drawn at random. Continuing episodes truncate at the horizon, finite ones terminate there; cut short by
+    `max_cycles`, either truncates. `infos[agent]`, after a step: `requested` and `shipped`, in the order of `action_names`; the cost
+    parts, whose sum taken from `revenue` is exactly the reward.
+    """
+
+    metadata = {"render_modes": ["human", "ansi", "rgb_array"], "render_fps": 4, "is_parallelizable": True, "name": "marl_inv"}
+
+    def __init__(self, problem: Problem, render_mode: str | None, max_cycles: int | None, stream: Stream) -> None:
+        _check_options(render_mode, max_cycles, stream)
+        self.problem, self.network, self.render_mode, self.stream = problem, problem.network, render_mode, stream
+        self.max_cycles = problem.scenario.horizon if max_cycles is None else max_cycles
+        self.metadata = {**self.metadata, "name": f"marl_inv/{problem.scenario.name}-v{VERSION}"}
+        self.possible_agents = list(self.network.warehouses)
+        self.agents: list[str] = []
+        self._layout = ActionLayout.of(self.network)
+        self._facts = fact_names(self.network, problem.scenario.history, self._finite)
+        low, high = _fact_bounds(problem, self._facts)
+        self.observation_spaces = {agent: Box(low[n], high[n]) for n, agent in enumerate(self.possible_agents)}
+        self.action_spaces = {agent: self._layout.space(agent) for agent in self.possible_agents}
+        self.state_space = Box(low.ravel(), high.ravel())
+        self._seed: int = np.random.SeedSequence().entropy
+        self._episode = -1
+        self._moment: Moment | None = None
+
+    @property
+    def _finite(self) -> bool:
+        return self.problem.scenario.ending == "finite"
+
+    def observation_space(self, agent: str) -> Box:
+        return self.observation_spaces[agent]
+
+    def action_space(self, agent: str) -> Box:
+        return self.action_spaces[agent]
+
+    def observation_names(self, agent: str) -> list[str]:
+        """`product.fact` for every entry of the agent's observation."""
+        self._row(agent)
+        return [f"{product}.{fact}" for product in self.network.products for fact in self._facts]
+
+    def action_names(self, agent: str) -> list[str]:
+        """`product.request.lane`, then `product.promotion`, for every entry of the agent's action."""
+        lanes = [self.network.lanes[lane] for lane in self.network.inbound(self._row(agent))]
+        requests = [f"{product}.request.{lane}" for product in self.network.products for lane in lanes]
+        return requests + [f"{product}.promotion" for product in self.network.products] * self._layout.promotes(agent)
+
+    def _row(self, agent: str) -> int:
+        if agent not in self.action_spaces:
+            raise InputError(f"agent: {agent!r} is no agent{suggestion(str(agent), self.possible_agents)}")
+        return self.possible_agents.index(agent)
+
+    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
+        """Begin an episode; PettingZoo's `options` are not used."""
+        if seed is not None:
+            self._seed, self._episode = _whole("seed", seed, least=0), -1
+        self._episode += 1
+        trace = self.problem.trace(self.stream, self._seed, range(self._episode, self._episode + 1))
+        self.agents = self.possible_agents[:]
+        self._show(Moment(trace, 0, initial_state(self.network, 1)))
+        return self._observations(), {agent: {} for agent in self.agents}
+
+    def step(self, actions: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
+        """Play one period. Raises InputError for actions that are missing, of another shape, negative or not finite."""
+        if not self.agents:
+            if actions:
+                raise InputError("step: no episode is under way; call reset() first")
+            return {}, {}, {}, {}, {}
+        now = self._now()
+        asked = self._layout.read(actions, self)
+        state, flows, costs = step(self.network, now.state, self._layout.decision(asked), now.trace.at(now.period))
+        self._show(Moment(now.trace, now.period + 1, state, flows, costs))
+        over = now.period + 1 == len(now.trace)
+        terminated, truncated = over and self._finite, (over and not self._finite) or (not over and now.period + 1 >= self.max_cycles)
+        observations, (rewards, infos) = self._observations(), self._account(asked, flows, costs)
+        terminations, truncations = dict.fromkeys(self.agents, terminated), dict.fromkeys(self.agents, truncated)
+        if terminated or truncated:
+            self.agents = []
+        return observations, rewards, terminations, truncations, infos
+
+    def _show(self, moment: Moment) -> None:
+        """Make a moment the present one: its facts are what is observed until the next."""
+        self._moment = moment
+        view = View(self.network, moment.state, moment.trace, moment.period, self._finite)
+        facts = observe(view)[0].transpose(0, 1).flatten(1)
+        self._facts_now = facts.cpu().numpy().astype(np.float32)
+        if self.render_mode == "human":
+            self.render()
+
+    def _now(self) -> Moment:
+        if self._moment is None:
+            raise InputError("environment: no episode has begun; call reset() first")
+        return self._moment
+
+    def _observations(self) -> dict[str, np.ndarray]:
+        return dict(zip(self.agents, self._facts_now.copy(), strict=True))
+
+    def _account(self, asked: np.ndarray, flows: Flows, costs: Costs) -> tuple[dict[str, float], dict[str, dict[str, Any]]]:
+        """Rewards and infos. Money is added up over products in float64, so that the parts make the reward to the last bit."""
+        parts = torch.stack([getattr(costs, part) for part in (*COST_PARTS, "revenue")])
+        money = parts.cpu().numpy()[..., 0].sum(1, dtype=np.float64)
+        earned = (money[-1] - sum(money[:-1])).tolist()
+        shipped = flows.shipments.cpu().numpy().ravel()[self._layout.slot]
+        infos = {}
+        for agent, amounts in zip(self.agents, money.T.tolist(), strict=True):
+            entries = self._layout.requests[agent]
+            infos[agent] = {"requested": asked[entries], "shipped": shipped[entries], **dict(zip(MONEY, amounts, strict=True))}
+        return dict(zip(self.agents, earned, strict=True)), infos
+
+    def state(self) -> Float[np.ndarray, " NKF"]:
+        """The global state: every warehouse's observation, one after the other."""
+        self._now()
+        return self._facts_now.ravel().copy()
+
+    def render(self) -> str | Float[np.ndarray, "H W 3"] | None:
+        """`ansi`: a table of the warehouses; `human`: prints it, after every step too; `rgb_array`: a picture of the network."""
+        now = self._now()
+        title = f"{self.problem.scenario.name}, after {now.period} of {len(now.trace)} periods"
+        if self.render_mode == "rgb_array":
+            from marl_inv.drawing import draw_network, figure_to_rgb  # matplotlib takes long to import, and only pictures need it
+
+            return figure_to_rgb(draw_network(self.network, now.state, now.flows, title))
+        if self.render_mode is None:
+            gymnasium.logger.warn(f"render() shows nothing without a render_mode; give one of {', '.join(self.metadata['render_modes'])}")
+            return None
+        text = f"{title}\n{table(self.network, now)}"
+        if self.render_mode == "ansi":
+            return text
+        print(text)
+        return None
+
+    def close(self) -> None:
+        """There is nothing to release: a closed environment can still be looked at and reset."""
+
+
+MONEY = (*(f"{part}_cost" for part in COST_PARTS), "revenue")
+"""The names of money in `infos`, as in `metrics.MEASURES`."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where an episode stands before period `period`, and what happened in the one before it."""
+
+    trace: Trace
+    period: int
+    state: State
+    flows: Flows | None = None
+    costs: Costs | None = None
+
+
+@dataclass(frozen=True)
+class ActionLayout:
+    """Where everything stands in the vector of all agents' actions, one after the other (A entries, and a 0 after them)."""
+
+    network: TransferNetwork
+    entries: dict[str, slice]
+    """Of every agent."""
+    requests: dict[str, slice]
+    """The part of an agent's entries that are requests; promotion levels follow."""
+    high: Float[np.ndarray, " A"]
+    slot: Int[np.ndarray, " A"]
+    """For a request's entry, its place in (K, E) requests; 0 elsewhere."""
+    request_at: Int[np.ndarray, "K E 1"]
+    """The entry of every request."""
+    promotion_at: Int[np.ndarray, "K N 1"]
+    """The entry of every promotion level; the last one, the 0, where none is decided."""
+
+    @classmethod
+    def of(cls, network: TransferNetwork) -> ActionLayout:
+        products, lanes, max_request = len(network.products), len(network.lanes), network.max_request.cpu().numpy()
+        max_promotion = np.zeros(len(network.warehouses)) if network.max_promotion is None else network.max_promotion.cpu().numpy().ravel()
+        slots = [np.add.outer(np.arange(products) * lanes, np.array(network.inbound(n), dtype=int)).ravel() for n in range(len(max_promotion))]
+        promotions = [products * bool(level) for level in max_promotion]
+        ends = np.cumsum([len(own) + promoted for own, promoted in zip(slots, promotions, strict=True)])
+        high, slot = np.zeros(ends[-1], dtype=np.float32), np.zeros(ends[-1], dtype=int)
+        request_at, promotion_at = np.zeros((products, lanes, 1), dtype=int), np.full((products, len(max_promotion), 1), ends[-1])
+        entries, requests = {}, {}
+        for n, (agent, own, end) in enumerate(zip(network.warehouses, slots, ends.tolist(), strict=True)):
+            start, middle = end - len(own) - promotions[n], end - promotions[n]
+            entries[agent], requests[agent] = slice(start, end), slice(start, middle)
+            high[start:middle], high[middle:end] = max_request.ravel()[own], max_promotion[n]
+            slot[start:middle] = own
+            request_at.ravel()[own] = np.arange(start, middle)
+            if promotions[n]:
+                promotion_at[:, n, 0] = np.arange(middle, end)
+        return cls(network, entries, requests, high, slot, request_at, promotion_at)
+
+    def promotes(self, agent: str) -> bool:
+        return self.requests[agent].stop < self.entries[agent].stop
+
+    def space(self, agent: str) -> Box:
+        high = self.high[self.entries[agent]]
+        return Box(np.zeros_like(high), high)
+
+    def read(self, actions: Mapping[str, Any], env: WarehouseEnv) -> Float[np.ndarray, " A+1"]:
+        """All agents' actions as one vector, checked and limited to what the spaces allow."""
+        if actions.keys() != self.entries.keys():
+            raise _who(actions, self.entries)
+        asked = np.zeros(len(self.high) + 1)
+        for agent, entries in self.entries.items():
+            action, expected = _numbers(agent, actions[agent]), (entries.stop - entries.start,)
+            if action.shape != expected:
+                raise InputError(f"action of {agent}: has shape {action.shape}; give {expected}, as in env.action_names({agent!r})")
+            asked[entries] = action
+        if not ((asked >= 0) & (asked < np.inf)).all():
+            raise self._which(asked, env)
+        np.minimum(asked[:-1], self.high, out=asked[:-1])
+        return asked
+
+    def _which(self, asked: np.ndarray, env: WarehouseEnv) -> InputError:
+        worst = int(np.argmin((asked >= 0) & (asked < np.inf)))
+        agent, entries = next((agent, entries) for agent, entries in self.entries.items() if entries.start <= worst < entries.stop)
+        return InputError(f"action of {agent}: {env.action_names(agent)[worst - entries.start]} is {asked[worst]}; give a number, 0 or more")
+
+    def decision(self, asked: Float[np.ndarray, " A+1"]) -> Decision:
+        like = self.network.initial_stock
+        requests = torch.as_tensor(asked[self.request_at], dtype=like.dtype, device=like.device)
+        if self.network.max_promotion is None:
+            return Decision(requests)
+        return Decision(requests, torch.as_tensor(asked[self.promotion_at], dtype=like.dtype, device=like.device))
+
+
+def _numbers(agent: str, action: Any) -> np.ndarray:
+    try:
+        return np.asarray(action, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"action of {agent}: is {action!r}; give an array of numbers") from error
+
+
+def _who(actions: Mapping[str, Any], agents: Iterable[str]) -> InputError:
+    if missing := [agent for agent in agents if agent not in actions]:
+        return InputError(f"actions: hold none for {', '.join(missing)}; give one for every agent")
+    stranger = next(agent for agent in actions if agent not in set(agents))
+    return InputError(f"actions: {stranger!r} is no agent{suggestion(str(stranger), agents)}")
+
+
+def _check_options(render_mode: str | None, max_cycles: int | None, stream: str) -> None:
+    for name, given, known in (("render_mode", render_mode, (None, *WarehouseEnv.metadata["render_modes"])), ("stream", stream, get_args(Stream))):
+        if given not in known:
+            raise InputError(f"{name}: is {given!r}; give one of {', '.join(map(str, known))}")
+    if max_cycles is not None:
+        _whole("max_cycles", max_cycles, least=1)
+
+
+def _whole(name: str, given: Any, least: int) -> int:
+    try:
+        number = operator.index(given)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        raise InputError(f"{name}: is {given!r}; give a whole number, {least} or more")
+    return number
+
+
+def _fact_bounds(problem: Problem, facts: list[str]) -> tuple[Float[np.ndarray, "N KF"], Float[np.ndarray, "N KF"]]:
+    """What every fact really keeps to. Stock is at least 0 where unmet demand is lost; it has no upper bound that rounding respects."""
+    network, scenario = problem.network, problem.scenario
+    low = np.full((len(network.warehouses), len(network.products), len(facts)), -np.inf, dtype=np.float32)
+    high = np.full_like(low, np.inf)
+    lost = network.backordered.cpu().numpy().ravel() == 0
+    demands = [scenario.demand_of(warehouse) for warehouse in scenario.warehouses]
+    never_returned = np.array([not isinstance(demand, Normal) or demand.cut_at_zero for demand in demands])
+    for column, fact in enumerate(facts):
+        if fact == "inventory_level":
+            low[lost, :, column] = 0
+        elif fact.startswith("due_in"):
+            low[..., column] = 0
+        elif fact.startswith("demand"):
+            low[never_returned, :, column] = 0
+        elif fact == "periods_left":
+            low[..., column], high[..., column] = 0, scenario.horizon
+    return low.reshape(len(low), -1), high.reshape(len(high), -1)
+
+
+def table(network: TransferNetwork, now: Moment) -> str:
+    """The warehouses and their sum as lines of text, over all products: stock now, flows and profit of the period before."""
+    columns = {"on hand": now.state.on_hand, "backorders": now.state.backorders, "on order": now.state.on_order}
+    if now.flows is not None and now.costs is not None:
+        asked, sent = (torch.zeros_like(now.flows.demand).index_add(1, network.destination, units) for units in (now.flows.requests, now.flows.shipments))
+        columns |= {"demand": now.flows.demand, "unmet": now.flows.unmet, "requested": asked, "shipped": sent, "profit": now.costs.profit}
+    amounts = torch.stack(list(columns.values()), dim=-1)[:, :, 0].sum(0, dtype=torch.float64).tolist()
+    amounts.append([sum(column) for column in zip(*amounts, strict=True)])
+    rows = [["warehouse", *columns]]
+    rows += [[name, *(f"{amount:,.1f}" for amount in row)] for name, row in zip((*network.warehouses, "all"), amounts, strict=True)]
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = ["  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]) for row in rows]
+    rule = "-" * len(lines[0])
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+
+register_library()

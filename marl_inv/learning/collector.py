@@ -1,0 +1,202 @@
+"""A Tianshou collector over the batched simulator: whole batches in, whole batches out, and no word with the host inside the loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.spaces import Box
+from tianshou.data import Batch, CollectStats, SequenceSummaryStats
+from tianshou.data.collector import BaseCollector
+
+from marl_inv.interface import rewards
+from marl_inv.learning.buffer import TensorBuffer
+from marl_inv.learning.policy import JointPolicy
+from marl_inv.metrics import MEASURES, Record, score
+from marl_inv.policy import Policy
+from marl_inv.problem import Problem
+from marl_inv.rollout import Moment, play
+from marl_inv.trace import Trace
+
+
+@dataclass(kw_only=True)
+class InventoryStats(CollectStats):
+    """What a collection amounted to, per period of the whole network; every float becomes a curve in TensorBoard."""
+
+    profit: float = 0.0
+    fill_rate: float = 0.0
+    percent_over_baseline: float = 0.0
+    baseline_profit: float = 0.0
+    parts: dict[str, float] = field(default_factory=dict)
+
+
+def stats_of(record: Record, baseline_profit: float | None, steps: int, episodes: int) -> InventoryStats:
+    means = {name: float(record.per_period(name).sum((0, 1)).mean()) for name in MEASURES}
+    returns = record.sums["profit"].sum((0, 1)).cpu().numpy()
+    profit = means.pop("profit")
+    parts = {name: value for name, value in means.items() if value != 0}
+    parts["transferred"] = float(record.transferred.mean())
+    stats = InventoryStats(
+        n_collected_steps=steps,
+        n_collected_episodes=episodes,
+        returns=returns,
+        returns_stat=SequenceSummaryStats.from_sequence(returns),
+        lens=np.full(len(returns), record.periods),
+        lens_stat=SequenceSummaryStats.from_sequence(np.full(len(returns), record.periods)),
+        profit=profit,
+        fill_rate=float(record.fill_rate.mean()),
+        parts=parts,
+    )
+    if baseline_profit is not None:
+        stats.baseline_profit = baseline_profit
+        stats.percent_over_baseline = 100 * (profit - baseline_profit) / max(abs(baseline_profit), 1e-9)
+    return stats
+
+
+class _NoEnvironments:
+    """What Tianshou's base collector asks of environments; the simulator plays all replications itself."""
+
+    def __init__(self, replications: int) -> None:
+        self.replications = replications
+        self.action_space = Box(-np.inf, np.inf, (1,))
+
+    def __len__(self) -> int:
+        return self.replications
+
+    def close(self) -> None:
+        pass
+
+
+class _Acting:
+    """The policy being trained, as the simulator's loop sees it; its memory is what the buffer wants to know."""
+
+    name, knows = "in training", ""
+
+    def __init__(self, policy: JointPolicy) -> None:
+        self.policy = policy
+
+    def start(self, network: Any, replications: int) -> None:
+        return None
+
+    def act(self, view: Any, memory: Any) -> Any:
+        features = self.policy.encoding(view)
+        result = self.policy(Batch(obs=features))
+        return self.policy.decide(result.act, view), (features, result.act, result.logp)
+
+
+class RolloutCollector(BaseCollector[InventoryStats]):
+    """Plays traces of the training stream, a stretch of `n_step / replications` periods at a time, into a TensorBuffer.
+
+    Rewards are scaled; with a `baseline`, what it earns on the same trace is subtracted: it does not depend on the actions, so
+    the optimum stays, and most of the noise of demand goes.
+    """
+
+    def __init__(
+        self, problem: Problem, policy: JointPolicy, periods: int, replications: int, reward_scale: torch.Tensor, seed: int, baseline: Policy | None
+    ) -> None:
+        self.problem, self.seed, self.baseline, self.reward_scale = problem, seed, baseline, reward_scale
+        self.replications = replications
+        self._episode = 0
+        self._playing: Iterator[tuple[Moment, torch.Tensor]] = iter(())
+        super().__init__(
+            policy, _NoEnvironments(replications), TensorBuffer(periods, replications), collect_stats_class=InventoryStats, raise_on_nan_in_buffer=False
+        )
+
+    def _validate_buffer(self) -> None:
+        assert isinstance(self.buffer, TensorBuffer)
+
+    def reset_env(self, gym_reset_kwargs: dict[str, Any] | None = None) -> tuple[Any, Any]:
+        """Leave the episodes under way; the next collection starts new ones, on new traces."""
+        self._playing = iter(())
+        return None, None
+
+    def collect(self, *args: Any, **kwargs: Any) -> InventoryStats:
+        stats = super().collect(*args, **kwargs)
+        self.collect_step += stats.n_collected_steps
+        self.collect_episode += stats.n_collected_episodes
+        self.collect_time += stats.collect_time
+        return stats
+
+    def _next_trace(self) -> Trace:
+        first = self._episode * self.replications
+        self._episode += 1
+        return self.problem.trace("train", self.seed, range(first, first + self.replications))
+
+    def _episodes(self, trace: Trace) -> Iterator[tuple[Moment, torch.Tensor]]:
+        """Every period with its reward, above the baseline's on the same trace where there is one."""
+        ours = play(self.problem, _Acting(self.policy), trace, trusted=True)
+        if self.baseline is None:
+            yield from ((moment, rewards(moment.costs)) for moment in ours)
+            return
+        for moment, reference in zip(ours, play(self.problem, self.baseline, trace, trusted=True), strict=True):
+            yield moment, rewards(moment.costs) - rewards(reference.costs)
+
+    @torch.no_grad()
+    def _collect(self, n_step: int | None = None, n_episode: int | None = None, random: bool = False, render: float | None = None, gym_reset_kwargs: dict[str, Any] | None = None) -> InventoryStats:  # fmt: skip
+        assert n_step is not None, "collect by steps: n_step = periods x replications"
+        self.buffer.reset()
+        played: list[Moment] = []
+        finished, finite = 0, self.problem.scenario.ending == "finite"
+        for _ in range(n_step // self.replications):
+            following = next(self._playing, None)
+            if following is None:
+                self._playing = self._episodes(self._next_trace())
+                following = next(self._playing)
+            moment, reward = following
+            last = moment.view.period == len(moment.view.trace) - 1
+            self._store(moment, reward, last, finite)
+            finished += self.replications * last
+            played.append(moment)
+        if not last:
+            self._end(played[-1])
+        return stats_of(score(played), None, n_step, finished)
+
+    def _store(self, moment: Moment, reward: torch.Tensor, last: bool, finite: bool) -> None:
+        features, action, logp = moment.memory
+        flag = torch.zeros(self.replications, dtype=torch.bool, device=features.device)
+        self.buffer.add_period(
+            obs=features,
+            act=action,
+            logp=logp,
+            rew=reward.permute(2, 0, 1) / self.reward_scale,
+            terminated=flag | (last and finite),
+            truncated=flag | (last and not finite),
+            done=flag | last,
+        )
+        if last:
+            self._end(moment)
+
+    def _end(self, moment: Moment) -> None:
+        self.buffer.end_here(self.policy.encoding(moment.following_view))
+
+
+class ValidationCollector(BaseCollector[InventoryStats]):
+    """Plays the policy's mean actions on the same validation traces every time, next to the baseline's level."""
+
+    def __init__(self, problem: Problem, policy: JointPolicy, seed: int, replications: int, baseline: Policy) -> None:
+        self.problem = problem
+        self.trace = problem.trace("validate", seed, range(replications))
+        super().__init__(
+            policy, _NoEnvironments(replications), TensorBuffer(1, replications), collect_stats_class=InventoryStats, raise_on_nan_in_buffer=False
+        )
+        with torch.no_grad():
+            record = score(play(problem, baseline, self.trace), problem.scenario.warm_up)
+        self.baseline_profit = float(record.per_period("profit").sum((0, 1)).mean())
+
+    def _validate_buffer(self) -> None:
+        assert isinstance(self.buffer, TensorBuffer)
+
+    def reset_env(self, gym_reset_kwargs: dict[str, Any] | None = None) -> tuple[Any, Any]:
+        return None, None
+
+    @torch.no_grad()
+    def _collect(self, n_step: int | None = None, n_episode: int | None = None, random: bool = False, render: float | None = None, gym_reset_kwargs: dict[str, Any] | None = None) -> InventoryStats:  # fmt: skip
+        begun = time.time()
+        moments = play(self.problem, _Acting(self.policy), self.trace, trusted=True)
+        record = score(moments, self.problem.scenario.warm_up)
+        self.collect_time += time.time() - begun
+        return stats_of(record, self.baseline_profit, len(self.trace) * self.trace.replications, self.trace.replications)

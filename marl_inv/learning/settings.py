@@ -1,0 +1,56 @@
+"""What can be set about a training run. Importing this loads neither torch nor Tianshou."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from marl_inv.models.settings import ModelSettings
+
+
+class TrainSettings(ModelSettings):
+    algorithm: Literal["mappo", "ippo"] = "mappo"
+    """mappo: a critic that sees the whole network. ippo: local critic and local reward."""
+    decisions: PositiveInt = 12_000_000
+    """Length of training, in decisions: periods x replications x warehouses x products."""
+    seed: NonNegativeInt = 0
+    """Of weights, exploration and training demand."""
+    device: str = "cpu"
+    """cpu, cuda or cuda:0, ..."""
+    threads: PositiveInt = 1
+    """Of torch on the CPU; more than there are idle cores slows training down badly."""
+    start: Literal["tuned", "newsvendor"] = "tuned"
+    """The order-up-to levels that the policy begins at and learns deviations from."""
+    optimizer: Literal["adam", "adamw", "rmsprop"] = "adam"
+    lr: PositiveFloat = 1e-3
+    """Learning rate; falls linearly to 0 over the run."""
+    discount: float = Field(0.97, ge=0, lt=1)
+    """Weight of the next period's reward."""
+    gae_lambda: float = Field(0.9, ge=0, le=1)
+    """Trust in what happened over what the critic expected, in advantages (Schulman et al. 2016)."""
+    clip: PositiveFloat = 0.2
+    """How far one update may move the policy's action probabilities."""
+    passes: PositiveInt = 4
+    """Times each batch of experience is used."""
+    minibatches: PositiveInt = 4
+    """Gradient steps in a pass."""
+    decisions_per_update: PositiveInt = 60_000
+    """Experience gathered for an update, in decisions."""
+    periods_per_update: PositiveInt = 25
+    """Periods played between updates, at most the horizon; the replications side by side follow."""
+    value_weight: NonNegativeFloat = 0.5
+    entropy_weight: NonNegativeFloat = 0.0
+    max_grad_norm: PositiveFloat = 0.5
+    reward_mix: float | None = Field(None, ge=0, le=1)
+    """0 rewards a warehouse with its own profit, 1 with the mean of all; when absent, 0 for ippo and 0.5 for mappo."""
+    control_variate: bool = True
+    """Subtract what the starting policy earns on the same trace from rewards: less noise, same optimum."""
+    validations: PositiveInt = 20
+    """How often the policy is tried on validation traces; the best is kept."""
+    validation_replications: PositiveInt = 128
+
+    @property
+    def mix(self) -> float:
+        """The reward mix in effect."""
+        return (0.5 if self.algorithm == "mappo" else 0.0) if self.reward_mix is None else self.reward_mix

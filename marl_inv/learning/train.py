@@ -1,0 +1,164 @@
+"""A training run: builds the parts, hands them to Tianshou's trainer, and returns the best policy found on validation traces."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tianshou.algorithm.optim import AdamOptimizerFactory, LRSchedulerFactoryLinear, OptimizerFactory, RMSpropOptimizerFactory, TorchOptimizerFactory
+from tianshou.trainer import OnPolicyTrainer, OnPolicyTrainerParams
+from tianshou.utils import BaseLogger, TensorboardLogger
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from marl_inv.baselines.order_up_to import OrderUpTo, Progress, tune
+from marl_inv.learning.collector import InventoryStats, RolloutCollector, ValidationCollector
+from marl_inv.learning.policy import JointPolicy
+from marl_inv.learning.ppo import JointPPO
+from marl_inv.learning.settings import TrainSettings
+from marl_inv.models.encoding import Encoding
+from marl_inv.models.learned import Actor, Critic, LearnedPolicy
+from marl_inv.policy import Policy
+from marl_inv.problem import Problem
+from marl_inv.rollout import play
+
+OPTIMIZERS: dict[str, Callable[[float], OptimizerFactory]] = {
+    "adam": lambda lr: AdamOptimizerFactory(lr=lr, eps=1e-5),
+    "adamw": lambda lr: TorchOptimizerFactory(torch.optim.AdamW, lr=lr, eps=1e-5),
+    "rmsprop": lambda lr: RMSpropOptimizerFactory(lr=lr, alpha=0.99, eps=1e-5),
+}
+
+
+@dataclass(frozen=True)
+class Trained:
+    policy: LearnedPolicy
+    baseline: OrderUpTo
+    """Tuned order-up-to, by which the run was judged."""
+    percent_over_baseline: float
+    """On validation traces."""
+
+
+@dataclass
+class Training:
+    """One run, put together: `trainer` runs it an epoch at a time (Tianshou's), `learner` is the policy to keep."""
+
+    problem: Problem
+    settings: TrainSettings
+    baseline: OrderUpTo
+    algorithm: JointPPO
+    trainer: OnPolicyTrainer
+    collector: RolloutCollector
+    best: dict[str, Tensor]
+
+    def learned(self) -> LearnedPolicy:
+        """The best policy so far, which is that of the start before training began."""
+        policy: JointPolicy = self.algorithm.policy
+        policy.actor.load_state_dict(self.best)
+        return LearnedPolicy(self.settings.algorithm, policy.actor.eval(), policy.encoding, policy.decide.promotion)
+
+
+def prepare(problem: Problem, settings: TrainSettings, baseline: OrderUpTo, log_folder: Path | None = None) -> Training:
+    """Build actor, critic, collectors, algorithm and trainer for a problem; everything random comes from `settings.seed`."""
+    network, scenario = problem.network, problem.scenario
+    device = network.size.device
+    torch.manual_seed(settings.seed)
+    generator = torch.Generator(device).manual_seed(settings.seed)
+    beginning = baseline if settings.start == "tuned" else OrderUpTo.of(problem)
+    encoding = Encoding.of(network, scenario.history, scenario.ending == "finite", beginning.levels)
+    actor, critic = Actor(encoding, settings).to(device), Critic(encoding, settings, settings.algorithm == "mappo").to(device)
+    policy = JointPolicy(actor, encoding, beginning.promotion, generator)
+    periods, replications, epochs, epoch_steps = _schedule(problem, settings)
+    optimizer = OPTIMIZERS[settings.optimizer](settings.lr)
+    optimizer.with_lr_scheduler_factory(LRSchedulerFactoryLinear(epochs, epoch_steps, periods * replications))
+    algorithm = JointPPO(
+        policy=policy,
+        critic=critic,
+        optim=optimizer,
+        eps_clip=settings.clip,
+        vf_coef=settings.value_weight,
+        ent_coef=settings.entropy_weight,
+        max_grad_norm=settings.max_grad_norm,
+        gae_lambda=settings.gae_lambda,
+        gamma=settings.discount,
+        max_batchsize=max(1, 200_000 // network.size.numel()),
+        advantage_normalization=True,
+        reward_mix=settings.mix,
+        minibatches=settings.minibatches,
+        generator=generator,
+    )
+    control = beginning if settings.control_variate else None
+    collector = RolloutCollector(problem, policy, periods, replications, reward_scale(problem, beginning, settings.seed), settings.seed, control)
+    validation = ValidationCollector(problem, policy, settings.seed, settings.validation_replications, baseline)
+    best = {name: tensor.clone() for name, tensor in actor.state_dict().items()}
+
+    def keep(algorithm: JointPPO) -> None:
+        best.update({name: tensor.detach().clone() for name, tensor in algorithm.policy.actor.state_dict().items()})
+
+    parameters = OnPolicyTrainerParams(
+        max_epochs=epochs,
+        epoch_num_steps=epoch_steps,
+        training_collector=collector,
+        test_collector=validation,
+        test_step_num_episodes=settings.validation_replications,
+        collection_step_num_env_steps=periods * replications,
+        batch_size=None,
+        update_step_num_repetitions=settings.passes,
+        compute_score_fn=_score,
+        save_best_fn=keep,
+        logger=None if log_folder is None else _logger(log_folder),
+        verbose=False,
+        show_progress=False,
+    )
+    return Training(problem, settings, baseline, algorithm, algorithm.create_trainer(parameters), collector, best)
+
+
+def train(problem: Problem, settings: TrainSettings, log_folder: Path | None = None, progress: Progress = lambda loop, _: loop, baseline: OrderUpTo | None = None) -> Trained:  # fmt: skip
+    """Tune order-up-to unless it is given, train from there, and keep what does best on validation traces.
+
+    Evaluation traces are never seen. Same settings, same versions, same number of threads: the same policy, bit for bit, on a CPU.
+    """
+    torch.set_num_threads(settings.threads)
+    baseline = tune(problem, settings.seed, progress=progress) if baseline is None else baseline
+    training = prepare(problem, settings, baseline, log_folder)
+    trainer = training.trainer
+    trainer.reset()
+    for _ in progress(range(trainer.params.max_epochs), f"training {settings.algorithm}"):
+        trainer.execute_epoch()
+    if trainer.params.logger is not None:
+        trainer.params.logger.finalize()
+    return Trained(training.learned(), baseline, trainer._best_score)
+
+
+def _score(stats: InventoryStats) -> float:
+    return stats.percent_over_baseline
+
+
+def _schedule(problem: Problem, settings: TrainSettings) -> tuple[int, int, int, int]:
+    """Periods and replications of an update, epochs (each ends with a validation), and steps (periods x replications) of an epoch."""
+    agents = problem.network.size.numel()
+    periods = min(settings.periods_per_update, problem.scenario.horizon)
+    replications = max(1, round(settings.decisions_per_update / agents / periods))
+    updates = max(1, round(settings.decisions / (agents * periods * replications)))
+    epochs = min(settings.validations, updates)
+    return periods, replications, epochs, math.ceil(updates / epochs) * periods * replications
+
+
+def reward_scale(problem: Problem, policy: Policy, seed: int) -> Tensor:
+    """Per product (K, 1): the standard deviation of what a warehouse earns in a period under the policy, so that rewards are of order one."""
+    trace = problem.trace("train", seed, range(8))
+    with torch.no_grad():
+        earned = torch.stack([moment.costs.profit for moment in play(problem, policy, trace, trusted=True)])
+    spread = (earned - earned.mean((0, 3), keepdim=True)).square().mean((0, 2, 3)).sqrt().unsqueeze(-1)
+    return torch.where(spread > 0, spread, torch.ones_like(spread))
+
+
+def _logger(folder: Path) -> BaseLogger:
+    """Every update and validation is logged; flushing each time would cost more than writing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.redirect_stdout(None):
+        writer = SummaryWriter(str(folder))
+    return TensorboardLogger(writer, training_interval=1, update_interval=1, write_flush=False)

@@ -1,0 +1,106 @@
+"""Facts in units to features of order one, and what never changes about warehouses and lanes.
+
+A feature is an affine map of a fact, scaled by the warehouse's own size, so that one set of weights serves warehouses of any size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from marl_inv.interface import View, fact_names, observe
+from marl_inv.network import TransferNetwork
+
+LARGEST = 5.0
+"""Features are cut here: beyond five times the typical, more is no news."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How one network's facts become features; `levels` are the order-up-to levels that a policy starts from."""
+
+    network: TransferNetwork
+    levels: Float[Tensor, "K N"]
+    unit: Float[Tensor, "K N"]
+    """Units that a raw action of 1 moves an order-up-to target by: the sd of demand over lead time + 1."""
+    factor: Float[Tensor, "K N F"]
+    offset: Float[Tensor, "K N F"]
+    warehouse: Float[Tensor, "K N S"]
+    """Fixed features of a product at a warehouse."""
+    lane: Float[Tensor, "K E G"]
+    """Fixed features of a lane."""
+
+    @classmethod
+    def of(cls, network: TransferNetwork, history: int, finite: bool, levels: Float[Tensor, "K N"]) -> Encoding:
+        size, lead_time = network.size, _lead_time(network)
+        unit = torch.maximum(network.throughput_sd * (lead_time + 1).sqrt(), 0.1 * size)
+        factor, offset = [], []
+        for name in fact_names(network, history, finite):
+            if name == "inventory_position":
+                factor.append(-1 / unit)
+                offset.append(levels / unit)
+            elif name == "inventory_level":
+                factor.append(1 / (size * (lead_time + 1)))
+                offset.append(torch.zeros_like(size))
+            elif name == "periods_left":
+                factor.append(torch.full_like(size, 1 / (network.longest_lead_time + 1)))
+                offset.append(torch.zeros_like(size))
+            else:
+                factor.append(1 / size)
+                offset.append(torch.full_like(size, -1.0) if name.startswith("demand") else torch.zeros_like(size))
+        return cls(network, levels, unit, torch.stack(factor, -1), torch.stack(offset, -1), _warehouse_features(network, levels), _lane_features(network))
+
+    @property
+    def features(self) -> int:
+        return self.factor.shape[-1]
+
+    def __call__(self, view: View) -> Float[Tensor, "B K N F"]:
+        return (observe(view) * self.factor + self.offset).clamp(-LARGEST, LARGEST).contiguous()
+
+
+def _lead_time(network: TransferNetwork) -> Float[Tensor, " N"]:
+    """Of the source lane; 0 where there is none."""
+    lanes = network.source_lane
+    return torch.where(lanes >= 0, network.lead_time[lanes.clamp(min=0)] if network.lanes else lanes, 0).to(network.size)
+
+
+def _money(network: TransferNetwork) -> Tensor:
+    """What a unit is typically worth here: the mean of holding, shortage and price rates, by which costs are scaled."""
+    rates = [rate for rate in (network.holding_cost, network.shortage_cost, network.price) if rate is not None]
+    return torch.cat([rate.flatten() for rate in rates]).mean().clamp(min=1e-6) if rates else network.size.new_ones(())
+
+
+def _warehouse_features(network: TransferNetwork, levels: Tensor) -> Float[Tensor, "K N S"]:
+    size, money = network.size, _money(network)
+    nothing = torch.zeros_like(size)
+
+    def rate(rates: Tensor | None) -> Tensor:
+        return nothing if rates is None else (rates.squeeze(-1) / money).clamp(max=LARGEST).expand_as(size)
+
+    storage = nothing if network.storage is None else (size * network.volume.squeeze(-1) / network.storage.squeeze(-1)).clamp(max=LARGEST)
+    spread = (network.throughput_sd / size).clamp(max=LARGEST)
+    relative_size = (size / size.mean(1, keepdim=True)).log().clamp(-LARGEST, LARGEST) / 2
+    features = [rate(network.holding_cost), rate(network.shortage_cost), rate(network.price), rate(network.overflow_cost)]
+    features += [spread, relative_size, storage, network.mean_demand / size, _lead_time(network).expand_as(size) / (network.longest_lead_time + 1)]
+    features += [network.backordered.squeeze(-1).expand_as(size), (levels / (size * (_lead_time(network) + 1))).clamp(max=LARGEST)]
+    return torch.stack(features, -1)
+
+
+def _lane_features(network: TransferNetwork) -> Float[Tensor, "K E G"]:
+    products, lanes, money = len(network.products), len(network.lanes), _money(network)
+    nothing = network.size.new_zeros(products, lanes)
+    transport = nothing if network.transport_cost is None else network.transport_cost.squeeze(-1) / money
+    procurement = nothing.clone()
+    if network.procurement_cost is not None:
+        procurement[:, : network.replenishments] = network.procurement_cost.squeeze(-1) / money
+    destination_size = network.size[:, network.destination]
+    limit = (network.max_request / (destination_size * (network.longest_lead_time + 1))).clamp(max=LARGEST)
+    lead_time = (network.lead_time.to(nothing) / (network.longest_lead_time + 1)).expand_as(nothing)
+    supplied = nothing.clone()
+    supplied[:, : network.replenishments] = 1
+    source = torch.zeros_like(nothing)
+    source[:, network.source_lane[network.source_lane >= 0]] = 1
+    return torch.stack([transport.clamp(max=LARGEST), procurement.clamp(max=LARGEST), limit, lead_time, supplied, source], -1)

@@ -1,0 +1,89 @@
+"""From what a trunk knows to raw actions, and from raw actions to a Decision.
+
+Raw actions are (rows, K, A): one per lane, then one per warehouse where promotions are decided. A raw action of 0 everywhere is
+order-up-to at the levels the policy starts from, without transfers.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from marl_inv.interface import View
+from marl_inv.models.encoding import Encoding
+from marl_inv.simulator import Decision
+
+RELUCTANCE = 0.5
+"""Raw action below which nothing is asked on a lane other than the source lane: transfers begin near zero."""
+
+
+def action_owner(encoding: Encoding) -> Int[Tensor, " A"]:
+    """The warehouse that takes each raw action: the destination of a lane, then the one that promotes."""
+    network = encoding.network
+    if network.max_promotion is None:
+        return network.destination
+    return torch.cat([network.destination, torch.arange(len(network.warehouses), device=network.destination.device)])
+
+
+class ActionHead(nn.Module):
+    """Mean and standard deviation of the raw actions. A lane sees its destination and, unless `alone`, its origin."""
+
+    def __init__(self, encoding: Encoding, hidden: int, sigma: float, alone: bool) -> None:
+        super().__init__()
+        network = encoding.network
+        self.replenishments, self.alone, self.promotes = network.replenishments, alone, network.max_promotion is not None
+        self.register_buffer("origin", network.origin, persistent=False)
+        self.register_buffer("destination", network.destination, persistent=False)
+        self.register_buffer("lane", encoding.lane, persistent=False)
+        source = torch.zeros(len(network.lanes), dtype=torch.long, device=network.destination.device)
+        source[network.source_lane[network.source_lane >= 0]] = 1
+        kind = torch.cat([source, source.new_full((len(network.warehouses),), 2)]) if self.promotes else source
+        self.register_buffer("kind", kind, persistent=False)
+        self.asks = nn.Linear(hidden, hidden)
+        self.has = nn.Linear(hidden, hidden, bias=False)
+        self.way = nn.Linear(encoding.lane.shape[-1], hidden, bias=False)
+        self.amount = nn.Linear(hidden, 1)
+        self.promotion = nn.Linear(hidden, 1)
+        self.log_sigma = nn.Parameter(torch.full((3,), sigma).log())
+        for last in (self.amount, self.promotion):
+            nn.init.normal_(last.weight, std=0.01 / hidden**0.5)
+            nn.init.zeros_(last.bias)
+
+    def forward(self, x: Float[Tensor, "R K N H"]) -> tuple[Float[Tensor, "R K A"], Float[Tensor, " A"]]:
+        lane = self.asks(x).index_select(2, self.destination) + self.way(self.lane)
+        if not self.alone and len(self.origin):
+            offer = self.has(x).index_select(2, self.origin)
+            lane = torch.cat([lane[:, :, : self.replenishments], lane[:, :, self.replenishments :] + offer], dim=2)
+        mean = self.amount(torch.tanh(lane)).squeeze(-1)
+        if self.promotes:
+            mean = torch.cat([mean, self.promotion(x).squeeze(-1)], dim=2)
+        return mean, self.log_sigma.exp().index_select(0, self.kind)
+
+
+class Decider:
+    """Raw actions to requests and promotions: a residual on the order-up-to target on source lanes, a quantity on the others."""
+
+    def __init__(self, encoding: Encoding, promotion: Float[Tensor, "K N"] | None) -> None:
+        network = encoding.network
+        is_source = torch.zeros(len(network.lanes), dtype=torch.bool, device=network.destination.device)
+        is_source[network.source_lane[network.source_lane >= 0]] = True
+        destination = network.destination
+        self.lanes = len(network.lanes)
+        self.destination = destination
+        # One affine map serves both kinds of lane: request = factor x raw + offset - position (0 for what is no source lane).
+        self.factor = torch.where(is_source, encoding.unit[:, destination], encoding.network.size[:, destination]).unsqueeze(-1)
+        offset = torch.where(is_source, encoding.levels[:, destination], -RELUCTANCE * encoding.network.size[:, destination])
+        self.offset = offset.unsqueeze(-1)
+        self.counts_position = is_source.to(encoding.levels).unsqueeze(-1)
+        self.max_promotion = network.max_promotion
+        self.promotion = None if network.max_promotion is None else encoding.levels.new_zeros(encoding.levels.shape) if promotion is None else promotion
+
+    def __call__(self, raw: Float[Tensor, "B K A"], view: View) -> Decision:
+        actions = raw.permute(1, 2, 0)
+        position = view.state.inventory_position.index_select(1, self.destination) * self.counts_position
+        requests = (actions[:, : self.lanes] * self.factor + self.offset - position).clamp(min=0)
+        if self.max_promotion is None:
+            return Decision(requests)
+        promotion = self.promotion.unsqueeze(-1) + self.max_promotion * actions[:, self.lanes :]
+        return Decision(requests, torch.minimum(promotion.clamp(min=0), self.max_promotion))

@@ -1,0 +1,135 @@
+"""Actor, critic, and a trained actor as a policy that plays anywhere, without Tianshou."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from marl_inv.interface import View
+from marl_inv.models.encoding import Encoding
+from marl_inv.models.heads import ActionHead, Decider
+from marl_inv.models.mlp import JointMLPTrunk, MLPTrunk
+from marl_inv.network import TransferNetwork
+from marl_inv.models.settings import ModelSettings
+from marl_inv.problem import Problem
+from marl_inv.reading import InputError
+from marl_inv.simulator import Decision
+
+CHECKPOINT = "policy.safetensors"
+
+
+def _graph_trunk(encoding: Encoding, hidden: int, hops: int) -> nn.Module:
+    from marl_inv.models.graph import GraphTrunk  # PyG takes seconds to import; only a graph network pays for it
+
+    return GraphTrunk(encoding, hidden, hops)
+
+
+class Actor(nn.Module):
+    """Features to mean and standard deviation of the raw actions; one set of weights for all warehouses and products."""
+
+    def __init__(self, encoding: Encoding, settings: ModelSettings) -> None:
+        super().__init__()
+        make = _graph_trunk if settings.model == "graph" else MLPTrunk
+        self.trunk = make(encoding, settings.hidden, settings.hops)
+        alone = settings.model == "mlp" or settings.hops == 0
+        self.head = ActionHead(encoding, settings.hidden, settings.sigma, alone)
+
+    def forward(self, features: Float[Tensor, "R K N F"]) -> tuple[Float[Tensor, "R K A"], Float[Tensor, " A"]]:
+        return self.head(self.trunk(features))
+
+
+class Critic(nn.Module):
+    """The value of every product at every warehouse: local, or with the whole network in sight."""
+
+    def __init__(self, encoding: Encoding, settings: ModelSettings, whole_network: bool) -> None:
+        super().__init__()
+        mlp = JointMLPTrunk if whole_network else MLPTrunk
+        self.trunk = (_graph_trunk if settings.model == "graph" else mlp)(encoding, settings.hidden, settings.hops)
+        self.pooled = nn.Linear(settings.hidden, settings.hidden) if whole_network and settings.model == "graph" else None
+        self.value = nn.Linear(settings.hidden, 1)
+
+    def forward(self, features: Float[Tensor, "R K N F"]) -> Float[Tensor, "R K N"]:
+        x = self.trunk(features)
+        if self.pooled is not None:
+            x = x + torch.tanh(self.pooled(x.mean(dim=2, keepdim=True)))
+        return self.value(x).squeeze(-1)
+
+
+class LearnedPolicy:
+    """A trained actor that plays its mean action."""
+
+    knows = "stock within its hops, demand distribution"
+
+    def __init__(self, name: str, actor: Actor, encoding: Encoding, promotion: Float[Tensor, "K N"] | None) -> None:
+        self.name = name
+        self.actor, self.encoding, self.promotion = actor, encoding, promotion
+        self.decide = Decider(encoding, promotion)
+
+    def start(self, network: TransferNetwork, replications: int) -> None:
+        return None
+
+    def act(self, view: View, memory: None) -> tuple[Decision, None]:
+        with torch.no_grad():
+            mean, _ = self.actor(self.encoding(view))
+        return self.decide(mean, view), None
+
+    def save(self, folder: Path, settings: ModelSettings) -> None:
+        """Write weights, starting levels and what is needed to build it again; tensors and JSON only, renamed into place when whole."""
+        tensors = {f"actor.{name}": tensor.cpu().contiguous() for name, tensor in self.actor.state_dict().items()}
+        tensors["levels"] = self.encoding.levels.cpu().contiguous()
+        if self.promotion is not None:
+            tensors["promotion"] = self.promotion.cpu().contiguous()
+        network = self.encoding.network
+        about = {"name": self.name, "settings": settings.model_dump_json(), "warehouses": json.dumps(network.warehouses)}
+        unfinished = folder / (CHECKPOINT + ".tmp")
+        save_file(tensors, unfinished, about)
+        unfinished.replace(folder / CHECKPOINT)
+
+
+def load_policy(path: str | Path, problem: Problem) -> LearnedPolicy:
+    """The policy of a run folder (or checkpoint file), ready to play `problem`.
+
+    A graph network plays networks it was not trained on, from newsvendor levels there. Raises InputError when the file is
+    missing or damaged, or when the policy does not fit the scenario.
+    """
+    file = Path(path) / CHECKPOINT if Path(path).is_dir() else Path(path)
+    about, tensors = _read(file)
+    try:
+        settings = ModelSettings.model_validate_json(about["settings"])
+        trained_on = tuple(json.loads(about["warehouses"]))
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{file}: was not written by marl_inv ({type(error).__name__}); give a run folder of `marl-inv train`") from error
+    network, scenario = problem.network, problem.scenario
+    levels, promotion = tensors.pop("levels"), tensors.pop("promotion", None)
+    if trained_on != network.warehouses or levels.shape != network.size.shape:
+        from marl_inv.baselines.order_up_to import newsvendor_levels
+
+        levels, promotion = newsvendor_levels(problem), None
+    encoding = Encoding.of(network, scenario.history, scenario.ending == "finite", levels.to(network.size))
+    actor = Actor(encoding, settings).to(network.size)
+    weights = {name.removeprefix("actor."): tensor for name, tensor in tensors.items()}
+    for name, expected in actor.state_dict().items():
+        given = weights.get(name)
+        if given is None or given.shape != expected.shape:
+            found = "nothing" if given is None else tuple(given.shape)
+            raise InputError(
+                f"{file}: holds a {settings.model} policy of {len(trained_on)} warehouses, which does not fit {scenario.name} "
+                f"({name} is {found} and should be {tuple(expected.shape)}); play the scenario it was trained on, or train again"
+            )
+    actor.load_state_dict(weights)
+    return LearnedPolicy(about["name"], actor.eval(), encoding, None if promotion is None else promotion.to(network.size))
+
+
+def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        with safe_open(file, framework="pt") as stored:
+            return stored.metadata() or {}, {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{file}: cannot be read ({error}); give a run folder of `marl-inv train`") from error

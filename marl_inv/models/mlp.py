@@ -1,0 +1,42 @@
+"""The plain trunk: every warehouse from its own features alone, with one set of weights and a learned place of its own."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from marl_inv.models.encoding import Encoding
+
+
+class MLPTrunk(nn.Module):
+    """Two hidden layers. Warehouses are told apart by an identity, so it plays only networks of the size it was made for."""
+
+    def __init__(self, encoding: Encoding, hidden: int, hops: int = 0) -> None:
+        super().__init__()
+        products, warehouses, _ = encoding.warehouse.shape
+        identity = torch.eye(warehouses).expand(products, -1, -1).to(encoding.warehouse)
+        self.register_buffer("fixed", torch.cat([encoding.warehouse, identity], -1), persistent=False)
+        self.facts = nn.Linear(encoding.features, hidden)
+        self.place = nn.Linear(self.fixed.shape[-1], hidden, bias=False)
+        self.second = nn.Linear(hidden, hidden)
+
+    def forward(self, features: Float[Tensor, "R K N F"]) -> Float[Tensor, "R K N H"]:
+        return torch.tanh(self.second(torch.tanh(self.facts(features) + self.place(self.fixed))))
+
+
+class JointMLPTrunk(nn.Module):
+    """All warehouses' features in one vector: what a critic of the whole network sees when there is no graph."""
+
+    def __init__(self, encoding: Encoding, hidden: int, hops: int = 0) -> None:
+        super().__init__()
+        _, warehouses, fixed = encoding.warehouse.shape
+        self.hidden = hidden
+        self.register_buffer("fixed", encoding.warehouse, persistent=False)
+        self.facts = nn.Linear(warehouses * encoding.features, hidden)
+        self.place = nn.Linear(warehouses * fixed, hidden, bias=False)
+        self.second = nn.Linear(hidden, warehouses * hidden)
+
+    def forward(self, features: Float[Tensor, "R K N F"]) -> Float[Tensor, "R K N H"]:
+        joint = torch.tanh(self.facts(features.flatten(2)) + self.place(self.fixed.flatten(1)))
+        return torch.tanh(self.second(joint)).unflatten(-1, (-1, self.hidden))
