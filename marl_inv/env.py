@@ -3,13 +3,14 @@
     env = parallel_env("two_warehouses")
     observations, infos = env.reset(seed=0)
     while env.agents:
-        observations, rewards, terminations, truncations, infos = env.step({agent: env.action_space(agent).sample() for agent in env.agents})
+        actions = {agent: env.action_space(agent).sample() for agent in env.agents}
+        observations, rewards, terminations, truncations, infos = env.step(actions)
 
 Observation: a flat Box over product x fact (`interface.fact_names`), in units. Action: a flat Box over product x inbound lane, in
-units, then a promotion level for each product where the warehouse decides one; an agent that decides nothing has an empty Box. Entries above `high` count as
-`high`: shares go by what is asked, so without that limit whoever asked for most would take all. `observation_names` and
-`action_names` name every entry. Reward: what the warehouse earned, or minus what it cost. Importing this module registers every
-scenario of the library with PettingZoo: `pettingzoo.make("parallel", "marl_inv/two_warehouses-v0")`.
+units, then a promotion level for each product where the warehouse decides one; an agent that decides nothing has an empty Box.
+Entries above `high` count as `high`: shares go by what is asked, so without that limit whoever asked for most would take all.
+`observation_names` and `action_names` name every entry. Reward: what the warehouse earned, or minus what it cost. Importing this
+module registers every scenario of the library with PettingZoo: `pettingzoo.make("parallel", "marl_inv/two_warehouses-v0")`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import numpy as np
 import pettingzoo
 import torch
 from gymnasium.spaces import Box
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from pettingzoo.utils.conversions import parallel_to_aec_wrapper
 from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 
@@ -36,6 +37,9 @@ from marl_inv.reading import InputError, suggestion
 from marl_inv.scenario import Normal, library
 from marl_inv.simulator import COST_PARTS, Costs, Decision, Flows, State, initial_state, step
 from marl_inv.trace import Stream, Trace
+
+Arrays = dict[str, np.ndarray]
+Infos = dict[str, dict[str, Any]]
 
 VERSION = 0
 """Of the registered ids; raised when what an environment does changes."""
@@ -121,21 +125,19 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
 
     def observation_names(self, agent: str) -> list[str]:
         """`product.fact` for every entry of the agent's observation."""
-        self._row(agent)
+        self._known(agent)
         return [f"{product}.{fact}" for product in self.network.products for fact in self._facts]
 
     def action_names(self, agent: str) -> list[str]:
         """`product.request.lane`, then `product.promotion`, for every entry of the agent's action."""
-        lanes = [self.network.lanes[lane] for lane in self.network.inbound(self._row(agent))]
-        requests = [f"{product}.request.{lane}" for product in self.network.products for lane in lanes]
-        return requests + [f"{product}.promotion" for product in self.network.products] * self._layout.promotes(agent)
+        self._known(agent)
+        return self._layout.names(agent)
 
-    def _row(self, agent: str) -> int:
+    def _known(self, agent: str) -> None:
         if agent not in self.action_spaces:
             raise InputError(f"agent: {agent!r} is no agent{suggestion(str(agent), self.possible_agents)}")
-        return self.possible_agents.index(agent)
 
-    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
+    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Arrays, Infos]:
         """Begin an episode; PettingZoo's `options` are not used."""
         if seed is not None:
             self._seed, self._episode = _whole("seed", seed, least=0), -1
@@ -145,18 +147,20 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         self._show(Moment(trace, 0, initial_state(self.network, 1)))
         return self._observations(), {agent: {} for agent in self.agents}
 
-    def step(self, actions: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
+    @torch.inference_mode()
+    def step(self, actions: Mapping[str, Any]) -> tuple[Arrays, dict[str, float], dict[str, bool], dict[str, bool], Infos]:
         """Play one period. Raises InputError for actions that are missing, of another shape, negative or not finite."""
         if not self.agents:
             if actions:
                 raise InputError("step: no episode is under way; call reset() first")
             return {}, {}, {}, {}, {}
         now = self._now()
-        asked = self._layout.read(actions, self)
+        asked = self._layout.read(actions)
         state, flows, costs = step(self.network, now.state, self._layout.decision(asked), now.trace.at(now.period))
         self._show(Moment(now.trace, now.period + 1, state, flows, costs))
         over = now.period + 1 == len(now.trace)
-        terminated, truncated = over and self._finite, (over and not self._finite) or (not over and now.period + 1 >= self.max_cycles)
+        terminated = over and self._finite
+        truncated = not terminated and (over or now.period + 1 >= self.max_cycles)
         observations, (rewards, infos) = self._observations(), self._account(asked, flows, costs)
         terminations, truncations = dict.fromkeys(self.agents, terminated), dict.fromkeys(self.agents, truncated)
         if terminated or truncated:
@@ -177,10 +181,10 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
             raise InputError("environment: no episode has begun; call reset() first")
         return self._moment
 
-    def _observations(self) -> dict[str, np.ndarray]:
+    def _observations(self) -> Arrays:
         return dict(zip(self.agents, self._facts_now.copy(), strict=True))
 
-    def _account(self, asked: np.ndarray, flows: Flows, costs: Costs) -> tuple[dict[str, float], dict[str, dict[str, Any]]]:
+    def _account(self, asked: np.ndarray, flows: Flows, costs: Costs) -> tuple[dict[str, float], Infos]:
         """Rewards and infos. Money is added up over products in float64, so that the parts make the reward to the last bit."""
         parts = torch.stack([getattr(costs, part) for part in (*COST_PARTS, "revenue")])
         money = parts.cpu().numpy()[..., 0].sum(1, dtype=np.float64)
@@ -197,7 +201,7 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         self._now()
         return self._facts_now.ravel().copy()
 
-    def render(self) -> str | Float[np.ndarray, "H W 3"] | None:
+    def render(self) -> str | UInt8[np.ndarray, "H W 3"] | None:
         """`ansi`: a table of the warehouses; `human`: prints it, after every step too; `rgb_array`: a picture of the network."""
         now = self._now()
         title = f"{self.problem.scenario.name}, after {now.period} of {len(now.trace)} periods"
@@ -252,9 +256,11 @@ class ActionLayout:
 
     @classmethod
     def of(cls, network: TransferNetwork) -> ActionLayout:
-        products, lanes, max_request = len(network.products), len(network.lanes), network.max_request.cpu().numpy()
+        products, lanes = len(network.products), len(network.lanes)
+        max_request = network.max_request.cpu().numpy().ravel()
         max_promotion = np.zeros(len(network.warehouses)) if network.max_promotion is None else network.max_promotion.cpu().numpy().ravel()
-        slots = [np.add.outer(np.arange(products) * lanes, np.array(network.inbound(n), dtype=int)).ravel() for n in range(len(max_promotion))]
+        first = lanes * np.arange(products)[:, None]
+        slots = [(first + np.array(network.inbound(n), dtype=int)).ravel() for n in range(len(max_promotion))]
         promotions = [products * bool(level) for level in max_promotion]
         ends = np.cumsum([len(own) + promoted for own, promoted in zip(slots, promotions, strict=True)])
         high, slot = np.zeros(ends[-1], dtype=np.float32), np.zeros(ends[-1], dtype=int)
@@ -263,41 +269,46 @@ class ActionLayout:
         for n, (agent, own, end) in enumerate(zip(network.warehouses, slots, ends.tolist(), strict=True)):
             start, middle = end - len(own) - promotions[n], end - promotions[n]
             entries[agent], requests[agent] = slice(start, end), slice(start, middle)
-            high[start:middle], high[middle:end] = max_request.ravel()[own], max_promotion[n]
+            high[start:middle], high[middle:end] = max_request[own], max_promotion[n]
             slot[start:middle] = own
             request_at.ravel()[own] = np.arange(start, middle)
             if promotions[n]:
                 promotion_at[:, n, 0] = np.arange(middle, end)
         return cls(network, entries, requests, high, slot, request_at, promotion_at)
 
-    def promotes(self, agent: str) -> bool:
-        return self.requests[agent].stop < self.entries[agent].stop
+    def names(self, agent: str) -> list[str]:
+        products, network, decided = self.network.products, self.network, self.entries[agent].stop > self.requests[agent].stop
+        lanes = [network.lanes[lane] for lane in network.inbound(network.warehouses.index(agent))]
+        return [f"{product}.request.{lane}" for product in products for lane in lanes] + [
+            f"{product}.promotion" for product in products
+        ] * decided
 
     def space(self, agent: str) -> Box:
         high = self.high[self.entries[agent]]
         return Box(np.zeros_like(high), high)
 
-    def read(self, actions: Mapping[str, Any], env: WarehouseEnv) -> Float[np.ndarray, " A+1"]:
+    def read(self, actions: Mapping[str, Any]) -> Float[np.ndarray, " A1"]:
         """All agents' actions as one vector, checked and limited to what the spaces allow."""
-        if actions.keys() != self.entries.keys():
-            raise _who(actions, self.entries)
+        if not isinstance(actions, Mapping) or actions.keys() != self.entries.keys():
+            raise _not_everyone(actions, self.entries)
         asked = np.zeros(len(self.high) + 1)
         for agent, entries in self.entries.items():
             action, expected = _numbers(agent, actions[agent]), (entries.stop - entries.start,)
             if action.shape != expected:
                 raise InputError(f"action of {agent}: has shape {action.shape}; give {expected}, as in env.action_names({agent!r})")
             asked[entries] = action
-        if not ((asked >= 0) & (asked < np.inf)).all():
-            raise self._which(asked, env)
+        playable = (asked >= 0) & (asked < np.inf)
+        if not playable.all():
+            raise self._unplayable(asked, int(np.argmin(playable)))
         np.minimum(asked[:-1], self.high, out=asked[:-1])
         return asked
 
-    def _which(self, asked: np.ndarray, env: WarehouseEnv) -> InputError:
-        worst = int(np.argmin((asked >= 0) & (asked < np.inf)))
-        agent, entries = next((agent, entries) for agent, entries in self.entries.items() if entries.start <= worst < entries.stop)
-        return InputError(f"action of {agent}: {env.action_names(agent)[worst - entries.start]} is {asked[worst]}; give a number, 0 or more")
+    def _unplayable(self, asked: np.ndarray, entry: int) -> InputError:
+        agent = next(agent for agent, entries in self.entries.items() if entry < entries.stop)
+        name = self.names(agent)[entry - self.entries[agent].start]
+        return InputError(f"action of {agent}: {name} is {asked[entry]}; give a number, 0 or more")
 
-    def decision(self, asked: Float[np.ndarray, " A+1"]) -> Decision:
+    def decision(self, asked: Float[np.ndarray, " A1"]) -> Decision:
         like = self.network.initial_stock
         requests = torch.as_tensor(asked[self.request_at], dtype=like.dtype, device=like.device)
         if self.network.max_promotion is None:
@@ -312,7 +323,9 @@ def _numbers(agent: str, action: Any) -> np.ndarray:
         raise InputError(f"action of {agent}: is {action!r}; give an array of numbers") from error
 
 
-def _who(actions: Mapping[str, Any], agents: Iterable[str]) -> InputError:
+def _not_everyone(actions: Any, agents: Iterable[str]) -> InputError:
+    if not isinstance(actions, Mapping):
+        return InputError(f"actions: are {actions!r}; give a dict with an action for every agent")
     if missing := [agent for agent in agents if agent not in actions]:
         return InputError(f"actions: hold none for {', '.join(missing)}; give one for every agent")
     stranger = next(agent for agent in actions if agent not in set(agents))
@@ -320,9 +333,11 @@ def _who(actions: Mapping[str, Any], agents: Iterable[str]) -> InputError:
 
 
 def _check_options(render_mode: str | None, max_cycles: int | None, stream: str) -> None:
-    for name, given, known in (("render_mode", render_mode, (None, *WarehouseEnv.metadata["render_modes"])), ("stream", stream, get_args(Stream))):
-        if given not in known:
-            raise InputError(f"{name}: is {given!r}; give one of {', '.join(map(str, known))}")
+    modes, streams = WarehouseEnv.metadata["render_modes"], get_args(Stream)
+    if render_mode not in (None, *modes):
+        raise InputError(f"render_mode: is {render_mode!r}; give one of {', '.join(modes)}, or None")
+    if stream not in streams:
+        raise InputError(f"stream: is {stream!r}; give one of {', '.join(streams)}")
     if max_cycles is not None:
         _whole("max_cycles", max_cycles, least=1)
 
@@ -346,7 +361,7 @@ def _fact_bounds(problem: Problem, facts: list[str]) -> tuple[Float[np.ndarray, 
     demands = [scenario.demand_of(warehouse) for warehouse in scenario.warehouses]
     never_returned = np.array([not isinstance(demand, Normal) or demand.cut_at_zero for demand in demands])
     for column, fact in enumerate(facts):
-        if fact == "inventory_level":
+        if fact in ("inventory_level", "inventory_position"):
             low[lost, :, column] = 0
         elif fact.startswith("due_in"):
             low[..., column] = 0
@@ -361,14 +376,18 @@ def table(network: TransferNetwork, now: Moment) -> str:
     """The warehouses and their sum as lines of text, over all products: stock now, flows and profit of the period before."""
     columns = {"on hand": now.state.on_hand, "backorders": now.state.backorders, "on order": now.state.on_order}
     if now.flows is not None and now.costs is not None:
-        asked, sent = (torch.zeros_like(now.flows.demand).index_add(1, network.destination, units) for units in (now.flows.requests, now.flows.shipments))
-        columns |= {"demand": now.flows.demand, "unmet": now.flows.unmet, "requested": asked, "shipped": sent, "profit": now.costs.profit}
-    amounts = torch.stack(list(columns.values()), dim=-1)[:, :, 0].sum(0, dtype=torch.float64).tolist()
-    amounts.append([sum(column) for column in zip(*amounts, strict=True)])
+        nothing, flows = torch.zeros_like(now.flows.demand), now.flows
+        requested, shipped = (nothing.index_add(1, network.destination, units) for units in (flows.requests, flows.shipments))
+        columns |= {"demand": flows.demand, "unmet": flows.unmet, "requested": requested, "shipped": shipped, "profit": now.costs.profit}
+    amounts = torch.stack(list(columns.values()), dim=-1)[:, :, 0].sum(0, dtype=torch.float64)
+    amounts = torch.cat([amounts, amounts.sum(0, keepdim=True)]).tolist()
     rows = [["warehouse", *columns]]
     rows += [[name, *(f"{amount:,.1f}" for amount in row)] for name, row in zip((*network.warehouses, "all"), amounts, strict=True)]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = ["  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]) for row in rows]
+    lines = [
+        "  ".join([f"{row[0]:<{widths[0]}}", *(f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    ]
     rule = "-" * len(lines[0])
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 

@@ -30,10 +30,14 @@ def share(available: Tensor, asked: Tensor) -> Tensor:
 
 
 def add_up(units: Tensor, dim: int) -> Tensor:
-    """Sum over a dimension in an order that is the same for every batch: torch adds up a lone column in another order than one of many."""
-    if units.shape[dim + 1 :].numel() == 1:
-        return torch.cat([units, units], dim=-1).sum(dim)[..., :1]
-    return units.sum(dim)
+    """Sum over a dimension, entry after entry. On a CPU torch's own sum chooses its order, and so its rounding, by the size of the batch."""
+    entries = units.shape[dim]
+    if entries == 1:
+        return units.squeeze(dim)
+    if units.is_cuda:
+        return units.sum(dim)
+    total = units.new_zeros(*units.shape[:dim], 1, *units.shape[dim + 1 :])
+    return total.index_add_(dim, torch.zeros(entries, dtype=torch.long), units).squeeze(dim)
 
 
 def within(limit: SharedLimit, volume: Tensor, shipments: Tensor) -> Tensor:

@@ -97,6 +97,17 @@ def _places(node: Node | None, name: str, path: Path_ = ()) -> Iterable[tuple[Pa
             yield from _places(value, name, (*path, index))
 
 
+def write_yaml(path: Path, data: Mapping[str, Any]) -> None:
+    """Write plain data, renamed into place when whole."""
+    unfinished = path.with_name(path.name + ".tmp")
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False
+    with unfinished.open("w", encoding="utf-8") as file:
+        yaml.dump(dict(data), file)
+    unfinished.replace(path)
+
+
 def override(document: Document, settings: Iterable[str]) -> None:
     """Apply `key.path=value` settings to a document; an entry of a list is meant by its index or by its `name`."""
     for setting in settings:

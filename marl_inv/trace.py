@@ -5,9 +5,7 @@ Replication i of a seed and stream is the same trace whatever the policy, the ba
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -16,7 +14,8 @@ from jaxtyping import Float, Num
 from scipy.stats import norm
 from torch import Tensor
 
-from marl_inv.reading import InputError, suggestion
+from marl_inv.demand_file import read_demand
+from marl_inv.reading import InputError
 from marl_inv.scenario import Demand, Empirical, NegativeBinomial, Normal, Poisson, Scenario, per_product
 from marl_inv.simulator import Chance
 
@@ -138,7 +137,9 @@ class FileSampler:
     def __init__(self, model: Empirical, scenario: Scenario, members: list[int], notes: list[str]) -> None:
         self.model = model
         names = [scenario.warehouses[n].name for n in members]
-        self._demand = _read_demand(model, [product.name for product in scenario.product_list], names, notes)
+        file = read_demand(model, [product.name for product in scenario.product_list], names)
+        notes.append(file.note)
+        self._demand = file.demand
         shortest = scenario.history + scenario.horizon
         for key, (first, end), needed in (("train", model.train, shortest), ("evaluate", model.evaluate, scenario.horizon)):
             if end > len(self._demand):
@@ -161,59 +162,3 @@ class FileSampler:
 
 
 Sampler = ModelSampler | FileSampler
-
-
-def _read_demand(model: Empirical, products: list[str], warehouses: list[str], notes: list[str]) -> Float[np.ndarray, "T K M"]:
-    """Read the CSV; returns (negative numbers) and gaps (empty cells, missing rows) become 0, and a note tells how many."""
-    if model.path is None:
-        raise InputError("demand.path is not given; give the CSV file of demand: demand.path=FILE.csv")
-    path = Path(model.path)
-    position = {name: index for index, name in enumerate(products)}
-    periods: dict[str, int] = {}
-    cells: list[np.ndarray] = []
-    seen: set[tuple[str, str]] = set()
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.reader(file)
-            header = next(rows, [])
-            if not header:
-                raise InputError(f"{path}:1: is empty; give a CSV file with a header line and a row per period and product")
-            needed = [model.period_column, model.product_column, *warehouses]
-            if missing := [name for name in needed if name not in header]:
-                raise InputError(f"{path}:1: has no column {missing[0]!r}; its columns are {', '.join(header[:8])}{' ...' if len(header) > 8 else ''}")
-            period_at, product_at, *columns = (header.index(name) for name in needed)
-            for row in rows:
-                where = f"{path}:{rows.line_num}:"
-                if len(row) != len(header):
-                    raise InputError(f"{where} has {len(row)} cells for {len(header)} columns; give one for each")
-                if row[product_at] not in position:
-                    known = suggestion(row[product_at], products[:5])
-                    raise InputError(f"{where} {model.product_column} is {row[product_at]!r}, which is no product of the scenario{known}")
-                if (entry := (row[period_at], row[product_at])) in seen:
-                    raise InputError(f"{where} has {row[product_at]} in period {row[period_at]} a second time; give one row per period and product")
-                seen.add(entry)
-                period = periods.setdefault(row[period_at], len(periods))
-                if period == len(cells):
-                    cells.append(np.full((len(products), len(warehouses)), np.nan))
-                for column, at in enumerate(columns):
-                    if row[at].strip():
-                        cells[period][position[row[product_at]], column] = _number(row[at], where, header[at])
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: cannot be read ({reason}); give a CSV file as demand.path") from error
-    if not cells:
-        raise InputError(f"{path}:1: holds no rows; give a row per period and product")
-    demand = np.stack(cells)
-    returns, empty = int((demand < 0).sum()), int(np.isnan(demand).sum())
-    notes.append(f"{path.name}: {returns} negative numbers (returns) and {empty} gaps among {demand.size} were counted as no demand")
-    return np.nan_to_num(demand, nan=0.0).clip(min=0)
-
-
-def _number(text: str, where: str, column: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = float("nan")
-    if not np.isfinite(number):
-        raise InputError(f"{where} {column} is {text!r}; give a number, or leave the cell empty for a gap")
-    return number

@@ -35,7 +35,7 @@ class TrainSettings(ModelSettings):
     """Times each batch of experience is used."""
     minibatches: PositiveInt = 4
     """Gradient steps in a pass."""
-    decisions_per_update: PositiveInt = 60_000
+    decisions_per_update: PositiveInt = 20_000
     """Experience gathered for an update, in decisions."""
     periods_per_update: PositiveInt = 25
     """Periods played between updates, at most the horizon; the replications side by side follow."""
@@ -43,7 +43,7 @@ class TrainSettings(ModelSettings):
     entropy_weight: NonNegativeFloat = 0.0
     max_grad_norm: PositiveFloat = 0.5
     reward_mix: float | None = Field(None, ge=0, le=1)
-    """0 rewards a warehouse with its own profit, 1 with the mean of all; when absent, 0 for ippo and 0.5 for mappo."""
+    """0 rewards a warehouse with its own profit, 1 with the mean of all; when absent, 0 for ippo and 1 for mappo."""
     control_variate: bool = True
     """Subtract what the starting policy earns on the same trace from rewards: less noise, same optimum."""
     validations: PositiveInt = 20
@@ -53,4 +53,4 @@ class TrainSettings(ModelSettings):
     @property
     def mix(self) -> float:
         """The reward mix in effect."""
-        return (0.5 if self.algorithm == "mappo" else 0.0) if self.reward_mix is None else self.reward_mix
+        return (1.0 if self.algorithm == "mappo" else 0.0) if self.reward_mix is None else self.reward_mix

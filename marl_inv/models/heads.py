@@ -14,7 +14,7 @@ from marl_inv.interface import View
 from marl_inv.models.encoding import Encoding
 from marl_inv.simulator import Decision
 
-RELUCTANCE = 0.5
+RELUCTANCE = 0.2
 """Raw action below which nothing is asked on a lane other than the source lane: transfers begin near zero."""
 
 

@@ -1,0 +1,146 @@
+"""The command line: parses, calls one function, prints. What it calls is imported when it is called, so that help is quick."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from marl_inv.reading import InputError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__ and "Multi-agent reinforcement learning for multi-warehouse inventory allocation.")  # fmt: skip
+console = Console(width=None)
+ScenarioName = Annotated[str, typer.Argument(help="A scenario's bare name (see `marl-inv list`) or the path of a YAML file.")]
+Settings = Annotated[list[str] | None, typer.Argument(help="Settings as key.path=value, e.g. horizon=50 warehouses.0.price=12")]
+Seed = Annotated[int, typer.Option(help="Where all chance comes from.")]
+Replications = Annotated[int, typer.Option(help="Evaluation episodes, the same for every policy.", min=2)]
+
+
+def main() -> None:
+    """Run the command; what a person got wrong is one message and exit code 2."""
+    try:
+        app()
+    except InputError as error:
+        Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"marl-inv: {error}", style="red")
+        sys.exit(2)
+
+
+@app.command("list")
+def list_scenarios() -> None:
+    """The scenarios that come with marl_inv."""
+    from marl_inv.reading import read_yaml
+    from marl_inv.scenario import library
+
+    table = Table("scenario", "warehouses", "lanes", "objective", "description")
+    for name, path in library().items():
+        data = read_yaml(path).data
+        table.add_row(name, str(len(data["warehouses"])), str(len(data["lanes"])), data.get("objective", "cost"), data.get("description", ""))
+    console.print(table)
+
+
+@app.command()
+def check(scenario: ScenarioName, settings: Settings = None) -> None:
+    """Is a scenario, and the data it names, as it should be?"""
+    from marl_inv.demand_file import read_demand
+    from marl_inv.scenario import Empirical, load_scenario
+
+    loaded = load_scenario(scenario, settings or [])
+    lanes = loaded.lanes
+    suppliers = {supplier.name for supplier in loaded.suppliers}
+    replenishment = sum(lane.origin in suppliers for lane in lanes)
+    console.print(f"[bold]{loaded.name}[/]: {loaded.description}")
+    console.print(
+        f"{len(loaded.warehouses)} warehouses, {len(suppliers)} suppliers, {replenishment} replenishment and {len(lanes) - replenishment} transfer lanes, "
+        f"{len(loaded.pools)} pools, {len(loaded.product_list)} products; {loaded.ending}, {loaded.horizon} periods, objective {loaded.objective}"
+    )
+    for demand in {model.model_dump_json(): model for w in loaded.warehouses if isinstance(model := loaded.demand_of(w), Empirical)}.values():
+        names = [w.name for w in loaded.warehouses if loaded.demand_of(w) == demand]
+        console.print(read_demand(demand, [product.name for product in loaded.product_list], names).note)
+    console.print("[green]The scenario is in order.[/]")
+
+
+@app.command()
+def simulate(
+    scenario: ScenarioName,
+    settings: Settings = None,
+    policy: Annotated[str, typer.Option(help="random, order_up_to, tuned_order_up_to, or a run folder.")] = "order_up_to",
+    replications: Replications = 512,
+    seed: Seed = 0,
+) -> None:
+    """Play one policy and print what it earned, served and moved, by warehouse."""
+    from marl_inv.evaluate import evaluate
+    from marl_inv.experiment import policy_named
+    from marl_inv.problem import load_problem
+    from marl_inv.report import warehouse_table
+
+    problem = load_problem(scenario, settings or [])
+    _say_notes(problem)
+    [score] = evaluate(problem, [policy_named(policy, problem, seed, progress_bar)], seed, replications)
+    console.print(warehouse_table(problem, score))
+
+
+@app.command()
+def train(
+    scenario: ScenarioName,
+    settings: Settings = None,
+    algorithm: Annotated[str | None, typer.Option(help="mappo or ippo.")] = None,
+    model: Annotated[str | None, typer.Option(help="graph or mlp.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="adam, adamw or rmsprop.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...")] = None,
+    seed: Annotated[int | None, typer.Option(help="Where all chance comes from.")] = None,
+    file: Annotated[Path | None, typer.Option("--settings", help="A YAML file of training settings.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder; runs/SCENARIO-ALGORITHM-SEED-TIME by default.")] = None,
+) -> None:
+    """Train a policy; every training setting (see README) can be given as key=value."""
+    from marl_inv.experiment import run_training, split_settings, training_settings
+    from marl_inv.scenario import load_scenario
+
+    of_scenario, of_training = split_settings(settings or [])
+    chosen = training_settings(of_training, file, algorithm=algorithm, model=model, optimizer=optimizer, device=device, seed=seed)
+    loaded = load_scenario(scenario, of_scenario)
+    begun = time.perf_counter()
+    folder, trained = run_training(loaded, chosen, out, progress_bar)
+    console.print(f"trained {chosen.algorithm} in {time.perf_counter() - begun:.0f} s: {trained.percent_over_baseline:+.1f}% over tuned order-up-to on validation traces")
+    console.print(f"the run is in {folder}; look at it with\n  tensorboard --logdir {folder}\nand score it on evaluation traces with\n  marl-inv compare {scenario} {folder} {' '.join(of_scenario)}", soft_wrap=True, highlight=False)  # fmt: skip
+
+
+@app.command()
+def compare(
+    scenario: ScenarioName,
+    runs: Annotated[list[str] | None, typer.Argument(help="Run folders to play, and settings as key.path=value.")] = None,
+    train: Annotated[bool, typer.Option(help="Train a policy for about a minute when no run folder is given.")] = True,
+    replications: Replications = 512,
+    seed: Seed = 0,
+) -> None:
+    """Tune order-up-to, train mappo for about a minute, and print who does best on the same traces."""
+    from marl_inv import experiment
+    from marl_inv.report import comparison_table
+
+    settings = [argument for argument in runs or [] if "=" in argument]
+    folders = [argument for argument in runs or [] if "=" not in argument]
+    result = experiment.compare(scenario, folders, settings, train, seed, replications, progress_bar)
+    _say_notes(result.problem)
+    console.print(comparison_table(result.problem, result.scores, result.reference))
+
+
+def _say_notes(problem: Any) -> None:
+    for note in problem.demand.notes:
+        console.print(note, highlight=False)
+
+
+def progress_bar(loop: Iterable[int], title: str) -> Iterator[int]:
+    """A bar on the terminal with the time left; it goes when the loop ends."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        yield from bars.track(loop, description=title)
+
+
+if __name__ == "__main__":
+    main()

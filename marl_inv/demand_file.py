@@ -1,0 +1,78 @@
+"""Real demand from a CSV file: one row per period and product, one column per warehouse."""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from marl_inv.reading import InputError, suggestion
+from marl_inv.scenario import Empirical
+
+
+@dataclass(frozen=True)
+class DemandFile:
+    demand: Float[np.ndarray, "T K M"]
+    """Units, 0 or more; periods in the order of their first row."""
+    note: str
+    """How many returns and gaps were found, and what was done with them."""
+
+
+def read_demand(model: Empirical, products: list[str], warehouses: list[str]) -> DemandFile:
+    """Read the CSV; returns (negative numbers) and gaps (empty cells, missing rows) count as no demand.
+
+    Raises InputError for a file that is missing, empty, not numeric, or without a column or product it should have.
+    """
+    if model.path is None:
+        raise InputError("demand.path is not given; give the CSV file of demand: demand.path=FILE.csv")
+    path = Path(model.path)
+    position = {name: index for index, name in enumerate(products)}
+    periods: dict[str, int] = {}
+    cells: list[np.ndarray] = []
+    seen: set[tuple[str, str]] = set()
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.reader(file)
+            header = next(rows, [])
+            if not header:
+                raise InputError(f"{path}:1: is empty; give a CSV file with a header line and a row per period and product")
+            needed = [model.period_column, model.product_column, *warehouses]
+            if missing := [name for name in needed if name not in header]:
+                raise InputError(f"{path}:1: has no column {missing[0]!r}; its columns are {', '.join(header[:8])}{' ...' if len(header) > 8 else ''}")
+            period_at, product_at, *columns = (header.index(name) for name in needed)
+            for row in rows:
+                if len(row) != len(header):
+                    raise InputError(f"{path}:{rows.line_num}: has {len(row)} cells for {len(header)} columns; give one for each")
+                if row[product_at] not in position:
+                    known = suggestion(row[product_at], products[:5])
+                    raise InputError(f"{path}:{rows.line_num}: {model.product_column} is {row[product_at]!r}, which is no product of the scenario{known}")
+                if (entry := (row[period_at], row[product_at])) in seen:
+                    raise InputError(f"{where} has {row[product_at]} in period {row[period_at]} a second time; give one row per period and product")
+                seen.add(entry)
+                period = periods.setdefault(row[period_at], len(periods))
+                if period == len(cells):
+                    cells.append(np.full((len(products), len(warehouses)), np.nan))
+                cells[period][position[row[product_at]]] = [_number(row[at], rows.line_num, path, header[at]) for at in columns]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be read ({reason}); give a CSV file as demand.path") from error
+    if not cells:
+        raise InputError(f"{path}:1: holds no rows; give a row per period and product")
+    demand = np.stack(cells)
+    returns, empty = int((demand < 0).sum()), int(np.isnan(demand).sum())
+    note = f"{path.name}: {returns} negative numbers (returns) and {empty} gaps among {demand.size} were counted as no demand"
+    return DemandFile(np.nan_to_num(demand, nan=0.0).clip(min=0), note)
+
+
+def _number(text: str, line: int, path: Path, column: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan if not text.strip() else math.inf
+    if number - number != 0 and text.strip():
+        raise InputError(f"{path}:{line}: {column} is {text!r}; give a number, or leave the cell empty for a gap")
+    return number

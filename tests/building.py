@@ -1,0 +1,77 @@
+"""What the worked examples are written with: a network from a few lines of YAML, and a play from plain numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from ruamel.yaml import YAML
+from torch import Tensor
+
+from marl_inv.network import TransferNetwork
+from marl_inv.problem import Problem
+from marl_inv.reading import Document
+from marl_inv.scenario import read_scenario
+from marl_inv.simulator import Chance, Costs, Decision, Flows, State, initial_state, step
+
+PerProduct = float | Sequence[float]
+
+
+def problem(given: str | dict[str, Any], dtype: torch.dtype = torch.float64) -> Problem:
+    """A problem from YAML text or the same as a dict; demand is Poisson with mean 1 where it states none."""
+    data = YAML(typ="safe", pure=True).load(given) if isinstance(given, str) else given
+    return Problem.of(read_scenario(Document("example", {"demand": {"kind": "poisson", "mean": 1}} | data)), dtype=dtype)
+
+
+def network(given: str | dict[str, Any], dtype: torch.dtype = torch.float64) -> TransferNetwork:
+    return problem(given, dtype).network
+
+
+def units(tensor: Tensor) -> list[Any]:
+    """Plain numbers of a one-replication tensor, without float noise; without the product dimension where there is one product."""
+    tensor = tensor[..., 0].double()
+    return (tensor[0] if len(tensor) == 1 else tensor).mul(1e9).round().div(1e9).tolist()
+
+
+@dataclass
+class Played:
+    """What happened, period by period."""
+
+    states: list[State]
+    flows: list[Flows]
+    costs: list[Costs]
+
+    def stock(self) -> list[Any]:
+        """Inventory level that the next period begins with, of every warehouse (for one product)."""
+        return [units(state.inventory_level) for state in self.states]
+
+
+def _rows(given: dict[str, PerProduct], names: Sequence[str], products: int) -> Tensor:
+    assert given.keys() <= set(names), f"{given.keys()} are not all among {names}"
+    rows = [given.get(name, 0.0) for name in names]
+    return torch.tensor([[row] * products if isinstance(row, int | float) else list(row) for row in rows], dtype=torch.float64).reshape(-1, products).T[..., None]
+
+
+def requests(network: TransferNetwork, **asked: PerProduct) -> Tensor:
+    """Requests by lane name, with `_to_` for `->`: 0 on the lanes that are not named."""
+    return _rows({name.replace("_to_", "->"): value for name, value in asked.items()}, network.lanes, len(network.products)).to(network.volume)
+
+
+def play(
+    network: TransferNetwork,
+    ask: Sequence[dict[str, PerProduct]],
+    demand: Sequence[dict[str, PerProduct]] | None = None,
+    promote: Sequence[dict[str, PerProduct]] | None = None,
+) -> Played:
+    """Play as many periods as `ask` has entries: requests by lane, demand and promotion levels by warehouse, 0 where none is given."""
+    products, played, state = len(network.products), Played([], [], []), initial_state(network, 1)
+    for period, asked in enumerate(ask):
+        promotion = _rows(promote[period], network.warehouses, products).to(network.volume) if promote else None
+        met = _rows(demand[period] if demand else {}, network.warehouses, products).to(network.volume)
+        state, flows, costs = step(network, state, Decision(requests(network, **asked), promotion), Chance(met))
+        played.states.append(state)
+        played.flows.append(flows)
+        played.costs.append(costs)
+    return played

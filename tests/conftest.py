@@ -1,0 +1,16 @@
+"""Set up before marl_inv is first imported: the shape notes of its records and functions are checked in tests, and only there."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from hypothesis import settings
+from jaxtyping import install_import_hook
+
+install_import_hook("marl_inv", "beartype.beartype")
+torch.set_num_threads(1)
+
+settings.register_profile("local", deadline=None, database=None, print_blob=True)
+settings.register_profile("ci", parent=settings.get_profile("local"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")

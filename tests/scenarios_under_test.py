@@ -1,0 +1,26 @@
+"""Every scenario of the library, by glob, with what it needs to be played here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from marl_inv.scenario import library
+
+FAVORITA_SALES = Path(__file__).resolve().parents[2] / "shared" / "data" / "favorita" / "weekly_sales.csv"
+"""Not part of the repository; tests that need it are skipped where it is absent."""
+
+
+def settings_for(name: str) -> list[str]:
+    """The settings a scenario cannot be loaded without."""
+    return [f"demand.path={FAVORITA_SALES}"] if name == "favorita" else []
+
+
+def _scenario(name: str) -> pytest.param:
+    absent = name == "favorita" and not FAVORITA_SALES.exists()
+    return pytest.param(name, id=name, marks=[pytest.mark.skip(reason=f"{FAVORITA_SALES} is absent")] if absent else [])
+
+
+SCENARIOS = [_scenario(name) for name in library()]
+"""For `pytest.mark.parametrize("name", SCENARIOS)`."""

@@ -1,0 +1,203 @@
+"""What the tensors of a network say, and what it works out for itself: source lanes, throughput, largest requests."""
+
+from __future__ import annotations
+
+import networkx
+import pytest
+import torch
+from building import network, problem
+
+from marl_inv.network import TransferNetwork, to_graph
+from marl_inv.reading import InputError
+
+
+def sources(net: TransferNetwork) -> list[str | None]:
+    """The name of every warehouse's source lane."""
+    return [net.lanes[lane] if lane >= 0 else None for lane in net.source_lane.tolist()]
+
+
+def lanes(*routes: str, **fields: object) -> list[dict[str, object]]:
+    """Lanes from `origin->destination` texts."""
+    return [{"origin": route.split("->")[0], "destination": route.split("->")[1], "lead_time": 1} | fields for route in routes]
+
+
+AB = {"suppliers": [{"name": "s"}, {"name": "z"}], "warehouses": [{"name": "a"}, {"name": "b"}]}
+
+
+# Order and names
+
+
+def test_replenishment_lanes_come_first_and_each_kind_in_the_scenarios_order():
+    net = network(AB | {"lanes": lanes("b->a", "a->b", "z->b", "s->b", "z->a", "s->a")})
+    assert net.lanes == ("z->b", "s->b", "z->a", "s->a", "b->a", "a->b")
+    assert net.lane_origin == ["z", "s", "z", "s", "b", "a"]
+    assert (net.replenishments, net.supplier.tolist(), net.origin.tolist()) == (4, [1, 0, 1, 0], [1, 0])
+    assert net.destination.tolist() == [1, 1, 0, 0, 0, 1]
+    assert net.inbound(0) == [2, 3, 4]
+
+
+def test_arrival_slot_is_the_row_of_what_is_due():
+    net = network(AB | {"lanes": [*lanes("s->a"), *lanes("s->b", lead_time=3), *lanes("a->b", lead_time=0)]})
+    assert net.arrival_slot.tolist() == [1 * 2 + 0, 3 * 2 + 1, 0 * 2 + 1]
+    assert net.longest_lead_time == 3
+    assert net.instant.squeeze(1).tolist() == [0, 0, 1]
+
+
+def test_what_a_network_does_not_use_is_none():
+    net = network(AB | {"lanes": lanes("s->a")})
+    unused = ("instant", "storage", "holding_cost", "shortage_cost", "overflow_cost", "price", "procurement_cost", "transport_cost", "max_promotion")
+    assert [getattr(net, name) for name in unused] == [None] * len(unused)
+    assert net.limits == ()
+
+
+def test_a_network_without_lanes_stands():
+    net = network({"warehouses": [{"name": "a"}]})
+    assert (net.lanes, net.longest_lead_time, net.max_request.shape, sources(net)) == ((), 0, (1, 0), [None])
+
+
+def test_a_price_counts_when_the_objective_is_profit():
+    shop = {"warehouses": [{"name": "a", "price": 3}]}
+    assert network(shop).price is None
+    assert network(shop | {"objective": "profit"}).price.item() == 3
+
+
+# Source lanes
+
+
+def test_the_source_is_the_lane_that_is_cheapest_landed():
+    """Direct costs 9; by way of the hub 2 + 3."""
+    net = network("""
+      suppliers: [{name: mill}]
+      warehouses: [{name: hub}, {name: shop}]
+      lanes:
+        - {origin: mill, destination: shop, lead_time: 1, procurement_cost: 8, transport_cost: 1}
+        - {origin: mill, destination: hub, lead_time: 5, procurement_cost: 2}
+        - {origin: hub, destination: shop, lead_time: 1, transport_cost: 3}
+    """)
+    assert sources(net) == ["mill->hub", "hub->shop"]
+
+
+def test_of_two_that_cost_the_same_the_quicker_is_the_source():
+    slow, quick = {"name": "slow", "lead_time": 3}, {"name": "quick", "lead_time": 1}
+    for given in ([slow, quick], [quick, slow]):
+        assert sources(network(AB | {"lanes": [*lanes("s->a", **given[0]), *lanes("s->a", **given[1])]})) == ["quick", None]
+
+
+def test_of_two_that_are_the_same_the_first_supplier_is_the_source():
+    assert sources(network(AB | {"lanes": lanes("z->a", "s->a", "s->b", "z->b")})) == ["s->a", "s->b"]
+
+
+def test_a_warehouse_may_name_its_source_lane():
+    named = {"warehouses": [{"name": "a", "source_lane": "z->a"}, {"name": "b", "source_lane": "a->b"}]}
+    assert sources(network(AB | named | {"lanes": lanes("s->a", "z->a", "s->b", "a->b")})) == ["z->a", "a->b"]
+
+
+def test_a_warehouse_that_no_supplier_reaches_has_no_source():
+    assert sources(network(AB | {"lanes": lanes("s->a", "b->a")})) == ["s->a", None]
+
+
+# Throughput and sizes
+
+
+def test_throughput_adds_the_demand_of_all_who_are_fed():
+    """Shops of mean 2 and 3 behind a hub of its own demand 1: 6 flow through; variances 4 + 9 + 1 add up, too."""
+    net = network("""
+      suppliers: [{name: mill}]
+      warehouses:
+        - {name: hub, demand: {kind: normal, mean: 1, sd: 1, cut_at_zero: false}, unmet_demand: backordered}
+        - {name: a, demand: {kind: normal, mean: 2, sd: 2, cut_at_zero: false}, unmet_demand: backordered}
+        - {name: b, demand: {kind: normal, mean: 3, sd: 3, cut_at_zero: false}, unmet_demand: backordered}
+      lanes: [{origin: mill, destination: hub, lead_time: 1}, {origin: hub, destination: a, lead_time: 1}, {origin: hub, destination: b, lead_time: 1}]
+    """)
+    assert net.mean_demand.tolist() == [[1, 2, 3]]
+    assert net.throughput.tolist() == [[6, 2, 3]]
+    torch.testing.assert_close(net.throughput_sd, torch.tensor([[14.0, 4.0, 9.0]], dtype=torch.float64).sqrt())
+
+
+def test_a_circle_of_source_lanes_counts_everyone_once():
+    circle = {"warehouses": [{"name": "a", "source_lane": "b->a"}, {"name": "b", "source_lane": "a->b"}]}
+    assert network(AB | circle | {"lanes": lanes("a->b", "b->a")}).throughput.tolist() == [[2, 2]]
+
+
+def test_a_size_is_never_zero():
+    """The hub feeds nobody as a source, but could serve both shops, one of which has another neighbour: 4 + 2 / 2. Nobody asks the cellar."""
+    net = network("""
+      demand: {kind: poisson, mean: 4}
+      warehouses: [{name: hub, faces_demand: false}, {name: cellar, faces_demand: false}, {name: a}, {name: b, demand: {kind: poisson, mean: 2}}]
+      lanes: [{origin: hub, destination: a, lead_time: 1}, {origin: hub, destination: b, lead_time: 1}, {origin: a, destination: b, lead_time: 1}]
+    """)
+    assert net.size.tolist() == [[5, 1, 4, 2]]
+
+
+def test_the_largest_request_is_the_lanes_own_or_its_capacity_or_4_times_lead_time_demand():
+    """Demand is 5 a period; a lead time of 2 and the period of review make 3 periods: 4 x 3 x 5. A capacity of 30 holds 15 of volume 2."""
+    net = network("""
+      demand: {kind: poisson, mean: 5}
+      products: [{name: cup, volume: 1}, {name: pot, volume: 2}]
+      suppliers: [{name: mill}]
+      warehouses: [{name: a}]
+      lanes:
+        - {name: named, origin: mill, destination: a, lead_time: 2, max_request: 7, capacity: 30}
+        - {name: limited, origin: mill, destination: a, lead_time: 2, capacity: 30}
+        - {name: free, origin: mill, destination: a, lead_time: 2}
+    """)
+    assert net.max_request.tolist() == [[7, 30, 60], [7, 15, 60]]
+
+
+# Graphs
+
+
+def test_a_network_comes_back_from_its_graph():
+    net = problem(AB | {"lanes": lanes("b->a", "s->b", capacity=3), "pools": [{"name": "p", "lanes": ["s->b"], "capacity": 2}]}).network
+    again = TransferNetwork.from_graph(net.graph, dtype=torch.float64)
+    for name, value in vars(net).items():
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(value, getattr(again, name)), name
+        elif name not in ("graph", "limits"):
+            assert value == getattr(again, name), name
+    assert [limit.capacity.tolist() for limit in again.limits] == [limit.capacity.tolist() for limit in net.limits]
+
+
+def test_a_graph_may_be_made_by_hand_and_needs_only_lead_times():
+    graph = networkx.MultiDiGraph()
+    graph.add_node("mill", kind="supplier")
+    graph.add_node("a", mean_demand=[3.0])
+    graph.add_node("b")
+    graph.add_edge("mill", "a", lead_time=1, capacity=5.0, colour="red")
+    graph.add_edge("mill", "b", lead_time=2, capacity=7.0)
+    net = TransferNetwork.from_graph(graph)
+    assert net.lanes == ("mill->a", "mill->b")
+    assert net.max_request.tolist() == [[5, 7]]
+    assert net.mean_demand.tolist() == [[3, 0]]
+    assert net.limits[0].capacity.squeeze(1).tolist()[:2] == [5, 7]
+
+
+@pytest.mark.parametrize(
+    ("edges", "message"),
+    [
+        ([("mill", "a", "lane", {"lead_time": -1})], "graph: lane lane: lead_time is -1; give a number, 0 or more"),
+        ([("mill", "a", "lane", {})], "graph: lane lane: lead_time is missing; add it"),
+        ([("a", "mill", "lane", {"lead_time": 1})], "graph: lane lane does not lead into a warehouse; suppliers only ship"),
+        (
+            [("mill", "a", None, {"lead_time": 1}), ("mill", "a", None, {"lead_time": 2})],
+            "graph: 2 lanes share 1 names; key every edge by a name of its own",
+        ),
+    ],
+)
+def test_a_graph_that_cannot_be_is_refused(edges: list[tuple[str, str, str | None, dict[str, object]]], message: str):
+    graph = networkx.MultiDiGraph()
+    graph.add_node("mill", kind="supplier")
+    graph.add_node("a")
+    for origin, destination, key, fields in edges:
+        graph.add_edge(origin, destination, key=key, **fields)
+    with pytest.raises(InputError) as refusal:
+        TransferNetwork.from_graph(graph)
+    assert str(refusal.value) == message
+
+
+def test_the_graph_speaks_the_scenarios_words():
+    made = problem(AB | {"lanes": lanes("s->a", transport_cost=2)})
+    graph = to_graph(made.scenario, made.demand.mean, made.demand.sd)
+    assert graph.nodes["s"] == {"kind": "supplier", "capacity": None}
+    assert graph.nodes["a"]["mean_demand"] == [1.0]
+    assert graph.edges["s", "a", "s->a"]["transport_cost"] == 2
