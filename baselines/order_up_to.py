@@ -52,11 +52,12 @@ class OrderUpTo:
 
 def on_source_lanes(network: TransferNetwork, quantities: Float[Tensor, "K N B"]) -> Float[Tensor, "K E B"]:
     """Requests that ask for every warehouse's quantity on its source lane, and for nothing on other lanes."""
-    supplied = (network.source_lane >= 0).nonzero().squeeze(1) if bool((network.source_lane < 0).any()) else None
-    lanes = network.source_lane if supplied is None else network.source_lane[supplied]
-    asked = quantities if supplied is None else quantities.index_select(1, supplied)
     products, _, replications = quantities.shape
-    return quantities.new_zeros(products, len(network.lanes), replications).index_copy(1, lanes, asked)
+    requests = quantities.new_zeros(products, len(network.lanes), replications)
+    if not network.lanes:
+        return requests
+    supplied = (network.source_lane >= 0).to(quantities).unsqueeze(-1)
+    return requests.index_add(1, network.source_lane.clamp(min=0), quantities * supplied)
 
 
 def newsvendor_levels(problem: Problem) -> Float[Tensor, "K N"]:
@@ -96,7 +97,7 @@ def _rate(rates: Tensor | None, network: TransferNetwork) -> np.ndarray:
 
 def _underage(network: TransferNetwork, shortage: np.ndarray, price: np.ndarray) -> np.ndarray:
     """Cost of a missing unit at every warehouse: (K, N)."""
-    sources, destination = network.source_lane.tolist(), network.destination.tolist()
+    sources = network.source_lane.tolist()
     feeder = {n: network.warehouses.index(network.lane_origin[lane]) for n, lane in enumerate(sources) if lane >= network.replenishments}
     landed = _landed_cost(network, feeder)
     own = shortage + np.where(price > 0, price - landed, 0).clip(0)
@@ -109,7 +110,6 @@ def _underage(network: TransferNetwork, shortage: np.ndarray, price: np.ndarray)
             total[:, at] += own[:, start] * demand[:, start]
             visited.add(at)
             at = feeder.get(at)
-    assert all(destination[lane] == n for n, lane in enumerate(sources) if lane >= 0)
     return np.divide(total, weight, out=own.copy(), where=weight > 0)
 
 

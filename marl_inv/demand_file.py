@@ -51,7 +51,8 @@ def read_demand(model: Empirical, products: list[str], warehouses: list[str]) ->
                     known = suggestion(row[product_at], products[:5])
                     raise InputError(f"{path}:{rows.line_num}: {model.product_column} is {row[product_at]!r}, which is no product of the scenario{known}")
                 if (entry := (row[period_at], row[product_at])) in seen:
-                    raise InputError(f"{where} has {row[product_at]} in period {row[period_at]} a second time; give one row per period and product")
+                    twice = f"{row[product_at]} in period {row[period_at]}"
+                    raise InputError(f"{path}:{rows.line_num}: has {twice} a second time; give one row per period and product")
                 seen.add(entry)
                 period = periods.setdefault(row[period_at], len(periods))
                 if period == len(cells):

@@ -115,7 +115,7 @@ def _helps_itself(network: TransferNetwork, tier: list[str]) -> bool:
 
 
 def _radii(places: int) -> tuple[float, float]:
-    across = max(2.8, places * (CARD_WIDTH + 0.1) / (2 * math.pi))
+    across = max(2.8, places * (CARD_WIDTH + 0.3) / (2 * math.pi))
     return across, max(1.7, 0.6 * across)
 
 

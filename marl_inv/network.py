@@ -140,8 +140,9 @@ def _tensors(graph: networkx.MultiDiGraph, device: torch.device, dtype: torch.dt
     lanes.sort(key=lambda lane: order.get(lane.name, len(order)))
     if bad := [lane.name for lane in lanes if lane.destination not in row]:
         raise InputError(f"graph: lane {bad[0]} does not lead into a warehouse; suppliers only ship")
-    if len(names := {lane.name for lane in lanes}) < len(lanes):
-        raise InputError(f"graph: {len(lanes)} lanes share {len(names)} names; key every edge by a name of its own")
+    names = [lane.name for lane in lanes]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"graph: {len(twice)} lanes are named {twice[0]}; key every edge by a name of its own")
     lanes = [lane for lane in lanes if lane.origin in source] + [lane for lane in lanes if lane.origin in row]
     replenishments = sum(lane.origin in source for lane in lanes)
     K, N, E = len(products), len(warehouses), len(lanes)

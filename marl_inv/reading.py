@@ -12,11 +12,14 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 LARGEST_FILE = 4 * 2**20
 """Bytes; a larger YAML file is refused, for parsing takes seconds a megabyte."""
+
+DEEPEST = 50
+"""Levels of nesting; YAML that is nested deeper is refused, for parsing takes seconds at a few thousand."""
 
 
 class InputError(ValueError):
@@ -61,9 +64,13 @@ def read_yaml(path: str | Path) -> Document:
         raise InputError(f"{path}: is larger than {LARGEST_FILE} bytes; give large tables as CSV")
     yaml = YAML(typ="safe", pure=True)
     try:
+        depth = 0
         for event in yaml.parse(text):
+            depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
             if isinstance(event, AliasEvent):
                 raise InputError(f"{path}:{event.start_mark.line + 1}: holds the alias *{event.anchor}; write the value out")
+            if depth > DEEPEST:
+                raise InputError(f"{path}:{event.start_mark.line + 1}: is nested more than {DEEPEST} levels deep; a scenario needs a handful")
         node = YAML(typ="safe", pure=True).compose(text)
         places = dict(_places(node, str(path)))
         data = yaml.load(text)
@@ -72,8 +79,6 @@ def read_yaml(path: str | Path) -> Document:
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InputError(f"{path}:{line}: is not valid YAML ({error.problem})") from error
-    except RecursionError as error:
-        raise InputError(f"{path}: is nested too deeply; a scenario needs a handful of levels") from error
     except (YAMLError, ValueError) as error:  # a ValueError is a scalar that looks like a date or number and is none
         raise InputError(f"{path}: is not valid YAML ({getattr(error, 'reason', None) or error})") from error
     if not isinstance(data, dict):
@@ -186,8 +191,8 @@ REMEDIES = {
     "bool_type": "give true or false",
     "finite_number": "give an ordinary number",
     "float_type": "give a number",
-    "greater_than": "give a number above {gt}",
-    "greater_than_equal": "give a number, {ge} or more",
+    "greater_than": "give a number above {gt:g}",
+    "greater_than_equal": "give a number, {ge:g} or more",
     "int_from_float": "give a whole number",
     "int_type": "give a whole number",
     "list_type": "give a list",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from marl_inv.problem import Problem, load_problem
 from marl_inv.scenario import library
 
 FAVORITA_SALES = Path(__file__).resolve().parents[2] / "shared" / "data" / "favorita" / "weekly_sales.csv"
@@ -15,6 +17,12 @@ FAVORITA_SALES = Path(__file__).resolve().parents[2] / "shared" / "data" / "favo
 def settings_for(name: str) -> list[str]:
     """The settings a scenario cannot be loaded without."""
     return [f"demand.path={FAVORITA_SALES}"] if name == "favorita" else []
+
+
+@cache
+def problem_under_test(name: str) -> Problem:
+    """A scenario of the library, loaded once for all tests (reading favorita's file takes seconds where shapes are checked)."""
+    return load_problem(name, settings_for(name))
 
 
 def _scenario(name: str) -> pytest.param:

@@ -180,7 +180,7 @@ def test_a_graph_may_be_made_by_hand_and_needs_only_lead_times():
         ([("a", "mill", "lane", {"lead_time": 1})], "graph: lane lane does not lead into a warehouse; suppliers only ship"),
         (
             [("mill", "a", None, {"lead_time": 1}), ("mill", "a", None, {"lead_time": 2})],
-            "graph: 2 lanes share 1 names; key every edge by a name of its own",
+            "graph: 2 lanes are named mill->a; key every edge by a name of its own",
         ),
     ],
 )

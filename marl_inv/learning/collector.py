@@ -27,34 +27,32 @@ from marl_inv.trace import Trace
 class InventoryStats(CollectStats):
     """What a collection amounted to, per period of the whole network; every float becomes a curve in TensorBoard."""
 
-    profit: float = 0.0
+    money: dict[str, float] = field(default_factory=dict)
+    """Profit or cost, whichever is the objective, and its parts."""
+    units: dict[str, float] = field(default_factory=dict)
     fill_rate: float = 0.0
     percent_over_baseline: float = 0.0
-    baseline_profit: float = 0.0
-    parts: dict[str, float] = field(default_factory=dict)
+    """0 while training: only validation plays the same traces as the baseline."""
 
 
-def stats_of(record: Record, baseline_profit: float | None, steps: int, episodes: int) -> InventoryStats:
+def stats_of(problem: Problem, record: Record, steps: int, episodes: int) -> InventoryStats:
     means = {name: float(record.per_period(name).sum((0, 1)).mean()) for name in MEASURES}
-    returns = record.sums["profit"].sum((0, 1)).cpu().numpy()
     profit = means.pop("profit")
+    objective = {"profit": profit} if problem.scenario.objective == "profit" else {"cost": -profit}
     parts = {name: value for name, value in means.items() if value != 0}
-    parts["transferred"] = float(record.transferred.mean())
-    stats = InventoryStats(
+    returns, lengths = record.sums["profit"].sum((0, 1)).cpu().numpy(), np.full(record.shipments.shape[-1], record.periods)
+    return InventoryStats(
         n_collected_steps=steps,
         n_collected_episodes=episodes,
         returns=returns,
         returns_stat=SequenceSummaryStats.from_sequence(returns),
-        lens=np.full(len(returns), record.periods),
-        lens_stat=SequenceSummaryStats.from_sequence(np.full(len(returns), record.periods)),
-        profit=profit,
+        lens=lengths,
+        lens_stat=SequenceSummaryStats.from_sequence(lengths),
+        money=objective | {name: value for name, value in parts.items() if name == "revenue" or name.endswith("_cost")},
+        units={name: value for name, value in parts.items() if not (name == "revenue" or name.endswith("_cost"))}
+        | {"transferred": float(record.transferred.mean())},
         fill_rate=float(record.fill_rate.mean()),
-        parts=parts,
     )
-    if baseline_profit is not None:
-        stats.baseline_profit = baseline_profit
-        stats.percent_over_baseline = 100 * (profit - baseline_profit) / max(abs(baseline_profit), 1e-9)
-    return stats
 
 
 class _NoEnvironments:
@@ -86,6 +84,10 @@ class _Acting:
         features = self.policy.encoding(view)
         result = self.policy(Batch(obs=features))
         return self.policy.decide(result.act, view), (features, result.act, result.logp)
+
+
+def _is_last(moment: Moment) -> bool:
+    return moment.view.period == len(moment.view.trace) - 1
 
 
 class RolloutCollector(BaseCollector[InventoryStats]):
@@ -138,25 +140,28 @@ class RolloutCollector(BaseCollector[InventoryStats]):
     @torch.no_grad()
     def _collect(self, n_step: int | None = None, n_episode: int | None = None, random: bool = False, render: float | None = None, gym_reset_kwargs: dict[str, Any] | None = None) -> InventoryStats:  # fmt: skip
         assert n_step is not None, "collect by steps: n_step = periods x replications"
+        played = self.gather(n_step // self.replications)
+        finished = sum(_is_last(moment) for moment in played)
+        return stats_of(self.problem, score(played), n_step, finished * self.replications)
+
+    def gather(self, periods: int) -> list[Moment]:
+        """Play on, into the buffer. Nothing in here reads a value back from the device."""
         self.buffer.reset()
         played: list[Moment] = []
-        finished, finite = 0, self.problem.scenario.ending == "finite"
-        for _ in range(n_step // self.replications):
+        for _ in range(periods):
             following = next(self._playing, None)
             if following is None:
                 self._playing = self._episodes(self._next_trace())
                 following = next(self._playing)
-            moment, reward = following
-            last = moment.view.period == len(moment.view.trace) - 1
-            self._store(moment, reward, last, finite)
-            finished += self.replications * last
-            played.append(moment)
-        if not last:
+            self._store(*following)
+            played.append(following[0])
+        if not _is_last(played[-1]):
             self._end(played[-1])
-        return stats_of(score(played), None, n_step, finished)
+        return played
 
-    def _store(self, moment: Moment, reward: torch.Tensor, last: bool, finite: bool) -> None:
+    def _store(self, moment: Moment, reward: torch.Tensor) -> None:
         features, action, logp = moment.memory
+        last, finite = _is_last(moment), moment.view.finite
         flag = torch.zeros(self.replications, dtype=torch.bool, device=features.device)
         self.buffer.add_period(
             obs=features,
@@ -184,8 +189,7 @@ class ValidationCollector(BaseCollector[InventoryStats]):
             policy, _NoEnvironments(replications), TensorBuffer(1, replications), collect_stats_class=InventoryStats, raise_on_nan_in_buffer=False
         )
         with torch.no_grad():
-            record = score(play(problem, baseline, self.trace), problem.scenario.warm_up)
-        self.baseline_profit = float(record.per_period("profit").sum((0, 1)).mean())
+            self.baseline_stats = self._stats(play(problem, baseline, self.trace))
 
     def _validate_buffer(self) -> None:
         assert isinstance(self.buffer, TensorBuffer)
@@ -196,7 +200,12 @@ class ValidationCollector(BaseCollector[InventoryStats]):
     @torch.no_grad()
     def _collect(self, n_step: int | None = None, n_episode: int | None = None, random: bool = False, render: float | None = None, gym_reset_kwargs: dict[str, Any] | None = None) -> InventoryStats:  # fmt: skip
         begun = time.time()
-        moments = play(self.problem, _Acting(self.policy), self.trace, trusted=True)
-        record = score(moments, self.problem.scenario.warm_up)
+        stats = self._stats(play(self.problem, _Acting(self.policy), self.trace, trusted=True))
+        ours, baseline = (float(returns.mean()) for returns in (stats.returns, self.baseline_stats.returns))
+        stats.percent_over_baseline = 100 * (ours - baseline) / max(abs(baseline), 1e-9)
         self.collect_time += time.time() - begun
-        return stats_of(record, self.baseline_profit, len(self.trace) * self.trace.replications, self.trace.replications)
+        return stats
+
+    def _stats(self, moments: Iterator[Moment]) -> InventoryStats:
+        record = score(moments, self.problem.scenario.warm_up)
+        return stats_of(self.problem, record, len(self.trace) * self.trace.replications, self.trace.replications)

@@ -49,6 +49,7 @@ class TrainSettings(ModelSettings):
     validations: PositiveInt = 20
     """How often the policy is tried on validation traces; the best is kept."""
     validation_replications: PositiveInt = 128
+    """Validation traces, at most; fewer where there are many products."""
 
     @property
     def mix(self) -> float:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -31,6 +30,10 @@ OPTIMIZERS: dict[str, Callable[[float], OptimizerFactory]] = {
     "adamw": lambda lr: TorchOptimizerFactory(torch.optim.AdamW, lr=lr, eps=1e-5),
     "rmsprop": lambda lr: RMSpropOptimizerFactory(lr=lr, alpha=0.99, eps=1e-5),
 }
+
+
+VALIDATION_DECISIONS = 1_500_000
+"""A validation plays at most so many decisions: fewer replications of a network of many products."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,8 @@ def prepare(problem: Problem, settings: TrainSettings, baseline: OrderUpTo, log_
     )
     control = beginning if settings.control_variate else None
     collector = RolloutCollector(problem, policy, periods, replications, reward_scale(problem, beginning, settings.seed), settings.seed, control)
-    validation = ValidationCollector(problem, policy, settings.seed, settings.validation_replications, baseline)
+    tries = max(2, min(settings.validation_replications, VALIDATION_DECISIONS // (network.size.numel() * scenario.horizon)))
+    validation = ValidationCollector(problem, policy, settings.seed, tries, baseline)
     best = {name: tensor.clone() for name, tensor in actor.state_dict().items()}
 
     def keep(algorithm: JointPPO) -> None:
@@ -103,7 +107,7 @@ def prepare(problem: Problem, settings: TrainSettings, baseline: OrderUpTo, log_
         epoch_num_steps=epoch_steps,
         training_collector=collector,
         test_collector=validation,
-        test_step_num_episodes=settings.validation_replications,
+        test_step_num_episodes=tries,
         collection_step_num_env_steps=periods * replications,
         batch_size=None,
         update_step_num_repetitions=settings.passes,
@@ -128,8 +132,8 @@ def train(problem: Problem, settings: TrainSettings, log_folder: Path | None = N
     trainer.reset()
     for _ in progress(range(trainer.params.max_epochs), f"training {settings.algorithm}"):
         trainer.execute_epoch()
-    if trainer.params.logger is not None:
-        trainer.params.logger.finalize()
+    if log_folder is not None:
+        _log_baseline(training, log_folder)
     return Trained(training.learned(), baseline, trainer._best_score)
 
 
@@ -156,9 +160,16 @@ def reward_scale(problem: Problem, policy: Policy, seed: int) -> Tensor:
     return torch.where(spread > 0, spread, torch.ones_like(spread))
 
 
+def _log_baseline(training: Training, folder: Path) -> None:
+    """The baseline as a run of its own, a level line in every chart of the validation results."""
+    level = _logger(folder / "tuned-order-up-to")
+    for step in (0, training.trainer._env_step):
+        level.log_test_data(asdict(training.trainer.params.test_collector.baseline_stats), step)
+    level.finalize()
+    training.trainer.params.logger.finalize()
+
+
 def _logger(folder: Path) -> BaseLogger:
     """Every update and validation is logged; flushing each time would cost more than writing."""
     folder.mkdir(parents=True, exist_ok=True)
-    with contextlib.redirect_stdout(None):
-        writer = SummaryWriter(str(folder))
-    return TensorboardLogger(writer, training_interval=1, update_interval=1, write_flush=False)
+    return TensorboardLogger(SummaryWriter(str(folder)), training_interval=1, update_interval=1, write_flush=False)

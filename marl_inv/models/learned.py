@@ -87,7 +87,7 @@ class LearnedPolicy:
         if self.promotion is not None:
             tensors["promotion"] = self.promotion.cpu().contiguous()
         network = self.encoding.network
-        about = {"name": self.name, "settings": settings.model_dump_json(), "warehouses": json.dumps(network.warehouses)}
+        about = {"name": self.name, "settings": settings.model_dump_json(include=set(ModelSettings.model_fields)), "warehouses": json.dumps(network.warehouses)}
         unfinished = folder / (CHECKPOINT + ".tmp")
         save_file(tensors, unfinished, about)
         unfinished.replace(folder / CHECKPOINT)

@@ -1,0 +1,94 @@
+"""Sums over the scored periods of an episode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from building import problem
+from torch import Tensor
+
+from marl_inv.interface import View
+from marl_inv.metrics import score
+from marl_inv.network import TransferNetwork
+from marl_inv.problem import Problem
+from marl_inv.rollout import play
+from marl_inv.simulator import Decision
+from marl_inv.trace import Trace
+
+
+@dataclass(frozen=True)
+class Always:
+    """Asks for the same in every period."""
+
+    requests: Tensor
+    name: str = "always"
+    knows: str = "nothing"
+
+    def start(self, network: TransferNetwork, replications: int) -> None:
+        return None
+
+    def act(self, view: View, memory: Any) -> tuple[Decision, Any]:
+        return Decision(self.requests), memory
+
+
+def trace(problem: Problem, *demand: float) -> Trace:
+    """One replication of one shop's demand, with one period of history before it."""
+    return Trace(torch.tensor([0, *demand]).to(problem.network.volume).reshape(-1, 1, 1, 1), history=1)
+
+
+SHOP = """
+  suppliers: [{name: mill}]
+  warehouses: [{name: shop, initial_stock: 3, holding_cost: 1, shortage_cost: 10, unmet_demand: %s}]
+  lanes: [{origin: mill, destination: shop, lead_time: 1, transport_cost: 2}]
+"""
+
+
+def test_a_record_adds_up_the_periods_after_the_warm_up():
+    """3 a period come in. Stock after demand: 3 - 1, 5 - 4, 4 - 9: 2, 1, 5 short. Period 0 is not scored."""
+    shop = problem(SHOP % "lost")
+    record = score(play(shop, Always(torch.full((1, 1, 1), 3.0).double()), trace(shop, 1, 4, 9)), warm_up=1)
+    assert record.periods == 2
+    sums = {name: value.item() for name, value in record.sums.items()}
+    assert (sums["demand"], sums["unmet"], sums["on_hand"], sums["backorders"]) == (13, 5, 1, 0)
+    assert (sums["holding_cost"], sums["shortage_cost"], sums["transport_cost"], sums["profit"]) == (1, 50, 12, -63)
+    assert record.per_period("profit").item() == -31.5
+    assert record.fill_rate.item() == pytest.approx(1 - 5 / 13)
+    assert record.shipments.item() == 6
+
+
+def test_a_backorder_that_waits_is_unmet_once():
+    """2 are wanted of nothing for ever: 2 unmet of 2 in the first period, and none after it, though they wait."""
+    shop = problem((SHOP % "backordered").replace("initial_stock: 3", "initial_stock: 0"))
+    record = score(play(shop, Always(torch.zeros(1, 1, 1).double()), trace(shop, 2, 0, 0)))
+    assert (record.sums["unmet"].item(), record.sums["backorders"].item(), record.fill_rate.item()) == (2, 6, 0)
+
+
+def test_transferred_counts_what_moves_between_warehouses():
+    pair = problem("""
+      suppliers: [{name: mill}]
+      warehouses: [{name: a, initial_stock: 50}, {name: b}]
+      lanes: [{origin: mill, destination: a, lead_time: 1}, {origin: a, destination: b, lead_time: 1}]
+    """)
+    requests = torch.tensor([[[8.0], [3.0]]]).double()
+    assert score(play(pair, Always(requests), pair.trace("train", 0, range(1), horizon=4))).transferred.item() == 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_scoring_leaves_what_was_played_as_it_was(dtype: torch.dtype):
+    shop = problem(SHOP % "lost", dtype)
+    policy, luck = Always(torch.full((1, 1, 2), 3.0, dtype=dtype)), shop.trace("train", 0, 2)
+    before = luck.demand.clone()
+    moments = list(play(shop, policy, luck))
+    first, again = score(moments), score(moments)
+    assert torch.equal(luck.demand, before)
+    assert (policy.requests == 3).all()
+    assert all(torch.equal(value, again.sums[name]) for name, value in first.sums.items())
+
+
+def test_an_episode_that_is_all_warm_up_cannot_be_scored():
+    shop = problem(SHOP % "lost")
+    with pytest.raises(ValueError, match="no period was scored"):
+        score(play(shop, Always(torch.zeros(1, 1, 1).double()), trace(shop, 1, 4)), warm_up=2)
