@@ -6,7 +6,6 @@ the simulator is differentiable, so all levels (and a constant promotion) descen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,13 +17,11 @@ from torch import Tensor
 from marl_inv.interface import View, rewards
 from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem
+from marl_inv.progress import Progress, silently
 from marl_inv.rollout import play
 from marl_inv.scenario import Normal
 from marl_inv.simulator import Decision
 from marl_inv.trace import Trace
-
-Progress = Callable[[Iterable[int], str], Iterable[int]]
-"""Wraps a loop with a progress bar of the given title."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +130,7 @@ def _landed_cost(network: TransferNetwork, feeder: dict[int, int]) -> np.ndarray
     return landed
 
 
-def tune(problem: Problem, seed: int = 0, iterations: int = 200, replications: int = 128, progress: Progress = lambda loop, _: loop) -> OrderUpTo:
+def tune(problem: Problem, seed: int = 0, iterations: int = 200, replications: int = 128, progress: Progress = silently) -> OrderUpTo:
     """Levels (and constant promotions) that do best on traces of the tuning stream.
 
     Starts from the best of newsvendor levels scaled by a common factor, descends the pathwise gradient with Adam, and keeps

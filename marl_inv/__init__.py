@@ -12,16 +12,16 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "compare": "marl_inv.experiment",
-    "env": "marl_inv.env",
+    "env": "marl_inv.environment",
 
     "load_policy": "marl_inv.models.learned",
     "load_problem": "marl_inv.problem",
     "load_scenario": "marl_inv.scenario",
-    "parallel_env": "marl_inv.env",
+    "parallel_env": "marl_inv.environment",
     "play": "marl_inv.rollout",
     "InputError": "marl_inv.reading",
 }
-__all__ = sorted(_HOMES)  # noqa: PLE0605
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,8 +16,13 @@ from rich.table import Table
 
 from marl_inv.reading import InputError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__ and "Multi-agent reinforcement learning for multi-warehouse inventory allocation.")  # fmt: skip
-console = Console(width=None)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Multi-agent reinforcement learning for multi-warehouse inventory allocation.",
+)
+console = Console()
 ScenarioName = Annotated[str, typer.Argument(help="A scenario's bare name (see `marl-inv list`) or the path of a YAML file.")]
 Settings = Annotated[list[str] | None, typer.Argument(help="Settings as key.path=value, e.g. horizon=50 warehouses.0.price=12")]
 Seed = Annotated[int, typer.Option(help="Where all chance comes from.")]
@@ -25,6 +31,7 @@ Replications = Annotated[int, typer.Option(help="Evaluation episodes, the same f
 
 def main() -> None:
     """Run the command; what a person got wrong is one message and exit code 2."""
+    warnings.simplefilter("ignore", DeprecationWarning)  # of the libraries below; nothing a person at the terminal can mend
     try:
         app()
     except InputError as error:
@@ -41,7 +48,9 @@ def list_scenarios() -> None:
     table = Table("scenario", "warehouses", "lanes", "objective", "description")
     for name, path in library().items():
         data = read_yaml(path).data
-        table.add_row(name, str(len(data["warehouses"])), str(len(data["lanes"])), data.get("objective", "cost"), data.get("description", ""))
+        table.add_row(
+            name, str(len(data["warehouses"])), str(len(data["lanes"])), data.get("objective", "cost"), data.get("description", "")
+        )
     console.print(table)
 
 
@@ -60,7 +69,9 @@ def check(scenario: ScenarioName, settings: Settings = None) -> None:
         f"{len(loaded.warehouses)} warehouses, {len(suppliers)} suppliers, {replenishment} replenishment and {len(lanes) - replenishment} transfer lanes, "
         f"{len(loaded.pools)} pools, {len(loaded.product_list)} products; {loaded.ending}, {loaded.horizon} periods, objective {loaded.objective}"
     )
-    for demand in {model.model_dump_json(): model for w in loaded.warehouses if isinstance(model := loaded.demand_of(w), Empirical)}.values():
+    for demand in {
+        model.model_dump_json(): model for w in loaded.warehouses if isinstance(model := loaded.demand_of(w), Empirical)
+    }.values():
         names = [w.name for w in loaded.warehouses if loaded.demand_of(w) == demand]
         console.print(read_demand(demand, [product.name for product in loaded.product_list], names).note)
     console.print("[green]The scenario is in order.[/]")
@@ -107,8 +118,14 @@ def train(
     loaded = load_scenario(scenario, of_scenario)
     begun = time.perf_counter()
     folder, trained = run_training(loaded, chosen, out, progress_bar)
-    console.print(f"trained {chosen.algorithm} in {time.perf_counter() - begun:.0f} s: {trained.percent_over_baseline:+.1f}% over tuned order-up-to on validation traces")
-    console.print(f"the run is in {folder}; look at it with\n  tensorboard --logdir {folder}\nand score it on evaluation traces with\n  marl-inv compare {scenario} {folder} {' '.join(of_scenario)}", soft_wrap=True, highlight=False)  # fmt: skip
+    console.print(
+        f"trained {chosen.algorithm} in {time.perf_counter() - begun:.0f} s: {trained.percent_over_baseline:+.1f}% over tuned order-up-to on validation traces"
+    )
+    console.print(
+        f"the run is in {folder}; look at it with\n  tensorboard --logdir {folder}\nand score it on evaluation traces with\n  marl-inv compare {scenario} {folder} {' '.join(of_scenario)}",
+        soft_wrap=True,
+        highlight=False,
+    )
 
 
 @app.command()
@@ -130,13 +147,32 @@ def compare(
     console.print(comparison_table(result.problem, result.scores, result.reference))
 
 
+@app.command()
+def bench() -> None:
+    """Speed in one process on one thread, next to plain torch and to Tianshou's stock multi-agent route; takes a few minutes."""
+    import platform
+
+    import torch
+
+    from marl_inv.bench import REPEATS, figures
+
+    console.print(
+        f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}, 1 thread, median of {REPEATS} runs"
+    )
+    table = Table("workload", "million warehouse-steps/s", "ratio")
+    table.columns[1].justify = "right"
+    for figure in progress_bar(figures(), "measuring"):
+        table.add_row(figure.what, f"{figure.rate / 1e6:,.4f}" if figure.rate < 1e5 else f"{figure.rate / 1e6:,.1f}", figure.note)
+    console.print(table)
+
+
 def _say_notes(problem: Any) -> None:
     for note in problem.demand.notes:
         console.print(note, highlight=False)
 
 
-def progress_bar(loop: Iterable[int], title: str) -> Iterator[int]:
-    """A bar on the terminal with the time left; it goes when the loop ends."""
+def progress_bar(loop: Iterable[Any], title: str) -> Iterator[Any]:
+    """A bar on the terminal, with the time left where the length is known; it goes when the loop ends."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         yield from bars.track(loop, description=title)

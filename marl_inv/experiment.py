@@ -12,12 +12,13 @@ from typing import Any
 import torch
 
 from marl_inv.baselines import BASELINES
-from marl_inv.baselines.order_up_to import Progress, tune
+from marl_inv.baselines.order_up_to import tune
 from marl_inv.evaluate import Score, evaluate
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.models.learned import load_policy
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem
+from marl_inv.progress import Progress, silently
 from marl_inv.reading import Document, InputError, override, read_yaml, suggestion, validate, write_yaml
 from marl_inv.scenario import Scenario, load_scenario
 
@@ -65,7 +66,9 @@ def training_settings(settings: Iterable[str] = (), file: Path | None = None, **
     return chosen
 
 
-def run_training(scenario: Scenario, settings: TrainSettings, folder: Path | None = None, progress: Progress = lambda loop, _: loop) -> tuple[Path, Any]:
+def run_training(
+    scenario: Scenario, settings: TrainSettings, folder: Path | None = None, progress: Progress = silently
+) -> tuple[Path, Any]:
     """Train in a run folder: `run.yaml` (everything resolved), TensorBoard events, and the best policy as `policy.safetensors`.
 
     Returns the folder and what `learning.train.train` returns. The folder must not exist or be empty.
@@ -77,7 +80,11 @@ def run_training(scenario: Scenario, settings: TrainSettings, folder: Path | Non
         raise InputError(f"{folder}: is not empty; give another --out")
     folder.mkdir(parents=True, exist_ok=True)
     versions = {package: version(package) for package in ("marl_inv", "torch", "tianshou", "torch-geometric", "numpy")}
-    resolved = {"scenario": scenario.model_dump(exclude_none=True), "training": settings.model_dump(exclude_none=True), "versions": versions}
+    resolved = {
+        "scenario": scenario.model_dump(exclude_none=True),
+        "training": settings.model_dump(exclude_none=True),
+        "versions": versions,
+    }
     write_yaml(folder / "run.yaml", resolved)
     problem = Problem.of(scenario, settings.device)
     trained = train(problem, settings, log_folder=folder, progress=progress)
@@ -85,7 +92,7 @@ def run_training(scenario: Scenario, settings: TrainSettings, folder: Path | Non
     return folder, trained
 
 
-def policy_named(name: str, problem: Problem, seed: int = 0, progress: Progress = lambda loop, _: loop) -> Policy:
+def policy_named(name: str, problem: Problem, seed: int = 0, progress: Progress = silently) -> Policy:
     """A baseline by name (`tuned_order_up_to` is tuned first), or the policy of a run folder or checkpoint file."""
     if name == "tuned_order_up_to":
         return tune(problem, seed, progress=progress)
@@ -103,7 +110,7 @@ def compare(
     train_one: bool = True,
     seed: int = 0,
     replications: int = 512,
-    progress: Progress = lambda loop, _: loop,
+    progress: Progress = silently,
 ) -> Comparison:
     """Random, order-up-to, tuned order-up-to, and trained policies on the same evaluation traces.
 

@@ -2,7 +2,8 @@
 
 In the graph every node has `kind` (`supplier` or `warehouse`) and the fields of `scenario.Supplier` or `scenario.Warehouse`, and a
 warehouse also `mean_demand` and `sd_demand` (a list over products); every edge, keyed by the lane's name, has the fields of
-`scenario.Lane`; the graph has `products`, `pools`, `objective` and `lanes` (their names, in order). What is absent takes the scenario's default.
+`scenario.Lane`; the graph has `products`, `pools`, `objective` and `lanes` (their names, in order). What is absent takes the
+scenario's default.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from torch import Tensor
 
 from marl_inv.reading import Document, InputError, validate
 from marl_inv.scenario import Lane, Pool, Product, Scenario, Supplier, Warehouse, per_product
-
 
 UNLIMITED = 1e30
 """Volume that stands for no limit: finite, because infinity makes gradients NaN."""
@@ -114,7 +114,7 @@ class TransferNetwork:
     @classmethod
     def from_graph(cls, graph: networkx.MultiDiGraph, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> TransferNetwork:
         """Read the attributes that the module's docstring lists; unknown ones are ignored. Raises InputError for a graph that cannot be."""
-        return cls(**_tensors(graph, torch.device(device), dtype))
+        return _from_graph(graph, torch.device(device), dtype)
 
 
 def _fields(record: type, attributes: dict[str, Any], **given: Any) -> Any:
@@ -128,14 +128,15 @@ def _lane_name(origin: str, destination: str, key: str | int) -> str:
     return key if isinstance(key, str) else f"{origin}->{destination}"
 
 
-def _tensors(graph: networkx.MultiDiGraph, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+def _from_graph(graph: networkx.MultiDiGraph, device: torch.device, dtype: torch.dtype) -> TransferNetwork:
     products = [_fields(Product, product) for product in graph.graph.get("products", [{"name": "product"}])]
     pools = [_fields(Pool, pool) for pool in graph.graph.get("pools", [])]
     suppliers = [_fields(Supplier, data, name=name) for name, data in graph.nodes(data=True) if data.get("kind") == "supplier"]
     warehouses = [_fields(Warehouse, data, name=name) for name, data in graph.nodes(data=True) if data.get("kind", "warehouse") == "warehouse"]
     row = {warehouse.name: index for index, warehouse in enumerate(warehouses)}
     source = {supplier.name: index for index, supplier in enumerate(suppliers)}
-    lanes = [_fields(Lane, data, name=_lane_name(u, v, key), origin=u, destination=v) for u, v, key, data in graph.edges(data=True, keys=True)]
+    edges = graph.edges(data=True, keys=True)
+    lanes = [_fields(Lane, data, name=_lane_name(u, v, key), origin=u, destination=v) for u, v, key, data in edges]
     order = {name: position for position, name in enumerate(graph.graph.get("lanes", []))}
     lanes.sort(key=lambda lane: order.get(lane.name, len(order)))
     if bad := [lane.name for lane in lanes if lane.destination not in row]:
@@ -171,7 +172,7 @@ def _tensors(graph: networkx.MultiDiGraph, device: torch.device, dtype: torch.dt
     throughput = _pass_upstream(mean_demand, sources, lanes, row)
     throughput_sd = np.sqrt(_pass_upstream(sd_demand**2, sources, lanes, row))
     size = _size(throughput, mean_demand, lanes, row)
-    return dict(
+    return TransferNetwork(
         graph=graph,
         products=tuple(product.name for product in products),
         warehouses=tuple(row),

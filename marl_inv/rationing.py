@@ -30,7 +30,7 @@ def share(available: Tensor, asked: Tensor) -> Tensor:
 
 
 def add_up(units: Tensor, dim: int) -> Tensor:
-    """Sum over a dimension, entry after entry. On a CPU torch's own sum chooses its order, and so its rounding, by the size of the batch."""
+    """Sum over a dimension, entry after entry: on a CPU torch's own sum chooses its order, and so its rounding, by the batch's size."""
     entries = units.shape[dim]
     if entries == 1:
         return units.squeeze(dim)

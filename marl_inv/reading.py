@@ -70,7 +70,8 @@ def read_yaml(path: str | Path) -> Document:
             if isinstance(event, AliasEvent):
                 raise InputError(f"{path}:{event.start_mark.line + 1}: holds the alias *{event.anchor}; write the value out")
             if depth > DEEPEST:
-                raise InputError(f"{path}:{event.start_mark.line + 1}: is nested more than {DEEPEST} levels deep; a scenario needs a handful")
+                line = event.start_mark.line + 1
+                raise InputError(f"{path}:{line}: is nested more than {DEEPEST} levels deep; a scenario needs a handful")
         node = YAML(typ="safe", pure=True).compose(text)
         places = dict(_places(node, str(path)))
         data = yaml.load(text)
@@ -93,7 +94,8 @@ def _places(node: Node | None, name: str, path: Path_ = ()) -> Iterable[tuple[Pa
     if isinstance(node, MappingNode):
         for key, value in node.value:
             if not isinstance(key, ScalarNode) or not str(key.tag).endswith(":str"):
-                raise InputError(f"{name}:{key.start_mark.line + 1}: has a key that is no name; write `name: value`, the name in quotes if need be")
+                line = key.start_mark.line + 1
+                raise InputError(f"{name}:{line}: has a key that is no name; write `name: value`, the name in quotes if need be")
             inner = (*path, key.value)
             yield from _places(value, name, inner)
             yield inner, f"{name}:{key.start_mark.line + 1}"

@@ -23,15 +23,34 @@ def comparison_table(problem: Problem, scores: list[Score], reference: Score) ->
         f"Intervals: 95%, paired, over {n} {over} of {scores[0].record.periods} scored periods. Positive gain is better; n.s. is not told from 0. "
         f"Moved: units from warehouse to warehouse. What they decide on: {'; '.join(f'{score.policy}: {score.knows}' for score in scores)}."
     )
-    table = Table(title=f"{problem.scenario.name}: {problem.scenario.description}", caption=caption, title_justify="left", caption_justify="left")
-    for heading in ("policy", "profit" if profit else "cost", "fill rate", "on hand", "moved", f"gain over {reference.policy}", "in percent"):
+    table = Table(
+        title=f"{problem.scenario.name}: {problem.scenario.description}", caption=caption, title_justify="left", caption_justify="left"
+    )
+    for heading in (
+        "policy",
+        "profit" if profit else "cost",
+        "fill rate",
+        "on hand",
+        "moved",
+        f"gain over {reference.policy}",
+        "in percent",
+    ):
         table.add_column(heading, justify="left" if heading == "policy" else "right")
     for score in scores:
         money = score.profit if profit else Interval(-score.profit.mean, -score.profit.high, -score.profit.low)
-        gain = ("", "") if score is reference else (plus_minus(score.gain_over(reference), sign=True), percent(score.gain_in_percent_over(reference)))
+        gain = (
+            ("", "")
+            if score is reference
+            else (plus_minus(score.gain_over(reference), sign=True), percent(score.gain_in_percent_over(reference)))
+        )
         on_hand = float(score.record.per_period("on_hand").sum((0, 1)).mean())
         table.add_row(
-            score.policy, plus_minus(money), f"{score.fill_rate:.3f}", f"{on_hand:,.1f}", f"{float(score.record.transferred.mean()):,.1f}", *gain
+            score.policy,
+            plus_minus(money),
+            f"{score.fill_rate:.3f}",
+            f"{on_hand:,.1f}",
+            f"{float(score.record.transferred.mean()):,.1f}",
+            *gain,
         )
     return table
 
@@ -47,11 +66,15 @@ def warehouse_table(problem: Problem, score: Score) -> Table:
         means["cost"] = -means.pop("profit")
     fill = 1 - record.sums["unmet"].sum((0, 2)) / record.sums["demand"].sum((0, 2))
     caption = f"Means per period over {record.periods} scored periods of {record.shipments.shape[-1]} replications, all products together."
-    table = Table(title=f"{score.policy} ({score.knows}) on {problem.scenario.name}", caption=caption, title_justify="left", caption_justify="left")
+    table = Table(
+        title=f"{score.policy} ({score.knows}) on {problem.scenario.name}", caption=caption, title_justify="left", caption_justify="left"
+    )
     for heading in ("warehouse", *(name.removesuffix("_cost").replace("_", " ") for name in columns), "fill rate"):
         table.add_column(heading, justify="left" if heading == "warehouse" else "right")
     for row, name in enumerate(network.warehouses):
-        table.add_row(name, *(f"{float(means[c][row]):,.1f}" for c in columns), f"{float(fill[row]):.3f}" if network.mean_demand[:, row].any() else "")
+        table.add_row(
+            name, *(f"{float(means[c][row]):,.1f}" for c in columns), f"{float(fill[row]):.3f}" if network.mean_demand[:, row].any() else ""
+        )
     table.add_section()
     table.add_row("all", *(f"{float(means[c].sum()):,.1f}" for c in columns), f"{score.fill_rate:.3f}")
     return table

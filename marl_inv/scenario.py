@@ -11,10 +11,19 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Tag, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    model_validator,
+)
 
 from marl_inv.reading import Document, InputError, Record, override, read_yaml, suggestion, validate
-
 
 LARGEST = 1e30
 """Numbers beyond it are refused: in float32 they would soon be infinite."""

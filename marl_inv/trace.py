@@ -142,12 +142,14 @@ class FileSampler:
         self._demand = file.demand
         shortest = scenario.history + scenario.horizon
         for key, (first, end), needed in (("train", model.train, shortest), ("evaluate", model.evaluate, scenario.horizon)):
-            if end > len(self._demand):
-                raise InputError(f"{model.path}: holds {len(self._demand)} periods, but demand.{key} is [{first}, {end}]; end it at {len(self._demand)} or before")
+            held, stretch = len(self._demand), f"demand.{key} is [{first}, {end}]"
+            if end > held:
+                raise InputError(f"{model.path}: holds {held} periods, but {stretch}; end it at {held} or before")
             if end - first < needed:
-                raise InputError(f"{model.path}: demand.{key} is [{first}, {end}], but an episode takes {needed} periods; lengthen it, or shorten the horizon")
+                raise InputError(f"{model.path}: {stretch}, but an episode takes {needed} periods; lengthen it, or shorten the horizon")
         if model.evaluate[0] < scenario.history:
-            raise InputError(f"{model.path}: demand.evaluate is {list(model.evaluate)}; start it at {scenario.history} or later, to leave room for the history")
+            remedy = f"start it at {scenario.history} or later, to leave room for the history"
+            raise InputError(f"{model.path}: demand.evaluate is {list(model.evaluate)}; {remedy}")
         training = self._demand[slice(*model.train)]
         self.mean, self.sd = training.mean(0), training.std(0)
 
@@ -156,7 +158,8 @@ class FileSampler:
         if stream == "evaluate":
             first, end = self.model.evaluate[0] - history, self.model.evaluate[1]
         if periods > end - first:
-            raise InputError(f"{self.model.path}: has {end - first - history} periods to play in this part; give a horizon of {end - first - history} or less")
+            longest = end - first - history
+            raise InputError(f"{self.model.path}: has {longest} periods to play in this part; give a horizon of {longest} or less")
         start = first if stream == "evaluate" else luck.integers(first, end - periods + 1)
         return self._demand[start : start + periods]
 

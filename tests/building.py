@@ -51,12 +51,18 @@ class Played:
 def _rows(given: dict[str, PerProduct], names: Sequence[str], products: int) -> Tensor:
     assert given.keys() <= set(names), f"{given.keys()} are not all among {names}"
     rows = [given.get(name, 0.0) for name in names]
-    return torch.tensor([[row] * products if isinstance(row, int | float) else list(row) for row in rows], dtype=torch.float64).reshape(-1, products).T[..., None]
+    return (
+        torch.tensor([[row] * products if isinstance(row, int | float) else list(row) for row in rows], dtype=torch.float64)
+        .reshape(-1, products)
+        .T[..., None]
+    )
 
 
 def requests(network: TransferNetwork, **asked: PerProduct) -> Tensor:
     """Requests by lane name, with `_to_` for `->`: 0 on the lanes that are not named."""
-    return _rows({name.replace("_to_", "->"): value for name, value in asked.items()}, network.lanes, len(network.products)).to(network.volume)
+    return _rows({name.replace("_to_", "->"): value for name, value in asked.items()}, network.lanes, len(network.products)).to(
+        network.volume
+    )
 
 
 def play(

@@ -88,7 +88,11 @@ CHANGED = {
     ),
     "lane to itself": ("origin: mill", "origin: shop", "10: lanes[0].destination is 'shop', its own origin; a lane joins two places"),
     "duplicate name": ("kiosk", "shop", "8: warehouses[1].name is 'shop', which is taken; give every entry a name of its own"),
-    "supplier named as a warehouse": ("name: mill", "name: shop", "4: suppliers[0].name is 'shop', which is taken; give every entry a name of its own"),
+    "supplier named as a warehouse": (
+        "name: mill",
+        "name: shop",
+        "4: suppliers[0].name is 'shop', which is taken; give every entry a name of its own",
+    ),
     "unnamed parallel lanes": (
         "lanes:\n",
         "lanes:\n  - {origin: mill, destination: shop, lead_time: 1}\n",
@@ -121,8 +125,16 @@ CHANGED = {
         "kind: empirical, path: x.csv, train: [5, 2], evaluate: [0, 3]",
         "2: demand.train is [5, 2]; give two whole numbers, first period and end: [0, 88]",
     ),
-    "number for a list": ("warehouses:\n  - name: shop\n    storage: 20\n  - name: kiosk\n", "warehouses: 5\n", "5: warehouses is 5; give a list"),
-    "nothing for a list": ("warehouses:\n  - name: shop\n    storage: 20\n  - name: kiosk\n", "warehouses:\n", "5: warehouses is None; give a list"),
+    "number for a list": (
+        "warehouses:\n  - name: shop\n    storage: 20\n  - name: kiosk\n",
+        "warehouses: 5\n",
+        "5: warehouses is 5; give a list",
+    ),
+    "nothing for a list": (
+        "warehouses:\n  - name: shop\n    storage: 20\n  - name: kiosk\n",
+        "warehouses:\n",
+        "5: warehouses is None; give a list",
+    ),
     "duplicate YAML key": (
         "lanes:",
         "horizon: 7\nlanes:",
@@ -187,7 +199,9 @@ def test_a_file_that_is_no_scenario(tmp_path: Path, text: str | bytes, message: 
 
 
 def test_an_alias_bomb_is_refused_at_its_first_alias(tmp_path: Path):
-    bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(f"{y}: &{y} [{', '.join([f'*{x}'] * 9)}]\n" for x, y in zip("abcdefgh", "bcdefghi", strict=True))
+    bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"{y}: &{y} [{', '.join([f'*{x}'] * 9)}]\n" for x, y in zip("abcdefgh", "bcdefghi", strict=True)
+    )
     assert told(_written(tmp_path / "bomb.yaml", bomb)) == "2: holds the alias *a; write the value out"
 
 
@@ -206,7 +220,9 @@ def test_files_that_are_not_there(tmp_path: Path):
     assert told(tmp_path / "nowhere.yaml") == " cannot be read (No such file or directory); give the path of a YAML file"
     (tmp_path / "folder.yaml").mkdir()
     assert told(tmp_path / "folder.yaml") == " cannot be read (Is a directory); give the path of a YAML file"
-    with pytest.raises(InputError, match=r"^two_warehose: is no scenario; did you mean two_warehouses\?; or give the path of a \.yaml file$"):
+    with pytest.raises(
+        InputError, match=r"^two_warehose: is no scenario; did you mean two_warehouses\?; or give the path of a \.yaml file$"
+    ):
         load_problem("two_warehose")
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from marl_inv.baselines.order_up_to import OrderUpTo
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.evaluate import evaluate
 from marl_inv.interface import View
 from marl_inv.learning.buffer import TensorBuffer
@@ -20,7 +20,14 @@ from marl_inv.reading import InputError
 from marl_inv.rollout import play
 from marl_inv.simulator import initial_state
 
-SMALL = {"decisions": 8_000, "decisions_per_update": 2_000, "validations": 2, "validation_replications": 8, "hidden": 16, "periods_per_update": 10}
+SMALL = {
+    "decisions": 8_000,
+    "decisions_per_update": 2_000,
+    "validations": 2,
+    "validation_replications": 8,
+    "hidden": 16,
+    "periods_per_update": 10,
+}
 
 
 class ValueIsTheObservation(nn.Module):
@@ -48,7 +55,13 @@ def targets_of_an_episode(terminated: bool):
     buffer = TensorBuffer(periods=2, replications=1)
     for period in range(2):
         last = torch.tensor([period == 1])
-        buffer.add_period(obs=values[period].unsqueeze(-1), rew=rewards[period], terminated=last & terminated, truncated=last & (not terminated), done=last)
+        buffer.add_period(
+            obs=values[period].unsqueeze(-1),
+            rew=rewards[period],
+            terminated=last & terminated,
+            truncated=last & (not terminated),
+            done=last,
+        )
     buffer.end_here(after.unsqueeze(-1))
     batch, indices = buffer.sample(0)
     return algorithm._add_returns_and_advantages(batch, buffer, indices)
@@ -159,11 +172,18 @@ def test_a_policy_begins_as_order_up_to_without_transfers():
     assert torch.equal(decision.requests, baseline.act(view, None)[0].requests)
 
 
-@pytest.mark.parametrize(("algorithm", "model", "optimizer"), [("mappo", "graph", "adam"), ("ippo", "mlp", "rmsprop"), ("mappo", "mlp", "adamw"), ("ippo", "graph", "adam")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("algorithm", "model", "optimizer"),
+    [("mappo", "graph", "adam"), ("ippo", "mlp", "rmsprop"), ("mappo", "mlp", "adamw"), ("ippo", "graph", "adam")],
+)
 def test_same_seed_same_run_bit_for_bit(algorithm, model, optimizer):
     def weights(seed):
         problem = load_problem("two_warehouses")
-        trained = train(problem, TrainSettings(**SMALL, algorithm=algorithm, model=model, optimizer=optimizer, seed=seed), baseline=OrderUpTo.of(problem))
+        trained = train(
+            problem,
+            TrainSettings(**SMALL, algorithm=algorithm, model=model, optimizer=optimizer, seed=seed),
+            baseline=OrderUpTo.of(problem),
+        )
         return torch.cat([parameter.flatten() for parameter in trained.policy.actor.state_dict().values()])
 
     first = weights(seed=1)
@@ -174,7 +194,9 @@ def test_same_seed_same_run_bit_for_bit(algorithm, model, optimizer):
 def test_mappo_learns_to_raise_a_level_that_is_far_too_low(tmp_path):
     problem = load_problem("two_warehouses", ["horizon=15"])
     low = OrderUpTo(OrderUpTo.of(problem).levels * 0.6)
-    settings = TrainSettings(decisions=80_000, decisions_per_update=4_000, hidden=16, lr=3e-3, validations=4, model="mlp", periods_per_update=15)
+    settings = TrainSettings(
+        decisions=80_000, decisions_per_update=4_000, hidden=16, lr=3e-3, validations=4, model="mlp", periods_per_update=15
+    )
     policy = train(problem, settings, baseline=low).policy
     before, after = evaluate(problem, [low, policy], replications=128)
     assert after.gain_in_percent_over(before).low > 5
@@ -193,7 +215,9 @@ def test_a_graph_policy_plays_a_larger_network_and_an_mlp_says_that_it_cannot(tm
         if model == "graph":
             assert evaluate(large, [load_policy(tmp_path, large)], replications=4)[0].fill_rate > 0.5
         else:
-            with pytest.raises(InputError, match=r"policy\.safetensors: holds a mlp policy of 9 warehouses, which does not fit two_warehouses"):
+            with pytest.raises(
+                InputError, match=r"policy\.safetensors: holds a mlp policy of 9 warehouses, which does not fit two_warehouses"
+            ):
                 load_policy(tmp_path, small)
 
 
@@ -220,7 +244,9 @@ def test_an_agent_hears_as_far_as_its_hops():
 
 
 def test_reward_scale_is_per_product():
-    problem = load_problem("two_warehouses", ["products=[{name: a}, {name: b}]", "warehouses.0.price=[10, 1000]", "warehouses.1.price=[10, 1000]"])
+    problem = load_problem(
+        "two_warehouses", ["products=[{name: a}, {name: b}]", "warehouses.0.price=[10, 1000]", "warehouses.1.price=[10, 1000]"]
+    )
     scale = reward_scale(problem, OrderUpTo.of(problem), seed=0)
     assert scale.shape == (2, 1)
     assert scale[1] > 20 * scale[0]

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from building import problem
 from torch import Tensor
 
+from building import problem
 from marl_inv.interface import View
 from marl_inv.metrics import score
 from marl_inv.network import TransferNetwork

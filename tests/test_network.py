@@ -5,8 +5,8 @@ from __future__ import annotations
 import networkx
 import pytest
 import torch
-from building import network, problem
 
+from building import network, problem
 from marl_inv.network import TransferNetwork, to_graph
 from marl_inv.reading import InputError
 
@@ -45,7 +45,17 @@ def test_arrival_slot_is_the_row_of_what_is_due():
 
 def test_what_a_network_does_not_use_is_none():
     net = network(AB | {"lanes": lanes("s->a")})
-    unused = ("instant", "storage", "holding_cost", "shortage_cost", "overflow_cost", "price", "procurement_cost", "transport_cost", "max_promotion")
+    unused = (
+        "instant",
+        "storage",
+        "holding_cost",
+        "shortage_cost",
+        "overflow_cost",
+        "price",
+        "procurement_cost",
+        "transport_cost",
+        "max_promotion",
+    )
     assert [getattr(net, name) for name in unused] == [None] * len(unused)
     assert net.limits == ()
 
@@ -107,7 +117,10 @@ def test_throughput_adds_the_demand_of_all_who_are_fed():
         - {name: hub, demand: {kind: normal, mean: 1, sd: 1, cut_at_zero: false}, unmet_demand: backordered}
         - {name: a, demand: {kind: normal, mean: 2, sd: 2, cut_at_zero: false}, unmet_demand: backordered}
         - {name: b, demand: {kind: normal, mean: 3, sd: 3, cut_at_zero: false}, unmet_demand: backordered}
-      lanes: [{origin: mill, destination: hub, lead_time: 1}, {origin: hub, destination: a, lead_time: 1}, {origin: hub, destination: b, lead_time: 1}]
+      lanes:
+        - {origin: mill, destination: hub, lead_time: 1}
+        - {origin: hub, destination: a, lead_time: 1}
+        - {origin: hub, destination: b, lead_time: 1}
     """)
     assert net.mean_demand.tolist() == [[1, 2, 3]]
     assert net.throughput.tolist() == [[6, 2, 3]]
@@ -120,11 +133,18 @@ def test_a_circle_of_source_lanes_counts_everyone_once():
 
 
 def test_a_size_is_never_zero():
-    """The hub feeds nobody as a source, but could serve both shops, one of which has another neighbour: 4 + 2 / 2. Nobody asks the cellar."""
+    """The hub is nobody's source, but could serve both shops, one of which has another neighbour: 4 + 2 / 2. Nobody asks the cellar."""
     net = network("""
       demand: {kind: poisson, mean: 4}
-      warehouses: [{name: hub, faces_demand: false}, {name: cellar, faces_demand: false}, {name: a}, {name: b, demand: {kind: poisson, mean: 2}}]
-      lanes: [{origin: hub, destination: a, lead_time: 1}, {origin: hub, destination: b, lead_time: 1}, {origin: a, destination: b, lead_time: 1}]
+      warehouses:
+        - {name: hub, faces_demand: false}
+        - {name: cellar, faces_demand: false}
+        - {name: a}
+        - {name: b, demand: {kind: poisson, mean: 2}}
+      lanes:
+        - {origin: hub, destination: a, lead_time: 1}
+        - {origin: hub, destination: b, lead_time: 1}
+        - {origin: a, destination: b, lead_time: 1}
     """)
     assert net.size.tolist() == [[5, 1, 4, 2]]
 

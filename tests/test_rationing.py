@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
-from building import network, play, requests, units
 
+from building import network, play, requests, units
 from marl_inv.rationing import add_up, ration
 
 
 def shipped(given: str, **asked: float) -> dict[str, float]:
     """What leaves on each lane in the first period, by lane name with `_to_` for `->`."""
     net = network(given)
-    return {lane.replace("->", "_to_"): amount for lane, amount in zip(net.lanes, units(play(net, ask=[asked]).flows[0].shipments), strict=True)}
+    return {
+        lane.replace("->", "_to_"): amount for lane, amount in zip(net.lanes, units(play(net, ask=[asked]).flows[0].shipments), strict=True)
+    }
 
 
 def star(stock: object = 10, lanes: str = "", also: str = "") -> str:
@@ -66,7 +68,10 @@ def test_a_pool_is_shared_by_its_lanes_and_leaves_others_alone():
     fleet = """
       suppliers: [{name: mill}]
       warehouses: [{name: a}, {name: b}, {name: c}]
-      lanes: [{origin: mill, destination: a, lead_time: 1}, {origin: mill, destination: b, lead_time: 1}, {origin: mill, destination: c, lead_time: 1}]
+      lanes:
+        - {origin: mill, destination: a, lead_time: 1}
+        - {origin: mill, destination: b, lead_time: 1}
+        - {origin: mill, destination: c, lead_time: 1}
       pools: [{name: fleet, lanes: [mill->a, mill->b], capacity: 6}]
     """
     assert shipped(fleet, mill_to_a=8, mill_to_b=4, mill_to_c=9) == {"mill_to_a": 4, "mill_to_b": 2, "mill_to_c": 9}

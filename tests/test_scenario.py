@@ -66,7 +66,9 @@ def test_a_number_stands_for_all_products():
 
 
 def test_settings_reach_into_lists_by_index_or_by_name(shop: Path):
-    scenario = load_scenario(shop, ["horizon=9", "warehouses.kiosk.storage=7", "lanes.0.lead_time=1", "demand.mean=2.5", "warehouses.0.promotion.uplift=0.5"])
+    scenario = load_scenario(
+        shop, ["horizon=9", "warehouses.kiosk.storage=7", "lanes.0.lead_time=1", "demand.mean=2.5", "warehouses.0.promotion.uplift=0.5"]
+    )
     assert (scenario.horizon, scenario.warehouses[1].storage, scenario.lanes[0].lead_time, scenario.demand.mean) == (9, 7, 1, 2.5)
     assert scenario.warehouses[0].promotion.uplift == 0.5
 
@@ -93,8 +95,14 @@ def test_settings_change_the_document_and_not_the_file(shop: Path):
         ("warehouses.depot.storage=3", "warehouses.depot.storage: there is no entry 'depot'; give an index below 2 or one of shop, kiosk"),
         ("warehouses.2.storage=3", "warehouses.2.storage: there is no entry '2'; give an index below 2 or one of shop, kiosk"),
         ("warehouses=5", "warehouses is 5; give a list"),
-        ("demand={kind: poisson, mean: -1}", "demand.mean is -1; give a number, 0 or more, or a list of such numbers with one for each product"),
-        ("lanes=[{origin: mill, destination: shops, lead_time: 1}]", "lanes[0].destination is 'shops', which is no warehouse; did you mean shop?"),
+        (
+            "demand={kind: poisson, mean: -1}",
+            "demand.mean is -1; give a number, 0 or more, or a list of such numbers with one for each product",
+        ),
+        (
+            "lanes=[{origin: mill, destination: shops, lead_time: 1}]",
+            "lanes[0].destination is 'shops', which is no warehouse; did you mean shop?",
+        ),
     ],
 )
 def test_a_wrong_setting_is_told_from_a_wrong_file(shop: Path, setting: str, message: str):
@@ -114,7 +122,10 @@ def test_a_setting_cannot_reach_into_a_number():
 
 def test_every_part_of_a_document_knows_its_line(shop: Path):
     document = read_yaml(shop)
-    lines = {path: document.place(path).rsplit(":", 1)[1] for path in [("horizon",), ("warehouses", 1, "name"), ("lanes", 0), ("lanes", 0, "lead_time")]}
+    lines = {
+        path: document.place(path).rsplit(":", 1)[1]
+        for path in [("horizon",), ("warehouses", 1, "name"), ("lanes", 0), ("lanes", 0, "lead_time")]
+    }
     assert lines == {("horizon",): "2", ("warehouses", 1, "name"): "9", ("lanes", 0): "11", ("lanes", 0, "lead_time"): "13"}
     assert document.place(("lanes", 0, "transport_cost")) == document.place(("lanes", 0))  # the nearest place above
 
@@ -145,7 +156,9 @@ def test_a_scenario_is_named_by_path_or_by_its_bare_name(shop: Path):
 
 
 def test_data_is_looked_for_beside_the_scenario(shop: Path, monkeypatch: pytest.MonkeyPatch):
-    (shop.parent / "sales.csv").write_text("period,product,shop,kiosk\n" + "".join(f"{t},product,1,2\n" for t in range(20)), encoding="utf-8")
+    (shop.parent / "sales.csv").write_text(
+        "period,product,shop,kiosk\n" + "".join(f"{t},product,1,2\n" for t in range(20)), encoding="utf-8"
+    )
     demand = "demand={kind: empirical, path: sales.csv, train: [0, 10], evaluate: [10, 20]}"
     assert Problem.of(load_scenario(shop, [demand])).demand.mean.tolist() == [[1, 2]]
     monkeypatch.chdir(shop.parent)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from building import network, play, units
 
+from building import network, play, units
 from marl_inv.interface import rewards
 from marl_inv.simulator import COST_PARTS, State, initial_state
 
@@ -189,18 +189,18 @@ def test_each_cost_lands_on_the_warehouse_and_product_that_caused_it():
       products: [{name: cup}, {name: pot}]
       suppliers: [{name: mill}]
       warehouses:
-        - {name: hub, faces_demand: false, initial_stock: [0, 6], holding_cost: [1, 2]}
         - {name: shop, initial_stock: [4, 0], holding_cost: 3, shortage_cost: [10, 20]}
+        - {name: hub, faces_demand: false, initial_stock: [0, 6], holding_cost: [1, 2]}
       lanes:
         - {origin: mill, destination: hub, lead_time: 1, procurement_cost: [5, 50], transport_cost: 1}
         - {origin: hub, destination: shop, lead_time: 1, transport_cost: [100, 7]}
     """)
     costs = play(chain, ask=[{"mill_to_hub": [3, 0], "hub_to_shop": [0, 2]}], demand=[{"shop": [5, 1]}]).costs[0]
-    assert units(costs.holding) == [[0, 0], [2 * 4, 0]]  # after shipping and demand, before receipts
-    assert units(costs.shortage) == [[0, 10 * 1], [0, 20 * 1]]
-    assert units(costs.procurement) == [[5 * 3, 0], [0, 0]]
-    assert units(costs.transport) == [[1 * 3, 0], [0, 7 * 2]]
-    assert units(costs.total) == [[18, 10], [8, 34]]
+    assert units(costs.holding) == [[0, 0], [0, 2 * 4]]  # of pots, at the hub: after shipping and demand, before receipts
+    assert units(costs.shortage) == [[10 * 1, 0], [20 * 1, 0]]
+    assert units(costs.procurement) == [[0, 5 * 3], [0, 0]]
+    assert units(costs.transport) == [[0, 1 * 3], [7 * 2, 0]]
+    assert units(costs.total) == [[10, 18], [34, 8]]
 
 
 def test_holding_and_shortage_are_charged_after_demand_and_before_receipts():
@@ -216,7 +216,9 @@ def test_holding_and_shortage_are_charged_after_demand_and_before_receipts():
 def test_the_cost_objective_leaves_revenue_out_and_the_profit_objective_counts_it():
     """3 sold at 10, 1 left over at a holding cost of 2."""
     for objective, revenue, reward in (("cost", 0, -2), ("profit", 30, 28)):
-        played = play(network(shop(also=f"objective: {objective}", initial_stock=4, price=10, holding_cost=2)), ask=[{}], demand=[{"shop": 3}])
+        played = play(
+            network(shop(also=f"objective: {objective}", initial_stock=4, price=10, holding_cost=2)), ask=[{}], demand=[{"shop": 3}]
+        )
         costs = played.costs[0]
         assert (units(costs.revenue), units(costs.total), units(rewards(costs))) == ([revenue], [2], [reward])
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from building import problem
 
+from building import problem
 from marl_inv.problem import Problem, load_problem
 from marl_inv.reading import InputError
 
@@ -110,8 +110,11 @@ def test_every_warehouse_and_product_has_demand_of_its_own():
 
 def test_cut_demand_is_never_negative_and_uncut_demand_is():
     for cut in (True, False):
-        text = f"warehouses: [{{name: a, unmet_demand: backordered, demand: {{kind: normal, mean: 1, sd: 1, cut_at_zero: {str(cut).lower()}}}}}]"
-        assert bool((problem(text).trace("train", 0, 100).demand < 0).any()) is not cut
+        demand = {"kind": "normal", "mean": 1, "sd": 1, "cut_at_zero": cut}
+        returns = (
+            problem({"warehouses": [{"name": "a", "unmet_demand": "backordered", "demand": demand}]}).trace("train", 0, 100).demand < 0
+        )
+        assert bool(returns.any()) is not cut
 
 
 # Files

@@ -98,14 +98,25 @@ class RolloutCollector(BaseCollector[InventoryStats]):
     """
 
     def __init__(
-        self, problem: Problem, policy: JointPolicy, periods: int, replications: int, reward_scale: torch.Tensor, seed: int, baseline: Policy | None
+        self,
+        problem: Problem,
+        policy: JointPolicy,
+        periods: int,
+        replications: int,
+        reward_scale: torch.Tensor,
+        seed: int,
+        baseline: Policy | None,
     ) -> None:
         self.problem, self.seed, self.baseline, self.reward_scale = problem, seed, baseline, reward_scale
         self.replications = replications
         self._episode = 0
         self._playing: Iterator[tuple[Moment, torch.Tensor]] = iter(())
         super().__init__(
-            policy, _NoEnvironments(replications), TensorBuffer(periods, replications), collect_stats_class=InventoryStats, raise_on_nan_in_buffer=False
+            policy,
+            _NoEnvironments(replications),
+            TensorBuffer(periods, replications),
+            collect_stats_class=InventoryStats,
+            raise_on_nan_in_buffer=False,
         )
 
     def _validate_buffer(self) -> None:
@@ -138,7 +149,14 @@ class RolloutCollector(BaseCollector[InventoryStats]):
             yield moment, rewards(moment.costs) - rewards(reference.costs)
 
     @torch.no_grad()
-    def _collect(self, n_step: int | None = None, n_episode: int | None = None, random: bool = False, render: float | None = None, gym_reset_kwargs: dict[str, Any] | None = None) -> InventoryStats:  # fmt: skip
+    def _collect(
+        self,
+        n_step: int | None = None,
+        n_episode: int | None = None,
+        random: bool = False,
+        render: float | None = None,
+        gym_reset_kwargs: dict[str, Any] | None = None,
+    ) -> InventoryStats:
         assert n_step is not None, "collect by steps: n_step = periods x replications"
         played = self.gather(n_step // self.replications)
         finished = sum(_is_last(moment) for moment in played)
@@ -186,7 +204,11 @@ class ValidationCollector(BaseCollector[InventoryStats]):
         self.problem = problem
         self.trace = problem.trace("validate", seed, range(replications))
         super().__init__(
-            policy, _NoEnvironments(replications), TensorBuffer(1, replications), collect_stats_class=InventoryStats, raise_on_nan_in_buffer=False
+            policy,
+            _NoEnvironments(replications),
+            TensorBuffer(1, replications),
+            collect_stats_class=InventoryStats,
+            raise_on_nan_in_buffer=False,
         )
         with torch.no_grad():
             self.baseline_stats = self._stats(play(problem, baseline, self.trace))
@@ -198,7 +220,14 @@ class ValidationCollector(BaseCollector[InventoryStats]):
         return None, None
 
     @torch.no_grad()
-    def _collect(self, n_step: int | None = None, n_episode: int | None = None, random: bool = False, render: float | None = None, gym_reset_kwargs: dict[str, Any] | None = None) -> InventoryStats:  # fmt: skip
+    def _collect(
+        self,
+        n_step: int | None = None,
+        n_episode: int | None = None,
+        random: bool = False,
+        render: float | None = None,
+        gym_reset_kwargs: dict[str, Any] | None = None,
+    ) -> InventoryStats:
         begun = time.time()
         stats = self._stats(play(self.problem, _Acting(self.policy), self.trace, trusted=True))
         ours, baseline = (float(returns.mean()) for returns in (stats.returns, self.baseline_stats.returns))

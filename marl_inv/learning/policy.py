@@ -63,6 +63,8 @@ class JointPolicy(ProbabilisticActorPolicy):
         distribution = self.distribution(batch.obs)
         if not self.is_within_training_step:
             return Batch(act=distribution.mean, dist=distribution, logp=None)
-        noise = torch.randn(distribution.mean.shape, generator=self.generator, device=distribution.mean.device, dtype=distribution.mean.dtype)
+        noise = torch.randn(
+            distribution.mean.shape, generator=self.generator, device=distribution.mean.device, dtype=distribution.mean.dtype
+        )
         action = (distribution.mean + distribution.stddev * noise).detach()
         return Batch(act=action, dist=distribution, logp=distribution.log_prob(action))

@@ -85,7 +85,9 @@ class JointPPO(PPO):
                 losses.append(self._step(*(batch[key].index_select(0, part) for key in ("obs", "act", "logp", "adv", "returns"))))
         loss, actor, critic, entropy = torch.stack(losses).cpu().unbind(1)
         summary = {"loss": loss, "actor_loss": actor, "vf_loss": critic, "ent_loss": entropy}
-        return A2CTrainingStats(gradient_steps=len(losses), **{k: SequenceSummaryStats.from_sequence(v.tolist()) for k, v in summary.items()})
+        return A2CTrainingStats(
+            gradient_steps=len(losses), **{k: SequenceSummaryStats.from_sequence(v.tolist()) for k, v in summary.items()}
+        )
 
     def _step(self, observation: Tensor, action: Tensor, logp: Tensor, advantage: Tensor, returns: Tensor) -> Tensor:
         """One gradient step on a minibatch; its losses, still on the device."""

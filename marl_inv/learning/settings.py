@@ -25,9 +25,9 @@ class TrainSettings(ModelSettings):
     optimizer: Literal["adam", "adamw", "rmsprop"] = "adam"
     lr: PositiveFloat = 1e-3
     """Learning rate; falls linearly to 0 over the run."""
-    discount: float = Field(0.97, ge=0, lt=1)
+    discount: float = Field(0.98, ge=0, lt=1)
     """Weight of the next period's reward."""
-    gae_lambda: float = Field(0.9, ge=0, le=1)
+    gae_lambda: float = Field(0.95, ge=0, le=1)
     """Trust in what happened over what the critic expected, in advantages (Schulman et al. 2016)."""
     clip: PositiveFloat = 0.2
     """How far one update may move the policy's action probabilities."""

@@ -8,13 +8,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from tianshou.algorithm.optim import AdamOptimizerFactory, LRSchedulerFactoryLinear, OptimizerFactory, RMSpropOptimizerFactory, TorchOptimizerFactory
+from tianshou.algorithm.optim import (
+    AdamOptimizerFactory,
+    LRSchedulerFactoryLinear,
+    OptimizerFactory,
+    RMSpropOptimizerFactory,
+    TorchOptimizerFactory,
+)
 from tianshou.trainer import OnPolicyTrainer, OnPolicyTrainerParams
 from tianshou.utils import BaseLogger, TensorboardLogger
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from marl_inv.baselines.order_up_to import OrderUpTo, Progress, tune
+from marl_inv.baselines.order_up_to import OrderUpTo, tune
 from marl_inv.learning.collector import InventoryStats, RolloutCollector, ValidationCollector
 from marl_inv.learning.policy import JointPolicy
 from marl_inv.learning.ppo import JointPPO
@@ -23,6 +29,7 @@ from marl_inv.models.encoding import Encoding
 from marl_inv.models.learned import Actor, Critic, LearnedPolicy
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem
+from marl_inv.progress import Progress, silently
 from marl_inv.rollout import play
 
 OPTIMIZERS: dict[str, Callable[[float], OptimizerFactory]] = {
@@ -94,7 +101,9 @@ def prepare(problem: Problem, settings: TrainSettings, baseline: OrderUpTo, log_
         generator=generator,
     )
     control = beginning if settings.control_variate else None
-    collector = RolloutCollector(problem, policy, periods, replications, reward_scale(problem, beginning, settings.seed), settings.seed, control)
+    collector = RolloutCollector(
+        problem, policy, periods, replications, reward_scale(problem, beginning, settings.seed), settings.seed, control
+    )
     tries = max(2, min(settings.validation_replications, VALIDATION_DECISIONS // (network.size.numel() * scenario.horizon)))
     validation = ValidationCollector(problem, policy, settings.seed, tries, baseline)
     best = {name: tensor.clone() for name, tensor in actor.state_dict().items()}
@@ -120,7 +129,13 @@ def prepare(problem: Problem, settings: TrainSettings, baseline: OrderUpTo, log_
     return Training(problem, settings, baseline, algorithm, algorithm.create_trainer(parameters), collector, best)
 
 
-def train(problem: Problem, settings: TrainSettings, log_folder: Path | None = None, progress: Progress = lambda loop, _: loop, baseline: OrderUpTo | None = None) -> Trained:  # fmt: skip
+def train(
+    problem: Problem,
+    settings: TrainSettings,
+    log_folder: Path | None = None,
+    progress: Progress = silently,
+    baseline: OrderUpTo | None = None,
+) -> Trained:
     """Tune order-up-to unless it is given, train from there, and keep what does best on validation traces.
 
     Evaluation traces are never seen. Same settings, same versions, same number of threads: the same policy, bit for bit, on a CPU.

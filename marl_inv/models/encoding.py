@@ -51,7 +51,15 @@ class Encoding:
             else:
                 factor.append(1 / size)
                 offset.append(torch.full_like(size, -1.0) if name.startswith("demand") else torch.zeros_like(size))
-        return cls(network, levels, unit, torch.stack(factor, -1), torch.stack(offset, -1), _warehouse_features(network, levels), _lane_features(network))
+        return cls(
+            network,
+            levels,
+            unit,
+            torch.stack(factor, -1),
+            torch.stack(offset, -1),
+            _warehouse_features(network, levels),
+            _lane_features(network),
+        )
 
     @property
     def features(self) -> int:
@@ -84,7 +92,13 @@ def _warehouse_features(network: TransferNetwork, levels: Tensor) -> Float[Tenso
     spread = (network.throughput_sd / size).clamp(max=LARGEST)
     relative_size = (size / size.mean(1, keepdim=True)).log().clamp(-LARGEST, LARGEST) / 2
     features = [rate(network.holding_cost), rate(network.shortage_cost), rate(network.price), rate(network.overflow_cost)]
-    features += [spread, relative_size, storage, network.mean_demand / size, _lead_time(network).expand_as(size) / (network.longest_lead_time + 1)]
+    features += [
+        spread,
+        relative_size,
+        storage,
+        network.mean_demand / size,
+        _lead_time(network).expand_as(size) / (network.longest_lead_time + 1),
+    ]
     features += [network.backordered.squeeze(-1).expand_as(size), (levels / (size * (_lead_time(network) + 1))).clamp(max=LARGEST)]
     return torch.stack(features, -1)
 

@@ -25,7 +25,9 @@ class LaneConv(MessagePassing):
         self.value = nn.Linear(hidden, hidden, bias=False)
         self.gate = nn.Sequential(nn.Linear(lane_features, 16), nn.Tanh(), nn.Linear(16, heads))
 
-    def forward(self, x: Float[Tensor, "R K N H"], edges: Tensor, edge_features: Tensor, degree: Tensor, dense: bool) -> Float[Tensor, "R K N H"]:
+    def forward(
+        self, x: Float[Tensor, "R K N H"], edges: Tensor, edge_features: Tensor, degree: Tensor, dense: bool
+    ) -> Float[Tensor, "R K N H"]:
         values = self.value(x).unflatten(-1, (self.heads, -1))
         gate = (1 + self.gate(edge_features)) / degree[edges[1]].unsqueeze(-1)
         if not dense:

@@ -77,7 +77,9 @@ class Decider:
         self.offset = offset.unsqueeze(-1)
         self.counts_position = is_source.to(encoding.levels).unsqueeze(-1)
         self.max_promotion = network.max_promotion
-        self.promotion = None if network.max_promotion is None else encoding.levels.new_zeros(encoding.levels.shape) if promotion is None else promotion
+        self.promotion = (
+            None if network.max_promotion is None else encoding.levels.new_zeros(encoding.levels.shape) if promotion is None else promotion
+        )
 
     def __call__(self, raw: Float[Tensor, "B K A"], view: View) -> Decision:
         actions = raw.permute(1, 2, 0)

@@ -16,8 +16,8 @@ from marl_inv.interface import View
 from marl_inv.models.encoding import Encoding
 from marl_inv.models.heads import ActionHead, Decider
 from marl_inv.models.mlp import JointMLPTrunk, MLPTrunk
-from marl_inv.network import TransferNetwork
 from marl_inv.models.settings import ModelSettings
+from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem
 from marl_inv.reading import InputError
 from marl_inv.simulator import Decision
@@ -87,7 +87,11 @@ class LearnedPolicy:
         if self.promotion is not None:
             tensors["promotion"] = self.promotion.cpu().contiguous()
         network = self.encoding.network
-        about = {"name": self.name, "settings": settings.model_dump_json(include=set(ModelSettings.model_fields)), "warehouses": json.dumps(network.warehouses)}
+        about = {
+            "name": self.name,
+            "settings": settings.model_dump_json(include=set(ModelSettings.model_fields)),
+            "warehouses": json.dumps(network.warehouses),
+        }
         unfinished = folder / (CHECKPOINT + ".tmp")
         save_file(tensors, unfinished, about)
         unfinished.replace(folder / CHECKPOINT)

@@ -81,8 +81,8 @@ def register_library() -> None:
     for name in library():
         id = f"marl_inv/{name}-v{VERSION}"
         if id not in pettingzoo.parallel_registry:
-            pettingzoo.register("parallel", id, "marl_inv.env:parallel_env", kwargs={"scenario": name})
-            pettingzoo.register("aec", id, "marl_inv.env:env", kwargs={"scenario": name})
+            pettingzoo.register("parallel", id, "marl_inv.environment:parallel_env", kwargs={"scenario": name})
+            pettingzoo.register("aec", id, "marl_inv.environment:env", kwargs={"scenario": name})
 
 
 class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):

@@ -15,7 +15,7 @@ from pettingzoo.test.state_test import state_test
 
 from building import problem
 from marl_inv.drawing import lay_out
-from marl_inv.env import MONEY, WarehouseEnv, env, parallel_env
+from marl_inv.environment import MONEY, WarehouseEnv, env, parallel_env
 from marl_inv.interface import View, observe, rewards
 from marl_inv.reading import InputError
 from marl_inv.scenario import library

@@ -1,0 +1,169 @@
+"""What a person types, and what a person gets wrong: one message that says where, what and how to mend it, and exit code 2."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from marl_inv import cli
+
+SHOP = """\
+horizon: 10
+demand: {kind: poisson, mean: 5}
+suppliers:
+  - name: supplier
+warehouses:
+  - {name: shop, initial_stock: 10, holding_cost: 1, shortage_cost: 9}
+lanes:
+  - {origin: supplier, destination: shop, lead_time: 2}
+"""
+SALES = "horizon: 4\ndemand: {kind: empirical, path: sales.csv, train: [0, 8], evaluate: [8, 12]}\n" + SHOP.split("\n", 2)[2]
+QUICK = ["decisions=400", "decisions_per_update=200", "validations=1", "validation_replications=2", "hidden=8", "model=mlp"]
+
+
+def run(*arguments, monkeypatch, capsys):
+    """Exit code, standard output and standard error of `marl-inv ARGUMENTS`, in this process."""
+    monkeypatch.setattr(sys, "argv", ["marl-inv", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    printed = capsys.readouterr()
+    return end.value.code or 0, printed.out, printed.err
+
+
+@pytest.fixture
+def marl_inv(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    Path("shop.yaml").write_text(SHOP, encoding="utf-8")
+    Path("sales.yaml").write_text(SALES, encoding="utf-8")
+    return lambda *arguments: run(*arguments, monkeypatch=monkeypatch, capsys=capsys)
+
+
+BROKEN = {
+    "unknown key": (
+        ["check", "shop.yaml"],
+        {"shop.yaml": SHOP.replace("horizon", "hroizon")},
+        "shop.yaml:1: hroizon is not a known key; did you mean horizon?",
+    ),
+    "negative lead time": (
+        ["check", "shop.yaml"],
+        {"shop.yaml": SHOP.replace("lead_time: 2", "lead_time: -1")},
+        "shop.yaml:8: lanes[0].lead_time is -1; give a number, 0 or more",
+    ),
+    "lane to a missing warehouse": (
+        ["simulate", "shop.yaml"],
+        {"shop.yaml": SHOP.replace("destination: shop", "destination: shed")},
+        "shop.yaml:8: lanes[0].destination is 'shed', which is no warehouse; known are shop",
+    ),
+    "duplicate name": (
+        ["check", "shop.yaml"],
+        {"shop.yaml": SHOP.replace("- name: supplier", "- name: shop")},
+        "shop.yaml:4: suppliers[0].name is 'shop', which is taken; give every entry a name of its own",
+    ),
+    "lr: fast": (
+        ["train", "shop.yaml", "--settings", "my.yaml"],
+        {"my.yaml": "hidden: 8\nlr: fast\n"},
+        "my.yaml:2: lr is 'fast'; give a number",
+    ),
+    "missing file": (
+        ["compare", "nowhere.yaml"],
+        {},
+        "nowhere.yaml: cannot be read (No such file or directory); give the path of a YAML file",
+    ),
+    "missing data": (
+        ["compare", "sales.yaml"],
+        {},
+        "sales.csv: cannot be read (No such file or directory); give a CSV file as demand.path",
+    ),
+    "empty CSV": (
+        ["check", "sales.yaml"],
+        {"sales.csv": ""},
+        "sales.csv:1: is empty; give a CSV file with a header line and a row per period and product",
+    ),
+    "non-numeric demand": (
+        ["check", "sales.yaml"],
+        {"sales.csv": "period,product,shop\n0,product,4\n1,product,many\n"},
+        "sales.csv:3: shop is 'many'; give a number, or leave the cell empty for a gap",
+    ),
+    "unknown algorithm": (["train", "shop.yaml", "--algorithm", "mapo"], {}, "command line: algorithm is 'mapo'; give 'mappo' or 'ippo'"),
+    "unknown setting": (["train", "shop.yaml", "lrr=1"], {}, "command line: lrr is not a known key; did you mean lr?"),
+    "unknown policy": (
+        ["simulate", "shop.yaml", "--policy", "order_up"],
+        {},
+        "order_up: is no policy; did you mean order_up_to?; or give a run folder",
+    ),
+    "no such device": (["train", "shop.yaml", "device=tpu"], {}, "command line: device is 'tpu'; torch finds no such device here, use cpu"),
+    "not a checkpoint": (
+        ["compare", "shop.yaml", "policy.safetensors"],
+        {"policy.safetensors": "not tensors"},
+        "policy.safetensors: cannot be read",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", BROKEN)
+def test_a_mistake_gets_one_line_and_exit_code_2(mistake, marl_inv):
+    arguments, files, message = BROKEN[mistake]
+    for name, text in files.items():
+        Path(name).write_text(text, encoding="utf-8")
+    code, _, errors = marl_inv(*arguments)
+    assert code == 2
+    assert errors.splitlines()[0].startswith(f"marl-inv: {message}")
+    assert len(errors.splitlines()) == 1
+
+
+def test_a_policy_trained_on_another_network_says_so(marl_inv):
+    code, out, _ = marl_inv("train", "two_warehouses", *QUICK, "--out", "run")
+    assert (code, Path("run/policy.safetensors").exists(), Path("run/run.yaml").exists()) == (0, True, True)
+    assert "marl-inv compare two_warehouses run" in out
+    code, _, errors = marl_inv("compare", "shop.yaml", "run")
+    assert code == 2
+    assert "run/policy.safetensors: holds a mlp policy of 2 warehouses, which does not fit shop" in errors
+    assert len(errors.splitlines()) == 1
+
+
+def test_compare_prints_a_row_for_every_policy(marl_inv):
+    code, out, _ = marl_inv("compare", "shop.yaml", "--replications", 16, *QUICK)
+    assert code == 0
+    for policy in ("random", "order-up-to", "tuned order-up-to", "mappo"):
+        assert f"│ {policy} " in out
+    assert "fill rate" in out
+    assert "gain over tuned order-up-to" in out
+
+
+def test_compare_plays_given_runs_and_trains_none(marl_inv):
+    marl_inv("train", "shop.yaml", *QUICK, "--algorithm", "ippo", "--out", "run")
+    code, out, _ = marl_inv("compare", "shop.yaml", "run", "--replications", 8)
+    assert code == 0
+    assert "│ ippo " in out
+    assert "│ mappo " not in out
+
+
+def test_a_run_folder_is_never_overwritten(marl_inv):
+    Path("run").mkdir()
+    Path("run/precious").touch()
+    code, _, errors = marl_inv("train", "shop.yaml", *QUICK, "--out", "run")
+    assert (code, errors) == (2, "marl-inv: run: is not empty; give another --out\n")
+
+
+def test_simulate_prints_every_warehouse(marl_inv):
+    code, out, _ = marl_inv("simulate", "two_warehouses", "--replications", 4)
+    assert code == 0
+    assert "│ warehouse_0 │" in out
+    assert "│ all " in out
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["check", "ring_transshipment"], ["train", "--help"]])
+def test_light_commands_import_neither_torch_nor_pettingzoo(arguments):
+    program = "import sys, atexit; atexit.register(lambda: sys.stderr.write(' '.join(sys.modules))); from marl_inv.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
+    assert not {"torch", "pettingzoo", "tianshou", "scipy"} & set(done.stderr.split())
+    assert done.stdout
+
+
+def test_settings_of_scenario_and_training_never_share_a_name():
+    from marl_inv.learning.settings import TrainSettings
+    from marl_inv.scenario import Scenario
+
+    assert not Scenario.model_fields.keys() & TrainSettings.model_fields.keys()
