@@ -13,7 +13,6 @@ __version__ = "0.1.0"
 _HOMES = {
     "compare": "marl_inv.experiment",
     "env": "marl_inv.environment",
-
     "load_policy": "marl_inv.models.learned",
     "load_problem": "marl_inv.problem",
     "load_scenario": "marl_inv.scenario",

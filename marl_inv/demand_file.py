@@ -42,14 +42,18 @@ def read_demand(model: Empirical, products: list[str], warehouses: list[str]) ->
                 raise InputError(f"{path}:1: is empty; give a CSV file with a header line and a row per period and product")
             needed = [model.period_column, model.product_column, *warehouses]
             if missing := [name for name in needed if name not in header]:
-                raise InputError(f"{path}:1: has no column {missing[0]!r}; its columns are {', '.join(header[:8])}{' ...' if len(header) > 8 else ''}")
+                raise InputError(
+                    f"{path}:1: has no column {missing[0]!r}; its columns are {', '.join(header[:8])}{' ...' if len(header) > 8 else ''}"
+                )
             period_at, product_at, *columns = (header.index(name) for name in needed)
             for row in rows:
                 if len(row) != len(header):
                     raise InputError(f"{path}:{rows.line_num}: has {len(row)} cells for {len(header)} columns; give one for each")
                 if row[product_at] not in position:
                     known = suggestion(row[product_at], products[:5])
-                    raise InputError(f"{path}:{rows.line_num}: {model.product_column} is {row[product_at]!r}, which is no product of the scenario{known}")
+                    raise InputError(
+                        f"{path}:{rows.line_num}: {model.product_column} is {row[product_at]!r}, which is no product of the scenario{known}"
+                    )
                 if (entry := (row[period_at], row[product_at])) in seen:
                     twice = f"{row[product_at]} in period {row[period_at]}"
                     raise InputError(f"{path}:{rows.line_num}: has {twice} a second time; give one row per period and product")

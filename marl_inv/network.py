@@ -112,7 +112,9 @@ class TransferNetwork:
         return [lane for lane, destination in enumerate(self.destination.tolist()) if destination == warehouse]
 
     @classmethod
-    def from_graph(cls, graph: networkx.MultiDiGraph, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> TransferNetwork:
+    def from_graph(
+        cls, graph: networkx.MultiDiGraph, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    ) -> TransferNetwork:
         """Read the attributes that the module's docstring lists; unknown ones are ignored. Raises InputError for a graph that cannot be."""
         return _from_graph(graph, torch.device(device), dtype)
 
@@ -132,7 +134,9 @@ def _from_graph(graph: networkx.MultiDiGraph, device: torch.device, dtype: torch
     products = [_fields(Product, product) for product in graph.graph.get("products", [{"name": "product"}])]
     pools = [_fields(Pool, pool) for pool in graph.graph.get("pools", [])]
     suppliers = [_fields(Supplier, data, name=name) for name, data in graph.nodes(data=True) if data.get("kind") == "supplier"]
-    warehouses = [_fields(Warehouse, data, name=name) for name, data in graph.nodes(data=True) if data.get("kind", "warehouse") == "warehouse"]
+    warehouses = [
+        _fields(Warehouse, data, name=name) for name, data in graph.nodes(data=True) if data.get("kind", "warehouse") == "warehouse"
+    ]
     row = {warehouse.name: index for index, warehouse in enumerate(warehouses)}
     source = {supplier.name: index for index, supplier in enumerate(suppliers)}
     edges = graph.edges(data=True, keys=True)

@@ -33,7 +33,9 @@ class Problem:
         return trace.to(self.network.destination.device, self.network.mean_demand.dtype)
 
 
-def load_problem(name: str | Path, settings: Iterable[str] = (), device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Problem:
+def load_problem(
+    name: str | Path, settings: Iterable[str] = (), device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> Problem:
     """Load a scenario by path or bare name, with `key.path=value` settings, and make it ready to play.
 
     Raises InputError for anything wrong in the scenario or its data.

@@ -156,7 +156,9 @@ def _entry(target: Any, key: str, keys: str) -> str | int:
     if key.isdecimal() and int(key) < len(target):
         return int(key)
     known = ", ".join(str(name) for name in names if name)
-    raise InputError(f"command line: {keys}: there is no entry {key!r}; give an index below {len(target)}" + (f" or one of {known}" if known else ""))
+    raise InputError(
+        f"command line: {keys}: there is no entry {key!r}; give an index below {len(target)}" + (f" or one of {known}" if known else "")
+    )
 
 
 def validate(model: type[AnyRecord], document: Document) -> AnyRecord:

@@ -257,19 +257,33 @@ def _check(scenario: Scenario, document: Document) -> None:
     for index, warehouse in enumerate(scenario.warehouses):
         inbound = [lane.name for lane in scenario.lanes if lane.destination == warehouse.name]
         if warehouse.source_lane is not None and warehouse.source_lane not in inbound:
-            raise refuse(("warehouses", index, "source_lane"), f"is {warehouse.source_lane!r}, which is no lane into it{suggestion(warehouse.source_lane, inbound)}")
+            raise refuse(
+                ("warehouses", index, "source_lane"),
+                f"is {warehouse.source_lane!r}, which is no lane into it{suggestion(warehouse.source_lane, inbound)}",
+            )
         demand = scenario.demand_of(warehouse)
         if warehouse.faces_demand and demand is None:
             raise refuse(("warehouses", index), "states no demand; add `demand`, here or for the whole scenario, or `faces_demand: false`")
         if isinstance(demand, Normal) and not demand.cut_at_zero and warehouse.unmet_demand == "lost":
-            raise refuse(("warehouses", index), "loses unmet demand that can be negative; set cut_at_zero: true, or unmet_demand: backordered")
+            raise refuse(
+                ("warehouses", index), "loses unmet demand that can be negative; set cut_at_zero: true, or unmet_demand: backordered"
+            )
         if isinstance(demand, NegativeBinomial):
             pairs = zip(per_product(demand.mean, len(products)), per_product(demand.sd, len(products)), strict=True)
             if any(mean > 0 and sd**2 <= mean for mean, sd in pairs):
-                raise refuse(("warehouses", index), f"has negative binomial demand with sd {demand.sd} and mean {demand.mean}; give an sd above the square root of the mean")
-        volume = sum(product.volume * stock for product, stock in zip(scenario.product_list, per_product(warehouse.initial_stock, len(products)), strict=False))
+                raise refuse(
+                    ("warehouses", index),
+                    f"has negative binomial demand with sd {demand.sd} and mean {demand.mean}; give an sd above the square root of the mean",
+                )
+        volume = sum(
+            product.volume * stock
+            for product, stock in zip(scenario.product_list, per_product(warehouse.initial_stock, len(products)), strict=False)
+        )
         if warehouse.storage is not None and volume > warehouse.storage:
-            raise refuse(("warehouses", index, "initial_stock"), f"takes {volume:g} of a storage of {warehouse.storage:g}; give less stock or more storage")
+            raise refuse(
+                ("warehouses", index, "initial_stock"),
+                f"takes {volume:g} of a storage of {warehouse.storage:g}; give less stock or more storage",
+            )
     if scenario.warm_up >= scenario.horizon:
         raise refuse(("warm_up",), f"is {scenario.warm_up} of a horizon of {scenario.horizon}; leave periods to score")
 

@@ -105,7 +105,9 @@ class ModelSampler:
     def __init__(self, models: list[Poisson | Normal | NegativeBinomial], products: int) -> None:
         self.kind = models[0]
         self._mean = np.array([per_product(model.mean, products) for model in models]).T
-        self._sd = np.sqrt(self._mean) if isinstance(self.kind, Poisson) else np.array([per_product(model.sd, products) for model in models]).T
+        self._sd = (
+            np.sqrt(self._mean) if isinstance(self.kind, Poisson) else np.array([per_product(model.sd, products) for model in models]).T
+        )
         self.mean, self.sd = self._mean, np.where(self._mean > 0, self._sd, 0) if isinstance(self.kind, NegativeBinomial) else self._sd
         if isinstance(self.kind, Normal) and self.kind.cut_at_zero:
             self.mean, self.sd = _moments_cut_at_zero(self._mean, self._sd)
@@ -119,7 +121,9 @@ class ModelSampler:
             return np.maximum(demand, 0) if self.kind.cut_at_zero else demand
         some = self._mean > 0
         excess = np.where(some, self._sd**2 - self._mean, 1.0)
-        return luck.negative_binomial(np.where(some, self._mean**2 / excess, 1.0), np.where(some, self._mean / self._sd.clip(1e-9) ** 2, 1.0), shape)
+        return luck.negative_binomial(
+            np.where(some, self._mean**2 / excess, 1.0), np.where(some, self._mean / self._sd.clip(1e-9) ** 2, 1.0), shape
+        )
 
 
 def _moments_cut_at_zero(mean: np.ndarray, sd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
