@@ -24,7 +24,7 @@ from marl_inv.simulator import Decision
 from marl_inv.trace import Trace
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OrderUpTo:
     levels: Float[Tensor, "K N"]
     """Order-up-to levels, units."""

@@ -130,4 +130,4 @@ def compare(
 
         policies.append(train(problem, chosen, progress=progress, baseline=tuned).policy)
     scores = evaluate(problem, policies, seed, replications)
-    return Comparison(problem, scores, scores[policies.index(tuned)])
+    return Comparison(problem, scores, scores[len(BASELINES)])

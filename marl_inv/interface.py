@@ -50,17 +50,29 @@ def rewards(costs: Costs) -> Float[Tensor, "K N B"]:
     return costs.profit
 
 
-def checked(network: TransferNetwork, decision: Decision) -> Decision:
-    """The decision, if its quantities are ones a simulator can play; raises InputError for NaN, infinite or negative ones.
+def checked(network: TransferNetwork, decision: Decision, replications: int) -> Decision:
+    """The decision, if it is one a simulator can play; raises InputError for another shape and for quantities beyond their bounds.
 
-    Reads values, so it waits for the device: for policies from outside, at the door.
+    Requests are finite and 0 or more, promotion levels 0 to `max_promotion`. Reads values, so it waits for the device: for
+    policies from outside, at the door.
     """
-    for kind, quantities, names in (("request", decision.requests, network.lanes), ("promotion", decision.promotion, network.warehouses)):
+    largest = torch.zeros_like(network.backordered) if network.max_promotion is None else network.max_promotion
+    for kind, quantities, names, most in (
+        ("request", decision.requests, network.lanes, torch.full_like(network.max_request, torch.finfo(network.max_request.dtype).max)),
+        ("promotion", decision.promotion, network.warehouses, largest.squeeze(-1).expand(len(network.products), -1)),
+    ):
         if quantities is None:
             continue
-        bad = ~(torch.isfinite(quantities) & (quantities >= 0))
+        shape = (len(network.products), len(names), replications)
+        if quantities.shape != shape:
+            raise InputError(
+                f"{kind}s are {tuple(quantities.shape)}; give {shape}: products, {'lanes' if kind == 'request' else 'warehouses'}, batch"
+            )
+        bad = ~((quantities >= 0) & (quantities <= most.unsqueeze(-1)))
         if bool(bad.any()):
             product, row, _ = bad.nonzero()[0].tolist()
-            value = quantities[bad][0].item()
-            raise InputError(f"{kind} for {network.products[product]} at {names[row]} is {value}; give a number, 0 or more")
+            bounds = "0 or more" if kind == "request" else f"0 to {most[product, row].item():g}"
+            raise InputError(
+                f"{kind} for {network.products[product]} at {names[row]} is {quantities[bad][0].item()}; give a number, {bounds}"
+            )
     return decision

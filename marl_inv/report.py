@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich import box
 from rich.table import Table
 
 from marl_inv.evaluate import Interval, Score
@@ -10,83 +11,65 @@ from marl_inv.simulator import COST_PARTS
 
 
 def comparison_table(problem: Problem, scores: list[Score], reference: Score) -> Table:
-    """Every policy on the same traces: money per period, service, stock, and the paired difference to the reference policy.
+    """Every policy on the same traces: money per period, service, stock, movement, and the paired difference to the reference policy.
 
     Positive gains are better, for profit and for cost; intervals are 95%.
     """
     profit = problem.scenario.objective == "profit"
-    over = "products" if scores[0].record.shipments.shape[-1] == 1 else "replications"
-    n = len(scores[0].samples)
-    network = problem.network
-    caption = (
-        f"Per period, whole network: {len(network.warehouses)} warehouses, {len(network.products)} product{'s' * (len(network.products) > 1)}. "
-        f"Intervals: 95%, paired, over {n} {over} of {scores[0].record.periods} scored periods. Positive gain is better; n.s. is not told from 0. "
-        f"Moved: units from warehouse to warehouse. What they decide on: {'; '.join(f'{score.policy}: {score.knows}' for score in scores)}."
-    )
-    table = Table(
-        title=f"{problem.scenario.name}: {problem.scenario.description}", caption=caption, title_justify="left", caption_justify="left"
-    )
-    for heading in (
-        "policy",
-        "profit" if profit else "cost",
-        "fill rate",
-        "on hand",
-        "moved",
-        f"gain over {reference.policy}",
-        "in percent",
-    ):
-        table.add_column(heading, justify="left" if heading == "policy" else "right")
+    columns = ["profit" if profit else "cost", "fill", "on hand", "moved", "gain", "gain %"]
+    table = _table(f"{problem.scenario.name}: {problem.scenario.description}", "policy", columns, _explanation(problem, scores, reference))
     for score in scores:
         money = score.profit if profit else Interval(-score.profit.mean, -score.profit.high, -score.profit.low)
-        gain = (
-            ("", "")
-            if score is reference
-            else (plus_minus(score.gain_over(reference), sign=True), percent(score.gain_in_percent_over(reference)))
-        )
-        on_hand = float(score.record.per_period("on_hand").sum((0, 1)).mean())
-        table.add_row(
-            score.policy,
-            plus_minus(money),
-            f"{score.fill_rate:.3f}",
-            f"{on_hand:,.1f}",
-            f"{float(score.record.transferred.mean()):,.1f}",
-            *gain,
-        )
+        on_hand, moved = float(score.record.per_period("on_hand").sum((0, 1)).mean()), float(score.record.transferred.mean())
+        gain = ["", ""]
+        if score is not reference:
+            difference, share = score.gain_over(reference), score.gain_in_percent_over(reference)
+            gain = [plus_minus(difference, sign=True), f"{share.mean:+,.1f}{'' if difference.excludes_zero else ' n.s.'}"]
+        table.add_row(score.policy, plus_minus(money), f"{score.fill_rate:.3f}", f"{on_hand:,.0f}", f"{moved:,.1f}", *gain)
     return table
 
 
+def _explanation(problem: Problem, scores: list[Score], reference: Score) -> str:
+    record, network = scores[0].record, problem.network
+    products = len(network.products)
+    samples = f"{len(scores[0].samples)} {'products' if record.shipments.shape[-1] == 1 else 'replications'}"
+    return (
+        f"Per period, whole network ({len(network.warehouses)} warehouses, {products} product{'s' * (products > 1)}); {record.periods} scored periods; "
+        f"95% intervals over {samples}. Fill: fill rate. Moved: units from warehouse to warehouse. Gain: over {reference.policy}, paired, positive is better; "
+        f"n.s.: not told from 0. Deciding on: {'; '.join(f'{score.policy}: {score.knows}' for score in scores)}."
+    )
+
+
 def warehouse_table(problem: Problem, score: Score) -> Table:
-    """One policy by warehouse: what it earned, served, held and moved, per period and over all products."""
+    """One policy by warehouse: what it earned, served and held, per period and over all products."""
     record, network = score.record, problem.network
-    money = ["profit", "revenue", *(f"{part}_cost" for part in COST_PARTS)]
-    columns = [name for name in (*money, "on_hand") if name == "profit" or bool(record.sums[name].any())]
-    means = {name: record.per_period(name).sum(0).mean(-1) for name in columns}
-    if problem.scenario.objective == "cost":
-        columns[0] = "cost"
-        means["cost"] = -means.pop("profit")
+    parts = {"revenue": "revenue", **{f"{part}_cost": part for part in COST_PARTS}, "on_hand": "on hand"}
+    shown = {heading: record.per_period(name).sum(0).mean(-1) for name, heading in parts.items() if bool(record.sums[name].any())}
+    earned = record.per_period("profit").sum(0).mean(-1)
+    shown = ({"profit": earned} if problem.scenario.objective == "profit" else {"cost": -earned}) | shown
     fill = 1 - record.sums["unmet"].sum((0, 2)) / record.sums["demand"].sum((0, 2))
     caption = f"Means per period over {record.periods} scored periods of {record.shipments.shape[-1]} replications, all products together."
-    table = Table(
-        title=f"{score.policy} ({score.knows}) on {problem.scenario.name}", caption=caption, title_justify="left", caption_justify="left"
-    )
-    for heading in ("warehouse", *(name.removesuffix("_cost").replace("_", " ") for name in columns), "fill rate"):
-        table.add_column(heading, justify="left" if heading == "warehouse" else "right")
+    title = f"{score.policy} (deciding on {score.knows}) on {problem.scenario.name}"
+    table = _table(title, "warehouse", [*shown, "fill rate"], caption)
     for row, name in enumerate(network.warehouses):
-        table.add_row(
-            name, *(f"{float(means[c][row]):,.1f}" for c in columns), f"{float(fill[row]):.3f}" if network.mean_demand[:, row].any() else ""
-        )
+        served = f"{float(fill[row]):.3f}" if network.mean_demand[:, row].any() else ""
+        table.add_row(name, *(f"{float(values[row]):,.1f}" for values in shown.values()), served)
     table.add_section()
-    table.add_row("all", *(f"{float(means[c].sum()):,.1f}" for c in columns), f"{score.fill_rate:.3f}")
+    table.add_row("all", *(f"{float(values.sum()):,.1f}" for values in shown.values()), f"{score.fill_rate:.3f}")
+    return table
+
+
+def _table(title: str, first: str, columns: list[str], caption: str) -> Table:
+    table = Table(
+        title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=0
+    )
+    table.add_column(first, no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
     return table
 
 
 def plus_minus(interval: Interval, sign: bool = False) -> str:
     """`1,234.5 ± 6.7`, with as many digits as the interval justifies."""
-    digits = 0 if interval.half_width >= 100 else 1 if interval.half_width >= 1 else 2
+    digits = 0 if interval.half_width >= 10 else 1 if interval.half_width >= 1 else 2
     return f"{interval.mean:{'+' if sign else ''},.{digits}f} ± {interval.half_width:,.{digits}f}"
-
-
-def percent(interval: Interval) -> str:
-    """`+4.2% [+4.1, +4.4]`, or a word when it says nothing."""
-    ends = f"{interval.mean:+,.1f}% [{interval.low:+,.1f}, {interval.high:+,.1f}]"
-    return ends if interval.excludes_zero else f"{ends} n.s."

@@ -43,6 +43,6 @@ def play(problem: Problem, policy: Policy, trace: Trace, trusted: bool = False) 
         view = View(network, state, trace, period, finite)
         decision, memory = policy.act(view, memory)
         if not trusted:
-            checked(network, decision)
+            checked(network, decision, trace.replications)
         state, flows, costs = step(network, state, decision, trace.at(period))
         yield Moment(view, memory, decision, flows, costs, state)

@@ -248,6 +248,10 @@ def _check(scenario: Scenario, document: Document) -> None:
                 kinds = "supplier or warehouse" if key == "origin" else "warehouse"
                 given = getattr(lane, key)
                 raise refuse(("lanes", index, key), f"is {given!r}, which is no {kinds}{suggestion(given, known)}")
+        if lane.origin in warehouses and any(per_product(lane.procurement_cost, 1)):
+            raise refuse(
+                ("lanes", index, "procurement_cost"), "is paid to suppliers, and this lane leaves a warehouse; give transport_cost"
+            )
         if lane.origin == lane.destination:
             raise refuse(("lanes", index, "destination"), f"is {lane.destination!r}, its own origin; a lane joins two places")
     for index, pool in enumerate(scenario.pools):

@@ -77,7 +77,12 @@ class DemandSource:
         return any(isinstance(sampler, FileSampler) for _, sampler in self._samplers)
 
     def trace(self, stream: Stream, seed: int, replications: range, horizon: int | None = None) -> Trace:
-        """Draw the given replications of a stream, `horizon` periods each (the scenario's by default). Float64, on the CPU."""
+        """Draw the given replications of a stream, `horizon` periods each (the scenario's by default). Float64, on the CPU.
+
+        Raises InputError for a negative seed, and for a horizon longer than a data file allows.
+        """
+        if seed < 0:
+            raise InputError(f"seed is {seed}; give a whole number, 0 or more")
         history = self.scenario.history
         periods = history + (horizon or self.scenario.horizon)
         demand = np.zeros((periods, *self.mean.shape, len(replications)))
@@ -154,6 +159,9 @@ class FileSampler:
         if model.evaluate[0] < scenario.history:
             remedy = f"start it at {scenario.history} or later, to leave room for the history"
             raise InputError(f"{model.path}: demand.evaluate is {list(model.evaluate)}; {remedy}")
+        if model.train[0] < model.evaluate[1] and model.evaluate[0] < model.train[1]:
+            stretches = f"demand.train is {list(model.train)} and demand.evaluate is {list(model.evaluate)}"
+            raise InputError(f"{model.path}: {stretches}; let them not overlap, or policies are scored on what they were fitted on")
         training = self._demand[slice(*model.train)]
         self.mean, self.sd = training.mean(0), training.std(0)
 

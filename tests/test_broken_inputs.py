@@ -279,6 +279,10 @@ def test_a_broken_data_file(tmp_path: Path, sales: str | bytes | None, message: 
         ("demand.train=[0, 40]", " holds 10 periods, but demand.train is [0, 40]; end it at 10 or before"),
         ("demand.train=[0, 3]", " demand.train is [0, 3], but an episode takes 4 periods; lengthen it, or shorten the horizon"),
         ("demand.evaluate=[0, 3]", " demand.evaluate is [0, 3]; start it at 1 or later, to leave room for the history"),
+        (
+            "demand.evaluate=[4, 7]",
+            " demand.train is [0, 5] and demand.evaluate is [4, 7]; let them not overlap, or policies are scored on what they were fitted on",
+        ),
     ],
 )
 def test_a_stretch_that_the_file_does_not_hold(tmp_path: Path, setting: str, message: str):

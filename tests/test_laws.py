@@ -61,7 +61,8 @@ def scenarios(draw: st.DrawFn) -> dict[str, Any]:
     for e in range(draw(st.integers(0, 9))):
         origin, destination = draw(st.sampled_from(places)), draw(st.sampled_from(places[len(suppliers) :]))
         if origin != destination:
-            cost = {"procurement_cost": draw(quantity), "transport_cost": draw(per_product)}
+            supplied = origin in places[: len(suppliers)]
+            cost = {"procurement_cost": draw(quantity) if supplied else 0.0, "transport_cost": draw(per_product)}
             lanes.append(
                 _some(
                     name=f"lane_{e}",

@@ -12,7 +12,7 @@ from marl_inv.models.settings import ModelSettings
 class TrainSettings(ModelSettings):
     algorithm: Literal["mappo", "ippo"] = "mappo"
     """mappo: a critic that sees the whole network. ippo: local critic and local reward."""
-    decisions: PositiveInt = 12_000_000
+    decisions: PositiveInt = 6_000_000
     """Length of training, in decisions: periods x replications x warehouses x products."""
     seed: NonNegativeInt = 0
     """Of weights, exploration and training demand."""
