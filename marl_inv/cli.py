@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,7 +30,6 @@ Replications = Annotated[int, typer.Option(help="Evaluation episodes, the same f
 
 def main() -> None:
     """Run the command; what a person got wrong is one message and exit code 2."""
-    warnings.simplefilter("ignore", DeprecationWarning)  # of the libraries below; nothing a person at the terminal can mend
     try:
         app()
     except InputError as error:

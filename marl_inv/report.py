@@ -9,6 +9,9 @@ from marl_inv.evaluate import Interval, Score
 from marl_inv.problem import Problem
 from marl_inv.simulator import COST_PARTS
 
+SHORT = {"procurement": "procure", "promotion": "promote"}
+"""Headings that keep a table within a terminal's width."""
+
 
 def comparison_table(problem: Problem, scores: list[Score], reference: Score) -> Table:
     """Every policy on the same traces: money per period, service, stock, movement, and the paired difference to the reference policy.
@@ -25,7 +28,7 @@ def comparison_table(problem: Problem, scores: list[Score], reference: Score) ->
         if score is not reference:
             difference, share = score.gain_over(reference), score.gain_in_percent_over(reference)
             gain = [plus_minus(difference, sign=True), f"{share.mean:+,.1f}{'' if difference.excludes_zero else ' n.s.'}"]
-        table.add_row(score.policy, plus_minus(money), f"{score.fill_rate:.3f}", f"{on_hand:,.0f}", f"{moved:,.1f}", *gain)
+        table.add_row(score.policy, plus_minus(money), f"{score.fill_rate:.3f}", quantity(on_hand), quantity(moved), *gain)
     return table
 
 
@@ -43,14 +46,14 @@ def _explanation(problem: Problem, scores: list[Score], reference: Score) -> str
 def warehouse_table(problem: Problem, score: Score) -> Table:
     """One policy by warehouse: what it earned, served and held, per period and over all products."""
     record, network = score.record, problem.network
-    parts = {"revenue": "revenue", **{f"{part}_cost": part for part in COST_PARTS}, "on_hand": "on hand"}
+    parts = {"revenue": "revenue", **{f"{part}_cost": SHORT.get(part, part) for part in COST_PARTS}, "on_hand": "on hand"}
     shown = {heading: record.per_period(name).sum(0).mean(-1) for name, heading in parts.items() if bool(record.sums[name].any())}
     earned = record.per_period("profit").sum(0).mean(-1)
     shown = ({"profit": earned} if problem.scenario.objective == "profit" else {"cost": -earned}) | shown
     fill = 1 - record.sums["unmet"].sum((0, 2)) / record.sums["demand"].sum((0, 2))
-    caption = f"Means per period over {record.periods} scored periods of {record.shipments.shape[-1]} replications, all products together."
+    caption = f"Means per period over {record.periods} scored periods of {record.shipments.shape[-1]} replications, all products together. Fill: fill rate."
     title = f"{score.policy} (deciding on {score.knows}) on {problem.scenario.name}"
-    table = _table(title, "warehouse", [*shown, "fill rate"], caption)
+    table = _table(title, "warehouse", [*shown, "fill"], caption)
     for row, name in enumerate(network.warehouses):
         served = f"{float(fill[row]):.3f}" if network.mean_demand[:, row].any() else ""
         table.add_row(name, *(f"{float(values[row]):,.1f}" for values in shown.values()), served)
@@ -65,11 +68,18 @@ def _table(title: str, first: str, columns: list[str], caption: str) -> Table:
     )
     table.add_column(first, no_wrap=True)
     for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(column, justify="right", overflow="fold")
     return table
 
 
 def plus_minus(interval: Interval, sign: bool = False) -> str:
-    """`1,234.5 ± 6.7`, with as many digits as the interval justifies."""
-    digits = 0 if interval.half_width >= 10 else 1 if interval.half_width >= 1 else 2
-    return f"{interval.mean:{'+' if sign else ''},.{digits}f} ± {interval.half_width:,.{digits}f}"
+    """`1,234.5 ± 6.7`, with as many digits as the interval justifies; from a million on in thousands."""
+    unit, suffix = (1000, "k") if abs(interval.mean) >= 1e6 else (1, "")
+    mean, half = interval.mean / unit, interval.half_width / unit
+    digits = 0 if half >= 10 else 1 if half >= 1 else 2
+    return f"{mean:{'+' if sign else ''},.{digits}f}{suffix} ± {half:,.{digits}f}{suffix}"
+
+
+def quantity(units: float) -> str:
+    """`12.3` or `4,567`; from a million on in thousands."""
+    return f"{units / 1000:,.0f}k" if units >= 1e6 else f"{units:,.0f}" if units >= 1000 else f"{units:,.1f}"

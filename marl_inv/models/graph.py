@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch_geometric.nn import MessagePassing
 
 from marl_inv.models.encoding import Encoding
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # PyG still uses torch.jit.script; nothing its users can mend
+    from torch_geometric.nn import MessagePassing
 
 DENSE_UP_TO = 64
 """Networks of at most so many warehouses pass messages by dense matrix products, which are faster there."""

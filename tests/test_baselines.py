@@ -1,0 +1,85 @@
+"""Classical policies do what their names say, on every scenario; textbook levels; tuning finds what is known to be best."""
+
+import pytest
+import torch
+from marl_inv.baselines import BASELINES, OrderUpTo
+from marl_inv.baselines.order_up_to import newsvendor_levels, tune
+from scipy import stats
+
+from marl_inv.evaluate import evaluate
+from marl_inv.problem import Problem
+from marl_inv.reading import Document
+from marl_inv.rollout import play
+from marl_inv.scenario import read_scenario
+from scenarios_under_test import SCENARIOS, problem_under_test
+
+
+def one_shop(demand, lead_time=0, unmet="backordered", holding=1.0, shortage=9.0, horizon=120):
+    shop = {"name": "shop", "holding_cost": holding, "shortage_cost": shortage, "unmet_demand": unmet}
+    lanes = [{"origin": "supplier", "destination": "shop", "lead_time": lead_time}]
+    data = {"demand": demand, "horizon": horizon, "warm_up": 20, "suppliers": [{"name": "supplier"}], "warehouses": [shop], "lanes": lanes}
+    return Problem.of(read_scenario(Document("one_shop", data)))
+
+
+@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_every_baseline_plays_every_scenario(name, scenario):
+    problem = problem_under_test(scenario)
+    score = evaluate(problem, [BASELINES[name].of(problem)], replications=2)[0]
+    assert torch.isfinite(score.samples).all()
+    assert 0 <= score.fill_rate <= 1 + 1e-6
+
+
+def test_newsvendor_level_of_normal_demand_is_the_textbook_one():
+    """Snyder and Shen, example 4.3: N(50, 8), h 0.18, p 0.70: 56.60."""
+    problem = one_shop({"kind": "normal", "mean": 50, "sd": 8, "cut_at_zero": False}, holding=0.18, shortage=0.7)
+    assert newsvendor_levels(problem).item() == pytest.approx(56.604, abs=1e-3)
+
+
+def test_newsvendor_levels_cover_lead_time_and_review():
+    for lead_time in (0, 1, 4):
+        problem = one_shop({"kind": "poisson", "mean": 5}, lead_time)
+        assert newsvendor_levels(problem).item() == stats.poisson.ppf(0.9, 5 * (lead_time + 1))
+
+
+def test_a_centre_covers_the_demand_of_those_it_feeds():
+    problem = problem_under_test("hub_and_spoke")
+    shops = sum(problem.network.mean_demand[0, 1:].tolist())
+    assert newsvendor_levels(problem)[0, 0] > shops * 4  # lead time 3, and the period of review
+
+
+def test_order_up_to_raises_the_position_to_the_level_and_never_transfers():
+    problem = problem_under_test("ring_transshipment")
+    policy = OrderUpTo.of(problem)
+    for moment in play(problem, policy, problem.trace("evaluate", 0, 3, horizon=8)):
+        requests = moment.flows.requests
+        assert torch.equal(requests[:, :6], (policy.levels.unsqueeze(-1) - moment.view.state.inventory_position).clamp(min=0))
+        assert not requests[:, 6:].any()
+
+
+def test_tuning_finds_the_optimum_of_one_location():
+    """Backlog, Poisson 5, lead time 2, h 1, p 9: the best level is 20, whose cost is 7.12 (newsvendor on 3 periods' demand)."""
+    problem = one_shop({"kind": "poisson", "mean": 5}, lead_time=2)
+    tuned = tune(problem, iterations=60, replications=64)
+    best = min(
+        evaluate(problem, [OrderUpTo(torch.tensor([[level]])) for level in (18.0, 19.0, 20.0, 21.0, 22.0)]), key=lambda s: -s.profit.mean
+    )
+    assert -evaluate(problem, [tuned])[0].profit.mean < -best.profit.mean * 1.01
+
+
+def test_tuning_promotes_where_it_pays_and_not_where_it_does_not():
+    for cost, expected in ((0.0, 3.0), (1000.0, 0.0)):
+        shop = {
+            "name": "shop",
+            "holding_cost": 1,
+            "price": 10,
+            "initial_stock": 30,
+            "promotion": {"max_level": 3, "uplift": 0.2, "cost": cost},
+        }
+        lanes = [{"origin": "supplier", "destination": "shop", "lead_time": 1, "procurement_cost": 2}]
+        data = {"objective": "profit", "horizon": 30, "demand": {"kind": "poisson", "mean": 10}}
+        problem = Problem.of(
+            read_scenario(Document("shop", data | {"suppliers": [{"name": "supplier"}], "warehouses": [shop], "lanes": lanes}))
+        )
+        promotion = tune(problem, iterations=60, replications=32).promotion
+        assert (0.0 if promotion is None else promotion.item()) == pytest.approx(expected, abs=0.05)
