@@ -74,7 +74,7 @@ def simulator_figures() -> Iterator[Figure]:
             like = network.initial_stock
             decision = Decision(20 * torch.rand(1, len(network.lanes), replications).to(like))
             chance = Chance(20 * torch.rand(1, len(network.warehouses), replications).to(like))
-            periods = max(10, 100_000 // replications)
+            periods = min(1000, max(10, 100_000 // replications))
 
             def run(
                 network: TransferNetwork = network, decision: Decision = decision, chance: Chance = chance, periods: int = periods

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -90,7 +90,42 @@ def _is_last(moment: Moment) -> bool:
     return moment.view.period == len(moment.view.trace) - 1
 
 
-class RolloutCollector(BaseCollector[InventoryStats]):
+class TraceCollector(BaseCollector[InventoryStats]):
+    """What Tianshou's trainer asks of a collector, over traces instead of environments; `_play_on` is the difference between them."""
+
+    def __init__(self, problem: Problem, policy: JointPolicy, periods: int, replications: int, seed: int) -> None:
+        self.problem, self.replications, self.seed = problem, replications, seed
+        super().__init__(
+            policy,
+            _NoEnvironments(replications),
+            TensorBuffer(periods, replications),
+            collect_stats_class=InventoryStats,
+            raise_on_nan_in_buffer=False,
+        )
+
+    @abstractmethod
+    def _play_on(self, n_step: int | None) -> InventoryStats:
+        """Play, and say what it amounted to."""
+
+    def collect(self, *args: Any, **kwargs: Any) -> InventoryStats:
+        stats = super().collect(*args, **kwargs)
+        self.collect_step += stats.n_collected_steps
+        self.collect_episode += stats.n_collected_episodes
+        self.collect_time += stats.collect_time
+        return stats
+
+    @torch.no_grad()
+    def _collect(self, n_step: int | None = None, n_episode: int | None = None, **unused: Any) -> InventoryStats:
+        return self._play_on(n_step)
+
+    def _validate_buffer(self) -> None:
+        assert isinstance(self.buffer, TensorBuffer)
+
+    def reset_env(self, gym_reset_kwargs: dict[str, Any] | None = None) -> tuple[Any, Any]:
+        return None, None
+
+
+class RolloutCollector(TraceCollector):
     """Plays traces of the training stream, a stretch of `n_step / replications` periods at a time, into a TensorBuffer.
 
     Rewards are scaled; with a `baseline`, what it earns on the same trace is subtracted: it does not depend on the actions, so
@@ -103,60 +138,21 @@ class RolloutCollector(BaseCollector[InventoryStats]):
         policy: JointPolicy,
         periods: int,
         replications: int,
-        reward_scale: torch.Tensor,
         seed: int,
+        reward_scale: torch.Tensor,
         baseline: Policy | None,
     ) -> None:
-        self.problem, self.seed, self.baseline, self.reward_scale = problem, seed, baseline, reward_scale
-        self.replications = replications
+        super().__init__(problem, policy, periods, replications, seed)
+        self.reward_scale, self.baseline = reward_scale, baseline
         self._episode = 0
         self._playing: Iterator[tuple[Moment, torch.Tensor]] = iter(())
-        super().__init__(
-            policy,
-            _NoEnvironments(replications),
-            TensorBuffer(periods, replications),
-            collect_stats_class=InventoryStats,
-            raise_on_nan_in_buffer=False,
-        )
-
-    def _validate_buffer(self) -> None:
-        assert isinstance(self.buffer, TensorBuffer)
 
     def reset_env(self, gym_reset_kwargs: dict[str, Any] | None = None) -> tuple[Any, Any]:
         """Leave the episodes under way; the next collection starts new ones, on new traces."""
         self._playing = iter(())
         return None, None
 
-    def collect(self, *args: Any, **kwargs: Any) -> InventoryStats:
-        stats = super().collect(*args, **kwargs)
-        self.collect_step += stats.n_collected_steps
-        self.collect_episode += stats.n_collected_episodes
-        self.collect_time += stats.collect_time
-        return stats
-
-    def _next_trace(self) -> Trace:
-        first = self._episode * self.replications
-        self._episode += 1
-        return self.problem.trace("train", self.seed, range(first, first + self.replications))
-
-    def _episodes(self, trace: Trace) -> Iterator[tuple[Moment, torch.Tensor]]:
-        """Every period with its reward, above the baseline's on the same trace where there is one."""
-        ours = play(self.problem, _Acting(self.policy), trace, trusted=True)
-        if self.baseline is None:
-            yield from ((moment, rewards(moment.costs)) for moment in ours)
-            return
-        for moment, reference in zip(ours, play(self.problem, self.baseline, trace, trusted=True), strict=True):
-            yield moment, rewards(moment.costs) - rewards(reference.costs)
-
-    @torch.no_grad()
-    def _collect(
-        self,
-        n_step: int | None = None,
-        n_episode: int | None = None,
-        random: bool = False,
-        render: float | None = None,
-        gym_reset_kwargs: dict[str, Any] | None = None,
-    ) -> InventoryStats:
+    def _play_on(self, n_step: int | None) -> InventoryStats:
         assert n_step is not None, "collect by steps: n_step = periods x replications"
         played = self.gather(n_step // self.replications)
         finished = sum(_is_last(moment) for moment in played)
@@ -176,6 +172,20 @@ class RolloutCollector(BaseCollector[InventoryStats]):
         if not _is_last(played[-1]):
             self._end(played[-1])
         return played
+
+    def _next_trace(self) -> Trace:
+        first = self._episode * self.replications
+        self._episode += 1
+        return self.problem.trace("train", self.seed, range(first, first + self.replications))
+
+    def _episodes(self, trace: Trace) -> Iterator[tuple[Moment, torch.Tensor]]:
+        """Every period with its reward, above the baseline's on the same trace where there is one."""
+        ours = play(self.problem, _Acting(self.policy), trace, trusted=True)
+        if self.baseline is None:
+            yield from ((moment, rewards(moment.costs)) for moment in ours)
+            return
+        for moment, reference in zip(ours, play(self.problem, self.baseline, trace, trusted=True), strict=True):
+            yield moment, rewards(moment.costs) - rewards(reference.costs)
 
     def _store(self, moment: Moment, reward: torch.Tensor) -> None:
         features, action, logp = moment.memory
@@ -197,42 +207,19 @@ class RolloutCollector(BaseCollector[InventoryStats]):
         self.buffer.end_here(self.policy.encoding(moment.following_view))
 
 
-class ValidationCollector(BaseCollector[InventoryStats]):
+class ValidationCollector(TraceCollector):
     """Plays the policy's mean actions on the same validation traces every time, next to the baseline's level."""
 
-    def __init__(self, problem: Problem, policy: JointPolicy, seed: int, replications: int, baseline: Policy) -> None:
-        self.problem = problem
+    def __init__(self, problem: Problem, policy: JointPolicy, replications: int, seed: int, baseline: Policy) -> None:
+        super().__init__(problem, policy, 1, replications, seed)
         self.trace = problem.trace("validate", seed, range(replications))
-        super().__init__(
-            policy,
-            _NoEnvironments(replications),
-            TensorBuffer(1, replications),
-            collect_stats_class=InventoryStats,
-            raise_on_nan_in_buffer=False,
-        )
         with torch.no_grad():
             self.baseline_stats = self._stats(play(problem, baseline, self.trace))
 
-    def _validate_buffer(self) -> None:
-        assert isinstance(self.buffer, TensorBuffer)
-
-    def reset_env(self, gym_reset_kwargs: dict[str, Any] | None = None) -> tuple[Any, Any]:
-        return None, None
-
-    @torch.no_grad()
-    def _collect(
-        self,
-        n_step: int | None = None,
-        n_episode: int | None = None,
-        random: bool = False,
-        render: float | None = None,
-        gym_reset_kwargs: dict[str, Any] | None = None,
-    ) -> InventoryStats:
-        begun = time.time()
+    def _play_on(self, n_step: int | None) -> InventoryStats:
         stats = self._stats(play(self.problem, _Acting(self.policy), self.trace, trusted=True))
         ours, baseline = (float(returns.mean()) for returns in (stats.returns, self.baseline_stats.returns))
         stats.percent_over_baseline = 100 * (ours - baseline) / max(abs(baseline), 1e-9)
-        self.collect_time += time.time() - begun
         return stats
 
     def _stats(self, moments: Iterator[Moment]) -> InventoryStats:

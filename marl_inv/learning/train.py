@@ -101,11 +101,10 @@ def prepare(problem: Problem, settings: TrainSettings, baseline: OrderUpTo, log_
         generator=generator,
     )
     control = beginning if settings.control_variate else None
-    collector = RolloutCollector(
-        problem, policy, periods, replications, reward_scale(problem, beginning, settings.seed), settings.seed, control
-    )
+    scale = reward_scale(problem, beginning, settings.seed)
+    collector = RolloutCollector(problem, policy, periods, replications, settings.seed, scale, control)
     tries = max(2, min(settings.validation_replications, VALIDATION_DECISIONS // (network.size.numel() * scenario.horizon)))
-    validation = ValidationCollector(problem, policy, settings.seed, tries, baseline)
+    validation = ValidationCollector(problem, policy, tries, settings.seed, baseline)
     best = {name: tensor.clone() for name, tensor in actor.state_dict().items()}
 
     def keep(algorithm: JointPPO) -> None:
