@@ -23,6 +23,12 @@ from marl_inv.scenario import Normal
 from marl_inv.simulator import Decision
 from marl_inv.trace import Trace
 
+SCALES = (0.4, 0.55, 0.7, 0.85, 1.0, 1.15, 1.3, 1.6)
+"""Multiples of the newsvendor levels that tuning may start from."""
+
+TUNING_DECISIONS = 400_000
+"""An iteration of tuning plays at most so many decisions: fewer replications of a network of many products."""
+
 
 @dataclass(frozen=True, eq=False)
 class OrderUpTo:
@@ -137,43 +143,38 @@ def tune(problem: Problem, seed: int = 0, iterations: int = 200, replications: i
     what scores best on tuning traces of its own that the descent has not seen.
     """
     network, warm_up = problem.network, problem.scenario.warm_up
-    replications = min(replications, max(4, 400_000 // network.throughput.numel() // problem.scenario.horizon))
+    replications = min(replications, max(4, TUNING_DECISIONS // network.throughput.numel() // problem.scenario.horizon))
     fitting = problem.trace("tune", seed, range(replications))
     checking = problem.trace("tune", seed, range(replications, 2 * replications))
+
+    def best(policies: list[OrderUpTo], trace: Trace) -> OrderUpTo:
+        with torch.no_grad():
+            return max(policies, key=lambda policy: float(_profit(problem, policy, trace, warm_up)))
+
     newsvendor = OrderUpTo.of(problem)
-    scaled = [replace(newsvendor, levels=newsvendor.levels * factor) for factor in (0.4, 0.55, 0.7, 0.85, 1.0, 1.15, 1.3, 1.6)]
-    with torch.no_grad():
-        start = max(scaled, key=lambda policy: float(_profit(problem, policy, fitting, warm_up)))
+    start = best([replace(newsvendor, levels=newsvendor.levels * factor) for factor in SCALES], fitting)
     lead_time = network.lead_time[network.source_lane.clamp(min=0)] if network.lanes else network.source_lane
     unit = torch.maximum(network.throughput_sd * (lead_time + 1).sqrt(), 0.05 * network.size)
-    shift = torch.zeros_like(start.levels, requires_grad=True)
-    effort = torch.zeros_like(start.levels, requires_grad=True)
-    parameters = [shift] if network.max_promotion is None else [shift, effort]
+    shift, effort = torch.zeros_like(unit), torch.zeros_like(unit)
+    parameters = [shift.requires_grad_()] if network.max_promotion is None else [shift.requires_grad_(), effort.requires_grad_()]
     optimizer = torch.optim.Adam(parameters, lr=0.1)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, iterations, eta_min=0.002)
-    scale = float(network.size.sum())
 
-    def policy() -> OrderUpTo:
-        levels = (start.levels + unit * shift).clamp(min=0)
-        promotion = None if network.max_promotion is None else (network.max_promotion.squeeze(-1) * effort).clamp(min=0)
-        if promotion is not None:
-            promotion = torch.minimum(promotion, network.max_promotion.squeeze(-1))
-        return replace(start, levels=levels, promotion=promotion)
+    def policy(shift: Tensor, effort: Tensor) -> OrderUpTo:
+        promotion = None if network.max_promotion is None else network.max_promotion.squeeze(-1) * effort
+        return replace(start, levels=(start.levels + unit * shift).clamp(min=0), promotion=promotion)
 
     candidates = [newsvendor, start]
     for iteration in progress(range(iterations), "tuning order-up-to"):
         optimizer.zero_grad()
-        (-_profit(problem, policy(), fitting, warm_up) / scale).backward()
+        (-_profit(problem, policy(shift, effort), fitting, warm_up) / network.size.sum()).backward()
         optimizer.step()
         schedule.step()
         with torch.no_grad():
             effort.clamp_(0, 1)
         if iteration % 50 == 49 or iteration == iterations - 1:
-            now = policy()
-            candidates.append(replace(now, levels=now.levels.detach(), promotion=None if now.promotion is None else now.promotion.detach()))
-    with torch.no_grad():
-        best = max(candidates, key=lambda policy: float(_profit(problem, policy, checking, warm_up)))
-    return replace(best, name="tuned order-up-to")
+            candidates.append(policy(shift.detach().clone(), effort.detach().clone()))
+    return replace(best(candidates, checking), name="tuned order-up-to")
 
 
 def _profit(problem: Problem, policy: OrderUpTo, trace: Trace, warm_up: int) -> Tensor:

@@ -145,10 +145,10 @@ def train(
     trainer = training.trainer
     trainer.reset()
     for _ in progress(range(trainer.params.max_epochs), f"training {settings.algorithm}"):
-        trainer.execute_epoch()
+        result = trainer.execute_epoch().info_stat
     if log_folder is not None:
-        _log_baseline(training, log_folder)
-    return Trained(training.learned(), baseline, trainer._best_score)
+        _log_baseline(training, log_folder, result.train_step)
+    return Trained(training.learned(), baseline, result.best_score)
 
 
 def _score(stats: InventoryStats) -> float:
@@ -174,10 +174,10 @@ def reward_scale(problem: Problem, policy: Policy, seed: int) -> Tensor:
     return torch.where(spread > 0, spread, torch.ones_like(spread))
 
 
-def _log_baseline(training: Training, folder: Path) -> None:
+def _log_baseline(training: Training, folder: Path, last_step: int) -> None:
     """The baseline as a run of its own, a level line in every chart of the validation results."""
     level = _logger(folder / "tuned-order-up-to")
-    for step in (0, training.trainer._env_step):
+    for step in (0, last_step):
         level.log_test_data(asdict(training.trainer.params.test_collector.baseline_stats), step)
     level.finalize()
     training.trainer.params.logger.finalize()
