@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from marl_inv.learning.settings import TrainSettings
 from marl_inv.reading import InputError
 
 app = typer.Typer(
@@ -91,11 +92,17 @@ def simulate(
 
     problem = load_problem(scenario, settings or [])
     _say_notes(problem)
-    [score] = evaluate(problem, [policy_named(policy, problem, seed, progress_bar)], seed, replications)
+    [score] = evaluate(problem, [policy_named(policy, problem, seed, progress_bar)], seed, replications, progress_bar)
     console.print(warehouse_table(problem, score))
 
 
-@app.command()
+def _training_settings() -> str:
+    """Every training setting with its default and what it does, for the end of `train --help`."""
+    lines = [f"{name}={field.default}: {field.description}" for name, field in TrainSettings.model_fields.items()]
+    return "Training settings, as key=value or in a --settings file:\n\n" + "\n\n".join(lines)
+
+
+@app.command(epilog=_training_settings())
 def train(
     scenario: ScenarioName,
     settings: Settings = None,
@@ -107,7 +114,7 @@ def train(
     file: Annotated[Path | None, typer.Option("--settings", help="A YAML file of training settings.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; runs/SCENARIO-ALGORITHM-SEED-TIME by default.")] = None,
 ) -> None:
-    """Train a policy; every training setting (see README) can be given as key=value."""
+    """Train a policy; every training setting listed below can be given as key=value."""
     from marl_inv.experiment import run_training, split_settings, training_settings
     from marl_inv.scenario import load_scenario
 

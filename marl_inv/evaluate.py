@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from marl_inv.metrics import Record, score
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem
+from marl_inv.progress import Progress, silently
 from marl_inv.rollout import play
 
 
@@ -80,11 +81,13 @@ def _over_products(record: Record) -> bool:
     return record.shipments.shape[-1] == 1
 
 
-def evaluate(problem: Problem, policies: Iterable[Policy], seed: int = 0, replications: int = 512) -> list[Score]:
+def evaluate(
+    problem: Problem, policies: Sequence[Policy], seed: int = 0, replications: int = 512, progress: Progress = silently
+) -> list[Score]:
     """Play every policy on the same replications of the evaluation stream and score the periods after the warm-up."""
     trace = problem.trace("evaluate", seed, replications)
     scores = []
-    for policy in policies:
+    for policy in progress(policies, "evaluating"):
         with torch.no_grad():
             record = score(play(problem, policy, trace), problem.scenario.warm_up)
         profit = record.per_period("profit")

@@ -129,5 +129,5 @@ def compare(
         from marl_inv.learning.train import train
 
         policies.append(train(problem, chosen, progress=progress, baseline=tuned).policy)
-    scores = evaluate(problem, policies, seed, replications)
+    scores = evaluate(problem, policies, seed, replications, progress)
     return Comparison(problem, scores, scores[len(BASELINES)])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
-Progress = Callable[[Iterable[int], str], Iterable[int]]
+Progress = Callable[[Iterable[Any], str], Iterable[Any]]
 """Takes a loop and its title, and gives the loop back."""
 
 
-def silently(loop: Iterable[int], title: str) -> Iterable[int]:
+def silently(loop: Iterable[Any], title: str) -> Iterable[Any]:
     return loop

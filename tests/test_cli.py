@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from marl_inv import cli
+from marl_inv.learning.settings import TrainSettings
+from marl_inv.scenario import Scenario
 
 SHOP = """\
 horizon: 10
@@ -168,8 +170,9 @@ def test_light_commands_import_neither_torch_nor_pettingzoo(arguments):
     assert done.stdout
 
 
-def test_settings_of_scenario_and_training_never_share_a_name():
-    from marl_inv.learning.settings import TrainSettings
-    from marl_inv.scenario import Scenario
+def test_every_training_setting_says_what_it_does():
+    assert all(field.description for field in TrainSettings.model_fields.values())
 
+
+def test_settings_of_scenario_and_training_never_share_a_name():
     assert not Scenario.model_fields.keys() & TrainSettings.model_fields.keys()

@@ -21,8 +21,9 @@ class TrainSettings(ModelSettings):
     threads: PositiveInt = 1
     """Of torch on the CPU; more than there are idle cores slows training down badly."""
     start: Literal["tuned", "newsvendor"] = "tuned"
-    """The order-up-to levels that the policy begins at and learns deviations from."""
+    """tuned or newsvendor: the order-up-to levels that the policy begins at and learns deviations from."""
     optimizer: Literal["adam", "adamw", "rmsprop"] = "adam"
+    """adam, adamw or rmsprop."""
     lr: PositiveFloat = 1e-3
     """Learning rate; falls linearly to 0 over the run."""
     discount: float = Field(0.98, ge=0, lt=1)
@@ -40,8 +41,11 @@ class TrainSettings(ModelSettings):
     periods_per_update: PositiveInt = 25
     """Periods played between updates, at most the horizon; the replications side by side follow."""
     value_weight: NonNegativeFloat = 0.5
+    """Of the critic's squared error in the loss."""
     entropy_weight: NonNegativeFloat = 0.0
+    """Of the bonus for exploring, in the loss."""
     max_grad_norm: PositiveFloat = 0.5
+    """Gradients longer than this are shortened to it."""
     reward_mix: float | None = Field(None, ge=0, le=1)
     """0 rewards a warehouse with its own profit, 1 with the mean of all; when absent, 0 for ippo and 1 for mappo."""
     control_variate: bool = True
