@@ -167,7 +167,10 @@ def tune(problem: Problem, seed: int = 0, iterations: int = 200, replications: i
     candidates = [newsvendor, start]
     for iteration in progress(range(iterations), "tuning order-up-to"):
         optimizer.zero_grad()
-        (-_profit(problem, policy(shift, effort), fitting, warm_up) / network.size.sum()).backward()
+        profit = _profit(problem, policy(shift, effort), fitting, warm_up)
+        if not profit.requires_grad:
+            break  # nothing that is earned depends on the levels
+        (-profit / network.size.sum()).backward()
         optimizer.step()
         schedule.step()
         with torch.no_grad():

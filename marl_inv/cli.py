@@ -145,8 +145,8 @@ def compare(
     from marl_inv import experiment
     from marl_inv.report import comparison_table
 
-    settings = [argument for argument in runs or [] if "=" in argument]
-    folders = [argument for argument in runs or [] if "=" not in argument]
+    folders = [argument for argument in runs or [] if "=" not in argument or Path(argument).exists()]
+    settings = [argument for argument in runs or [] if argument not in folders]
     result = experiment.compare(scenario, folders, settings, train, seed, replications, progress_bar)
     _say_notes(result.problem)
     console.print(comparison_table(result.problem, result.scores, result.reference))

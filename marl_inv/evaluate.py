@@ -52,7 +52,7 @@ class Score:
     profit: Interval
     """Per period, of the whole network; minus the cost when the objective is cost."""
     samples: Tensor
-    """Profit per period of every replication; on real data with one replication, of every product."""
+    """Profit per period of every replication; where there is only one, of every product (which share their luck in common)."""
 
     @property
     def fill_rate(self) -> float:
@@ -63,8 +63,8 @@ class Score:
         return Interval.of(self.samples - other.samples, self._scale)
 
     def gain_in_percent_over(self, other: Score) -> Interval:
-        """The same in percent of the other's profit or cost."""
-        gain, base = self.gain_over(other), abs(other.profit.mean) / 100
+        """The same in percent of the other's profit or cost; NaN where that is 0."""
+        gain, base = self.gain_over(other), abs(other.profit.mean) / 100 or math.nan
         return Interval(gain.mean / base, gain.low / base, gain.high / base)
 
     @property

@@ -61,8 +61,12 @@ def training_settings(settings: Iterable[str] = (), file: Path | None = None, **
     chosen = validate(TrainSettings, document)
     if chosen.model == "graph" and chosen.hidden % 4:
         raise InputError(f"{document.place(('hidden',))}: hidden is {chosen.hidden}; give a graph network a multiple of 4")
-    if chosen.device != "cpu" and not (chosen.device.startswith("cuda") and torch.cuda.is_available()):
-        raise InputError(f"{document.place(('device',))}: device is {chosen.device!r}; torch finds no such device here, use cpu")
+    try:
+        if not chosen.device.startswith(("cpu", "cuda")):
+            raise RuntimeError("neither cpu nor cuda")
+        torch.empty(0, device=chosen.device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"{document.place(('device',))}: device is {chosen.device!r}; torch finds no such device here, use cpu") from error
     return chosen
 
 
@@ -119,7 +123,10 @@ def compare(
     """
     of_scenario, of_training = split_settings(settings)
     chosen = training_settings([f"decisions={COMPARE_DECISIONS}", *of_training], seed=seed)
+    seed = chosen.seed
     torch.set_num_threads(chosen.threads)
+    if isinstance(scenario, Problem) and of_scenario:
+        raise InputError("settings: change a scenario as it is read, and this is a Problem; give them to load_problem")
     problem = scenario if isinstance(scenario, Problem) else Problem.of(load_scenario(scenario, of_scenario), chosen.device)
     trained = [load_policy(run, problem) for run in runs]
     tuned = tune(problem, seed, progress=progress)

@@ -37,7 +37,7 @@ def add_up(units: Tensor, dim: int) -> Tensor:
     if units.is_cuda:
         return units.sum(dim)
     total = units.new_zeros(*units.shape[:dim], 1, *units.shape[dim + 1 :])
-    return total.index_add_(dim, torch.zeros(entries, dtype=torch.long), units).squeeze(dim)
+    return total.index_add_(dim, torch.zeros(entries, dtype=torch.long, device=units.device), units).squeeze(dim)
 
 
 def within(limit: SharedLimit, volume: Tensor, shipments: Tensor) -> Tensor:

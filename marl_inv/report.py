@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rich import box
 from rich.table import Table
 
@@ -27,7 +29,10 @@ def comparison_table(problem: Problem, scores: list[Score], reference: Score) ->
         gain = ["", ""]
         if score is not reference:
             difference, share = score.gain_over(reference), score.gain_in_percent_over(reference)
-            gain = [plus_minus(difference, sign=True), f"{share.mean:+,.1f}{'' if difference.excludes_zero else ' n.s.'}"]
+            gain = [
+                plus_minus(difference, sign=True),
+                "" if math.isnan(share.mean) else f"{share.mean:+,.1f}{'' if difference.excludes_zero else ' n.s.'}",
+            ]
         table.add_row(score.policy, plus_minus(money), f"{score.fill_rate:.3f}", quantity(on_hand), quantity(moved), *gain)
     return table
 

@@ -20,7 +20,8 @@ from marl_inv.scenario import Demand, Empirical, NegativeBinomial, Normal, Poiss
 from marl_inv.simulator import Chance
 
 Stream = Literal["train", "tune", "validate", "evaluate"]
-"""Disjoint sources of luck: what a policy was fitted on never scores it."""
+"""Disjoint sources of luck: what a policy was fitted on never scores it. From a data file, train, tune and validate draw stretches of
+the same training periods; evaluation has periods of its own."""
 
 
 @dataclass(frozen=True)

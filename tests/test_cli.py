@@ -9,6 +9,7 @@ import pytest
 
 from marl_inv import cli
 from marl_inv.learning.settings import TrainSettings
+from marl_inv.reading import InputError
 from marl_inv.scenario import Scenario
 
 SHOP = """\
@@ -154,6 +155,22 @@ def test_a_run_folder_is_never_overwritten(marl_inv):
     Path("run/precious").touch()
     code, _, errors = marl_inv("train", "shop.yaml", *QUICK, "--out", "run")
     assert (code, errors) == (2, "marl-inv: run: is not empty; give another --out\n")
+
+
+def test_comparing_works_where_nothing_can_be_ordered_or_earned(marl_inv):
+    shop = "warehouses:\n  - {name: shop, holding_cost: 1, shortage_cost: 5, demand: {kind: poisson, mean: MEAN}}\nhorizon: 5\n"
+    for mean in ("0", "3"):
+        Path("alone.yaml").write_text(shop.replace("MEAN", mean), encoding="utf-8")
+        code, out, _ = marl_inv("compare", "alone.yaml", "--replications", 4, *QUICK)
+        assert code == 0
+        assert rows(out)[-1] == "mappo"
+
+
+def test_settings_of_a_scenario_that_was_read_already_are_refused():
+    from marl_inv import compare, load_problem
+
+    with pytest.raises(InputError, match="give them to load_problem"):
+        compare(load_problem("two_warehouses"), settings=["horizon=5"])
 
 
 def test_simulate_prints_every_warehouse(marl_inv):

@@ -218,9 +218,13 @@ class ValidationCollector(TraceCollector):
 
     def _play_on(self, n_step: int | None) -> InventoryStats:
         stats = self._stats(play(self.problem, _Acting(self.policy), self.trace, trusted=True))
-        ours, baseline = (float(returns.mean()) for returns in (stats.returns, self.baseline_stats.returns))
-        stats.percent_over_baseline = 100 * (ours - baseline) / max(abs(baseline), 1e-9)
+        stats.percent_over_baseline = self.percent_over_baseline(float(stats.returns.mean()))
         return stats
+
+    def percent_over_baseline(self, mean_return: float) -> float:
+        """0 where the baseline earns exactly nothing."""
+        baseline = float(self.baseline_stats.returns.mean())
+        return 100 * (mean_return - baseline) / abs(baseline) if baseline else 0.0
 
     def _stats(self, moments: Iterator[Moment]) -> InventoryStats:
         record = score(moments, self.problem.scenario.warm_up)

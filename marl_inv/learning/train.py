@@ -148,11 +148,11 @@ def train(
         result = trainer.execute_epoch().info_stat
     if log_folder is not None:
         _log_baseline(training, log_folder, result.train_step)
-    return Trained(training.learned(), baseline, result.best_score)
+    return Trained(training.learned(), baseline, trainer.params.test_collector.percent_over_baseline(result.best_score))
 
 
 def _score(stats: InventoryStats) -> float:
-    return stats.percent_over_baseline
+    return float(stats.returns.mean())
 
 
 def _schedule(problem: Problem, settings: TrainSettings) -> tuple[int, int, int, int]:

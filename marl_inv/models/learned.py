@@ -107,28 +107,28 @@ def load_policy(path: str | Path, problem: Problem) -> LearnedPolicy:
     about, tensors = _read(file)
     try:
         settings = ModelSettings.model_validate_json(about["settings"])
-        trained_on = tuple(json.loads(about["warehouses"]))
+        name, trained_on = about["name"], tuple(json.loads(about["warehouses"]))
+        levels, promotion = tensors.pop("levels"), tensors.pop("promotion", None)
     except (KeyError, ValueError) as error:
         raise InputError(f"{file}: was not written by marl_inv ({type(error).__name__}); give a run folder of `marl-inv train`") from error
     network, scenario = problem.network, problem.scenario
-    levels, promotion = tensors.pop("levels"), tensors.pop("promotion", None)
     if trained_on != network.warehouses or levels.shape != network.size.shape:
         from marl_inv.baselines.order_up_to import newsvendor_levels
 
         levels, promotion = newsvendor_levels(problem), None
     encoding = Encoding.of(network, scenario.history, scenario.ending == "finite", levels.to(network.size))
     actor = Actor(encoding, settings).to(network.size)
-    weights = {name.removeprefix("actor."): tensor for name, tensor in tensors.items()}
-    for name, expected in actor.state_dict().items():
-        given = weights.get(name)
+    weights = {key.removeprefix("actor."): tensor for key, tensor in tensors.items()}
+    for key, expected in actor.state_dict().items():
+        given = weights.get(key)
         if given is None or given.shape != expected.shape:
             found = "nothing" if given is None else tuple(given.shape)
             raise InputError(
                 f"{file}: holds a {settings.model} policy of {len(trained_on)} warehouses, which does not fit {scenario.name} "
-                f"({name} is {found} and should be {tuple(expected.shape)}); play the scenario it was trained on, or train again"
+                f"({key} is {found} and should be {tuple(expected.shape)}); play the scenario it was trained on, or train again"
             )
     actor.load_state_dict(weights)
-    return LearnedPolicy(about["name"], actor.eval(), encoding, None if promotion is None else promotion.to(network.size))
+    return LearnedPolicy(name, actor.eval(), encoding, None if promotion is None else promotion.to(network.size))
 
 
 def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
