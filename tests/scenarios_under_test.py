@@ -27,7 +27,9 @@ def problem_under_test(name: str) -> Problem:
 
 def _scenario(name: str) -> pytest.param:
     absent = name == "favorita" and not FAVORITA_SALES.exists()
-    return pytest.param(name, id=name, marks=[pytest.mark.skip(reason=f"{FAVORITA_SALES} is absent")] if absent else [])
+    return pytest.param(
+        name, id=name, marks=[pytest.mark.skip(reason=f"{FAVORITA_SALES.name} is not part of the repository")] if absent else []
+    )
 
 
 SCENARIOS = [_scenario(name) for name in library()]

@@ -59,7 +59,7 @@ class BaseStock:
 def cases() -> list[Any]:
     """Every listed base-stock policy of the two families."""
     if not INSTANCES.exists():
-        return [pytest.param(None, None, marks=pytest.mark.skip(reason=f"{INSTANCES} is not there"))]
+        return [pytest.param(None, None, marks=pytest.mark.skip(reason=f"{INSTANCES.name} is not part of the repository"))]
     entries = [entry for entry in json.loads(INSTANCES.read_text()) if entry["family"] in ("lost_sales_single", "backlog_single")]
     return [
         pytest.param(entry, policy, id=entry["id"], marks=[] if entry["id"] in QUICK else pytest.mark.slow)
@@ -108,7 +108,7 @@ def test_base_stock_costs_what_is_certified(entry: dict[str, Any], policy: dict[
 
 def test_the_quick_instances_exist():
     if not INSTANCES.exists():
-        pytest.skip(f"{INSTANCES} is not there")
+        pytest.skip(f"{INSTANCES.name} is not part of the repository")
     assert {entry["id"] for entry in json.loads(INSTANCES.read_text())} >= QUICK
 
 
