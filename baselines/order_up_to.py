@@ -19,7 +19,7 @@ from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem
 from marl_inv.progress import Progress, silently
 from marl_inv.rollout import play
-from marl_inv.scenario import Normal
+from marl_inv.schema import Normal
 from marl_inv.simulator import Decision
 from marl_inv.trace import Trace
 

@@ -57,7 +57,8 @@ def list_scenarios() -> None:
 def check(scenario: ScenarioName, settings: Settings = None) -> None:
     """Is a scenario, and the data it names, as it should be?"""
     from marl_inv.demand_file import read_demand
-    from marl_inv.scenario import Empirical, load_scenario
+    from marl_inv.scenario import load_scenario
+    from marl_inv.schema import Empirical
 
     loaded = load_scenario(scenario, settings or [])
     lanes = loaded.lanes

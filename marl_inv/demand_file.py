@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from marl_inv.reading import InputError, suggestion
-from marl_inv.scenario import Empirical
+from marl_inv.schema import Empirical
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ from marl_inv.interface import View, fact_names, observe
 from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem, load_problem
 from marl_inv.reading import InputError, suggestion
-from marl_inv.scenario import Normal, library
+from marl_inv.scenario import library
+from marl_inv.schema import Normal
 from marl_inv.simulator import COST_PARTS, Costs, Decision, Flows, State, initial_state, step
 from marl_inv.trace import Stream, Trace
 

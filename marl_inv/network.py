@@ -18,7 +18,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from marl_inv.reading import Document, InputError, validate
-from marl_inv.scenario import Lane, Pool, Product, Scenario, Supplier, Warehouse, per_product
+from marl_inv.scenario import Scenario
+from marl_inv.schema import Lane, Pool, Product, Supplier, Warehouse, per_product
 
 UNLIMITED = 1e30
 """Volume that stands for no limit: finite, because infinity makes gradients NaN."""

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from marl_inv.demand_file import read_demand
 from marl_inv.reading import InputError
-from marl_inv.scenario import Demand, Empirical, NegativeBinomial, Normal, Poisson, Scenario, per_product
+from marl_inv.scenario import Scenario
+from marl_inv.schema import Demand, Empirical, NegativeBinomial, Normal, Poisson, per_product
 from marl_inv.simulator import Chance
 
 Stream = Literal["train", "tune", "validate", "evaluate"]

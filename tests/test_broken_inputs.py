@@ -27,7 +27,7 @@ CHANGED = {
     # what is changed: (old, new, the message after "file:")
     "unknown key": ("horizon: 5", "horizn: 5", "1: horizn is not a known key; did you mean horizon?"),
     "unknown key in a list": ("storage: 20", "storge: 20", "7: warehouses[0].storge is not a known key; did you mean storage?"),
-    "unknown key of a demand": ("mean: 5", "mean: 5, std: 2", "2: demand.std is not a known key; known are kind, mean"),
+    "unknown key of a demand": ("mean: 5", "mean: 5, std: 2", "2: demand.std is not a known key; known are season, trend, kind, mean"),
     "unknown key of a product": (
         "horizon: 5",
         "products: [{name: cup, volum: 2}]",

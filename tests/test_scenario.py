@@ -8,7 +8,8 @@ import pytest
 
 from marl_inv.problem import Problem
 from marl_inv.reading import Document, InputError, override, read_yaml, suggestion
-from marl_inv.scenario import Scenario, library, load_scenario, per_product, read_scenario, scenario_path
+from marl_inv.scenario import Scenario, library, load_scenario, read_scenario, scenario_path
+from marl_inv.schema import per_product
 
 SHOP = """# A shop
 horizon: 5

@@ -1,0 +1,209 @@
+"""The rules that tie one entry of a scenario to another, each told with the place of the entry that breaks it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from marl_inv.reading import Document, InputError, Record, suggestion
+from marl_inv.schema import Between, Delay, Empirical, Known, Lane, NegativeBinomial, Normal, Outage, Surge, Warehouse, per_product
+
+if TYPE_CHECKING:
+    from marl_inv.scenario import Scenario
+
+Path = tuple[str | int, ...]
+
+NOT_PER_PRODUCT = {"factors", "values", "probabilities", "transition", "at", "correlation"}
+"""Fields that hold lists of numbers which are not one for each product."""
+
+
+def check(scenario: Scenario, document: Document) -> None:
+    """Raises InputError for the first entry that does not fit the others."""
+    checks = Checks(scenario, document)
+    checks.names()
+    checks.lists()
+    checks.lanes()
+    checks.pools()
+    checks.warehouses()
+    checks.demands()
+    checks.events()
+    checks.episodes()
+
+
+class Checks:
+    def __init__(self, scenario: Scenario, document: Document) -> None:
+        self.scenario, self.document = scenario, document
+        self.warehouse_names = [warehouse.name for warehouse in scenario.warehouses]
+        self.supplier_names = [supplier.name for supplier in scenario.suppliers]
+        self.lane_names = [lane.name for lane in scenario.lanes]
+        self.pool_names = [pool.name for pool in scenario.pools]
+        self.products = len(scenario.product_list)
+        self.inbound: dict[str, list[Lane]] = defaultdict(list)
+        self.outbound: dict[str, list[Lane]] = defaultdict(list)
+        for lane in scenario.lanes:
+            self.inbound[lane.destination].append(lane)
+            self.outbound[lane.origin].append(lane)
+
+    def error(self, path: Path, message: str) -> InputError:
+        name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+        return InputError(f"{self.document.place(path)}: {name} {message}")
+
+    def known(self, path: Path, given: str, known: Sequence[str], kind: str) -> None:
+        if given not in set(known):
+            raise self.error(path, f"is {given!r}, which is no {kind}{suggestion(given, known)}")
+
+    def names(self) -> None:
+        products = [product.name for product in self.scenario.product_list]
+        for key, names, taken in (
+            ("warehouses", self.warehouse_names, ()),
+            ("suppliers", self.supplier_names, self.warehouse_names),
+            ("lanes", self.lane_names, ()),
+            ("pools", self.pool_names, ()),
+            ("products", products, ()),
+        ):
+            seen = set(taken)
+            for index, name in enumerate(names):
+                if name in seen:
+                    raise self.error((key, index, "name"), f"is {name!r}, which is taken; give every entry a name of its own")
+                seen.add(name)
+
+    def lists(self) -> None:
+        for path, value in _lists_by_product(self.scenario):
+            if len(value) != self.products:
+                raise self.error(path, f"lists {len(value)} numbers for {self.products} products; give one number, or one for each")
+
+    def lanes(self) -> None:
+        places, warehouses = set(self.supplier_names) | set(self.warehouse_names), set(self.warehouse_names)
+        for index, lane in enumerate(self.scenario.lanes):
+            if lane.origin not in places:
+                self.known(("lanes", index, "origin"), lane.origin, self.supplier_names + self.warehouse_names, "supplier or warehouse")
+            if lane.destination not in warehouses:
+                self.known(("lanes", index, "destination"), lane.destination, self.warehouse_names, "warehouse")
+            if lane.origin == lane.destination:
+                raise self.error(("lanes", index, "destination"), f"is {lane.destination!r}, its own origin; a lane joins two places")
+            from_warehouse = lane.origin in warehouses
+            if from_warehouse and any(per_product(lane.procurement_cost, 1)):
+                remedy = "is paid to suppliers, and this lane leaves a warehouse; give transport_cost"
+                raise self.error(("lanes", index, "procurement_cost"), remedy)
+            if not from_warehouse and any(per_product(lane.transfer_price, 1)):
+                remedy = "is paid to warehouses, and this lane leaves a supplier; give procurement_cost"
+                raise self.error(("lanes", index, "transfer_price"), remedy)
+            if lane.vehicle_cost and lane.vehicle_capacity is None:
+                raise self.error(("lanes", index, "vehicle_cost"), "is given without vehicle_capacity; say how much a vehicle carries")
+            for key, boxes, what in (("initial_shipments", lane.longest, "lead time"), ("initial_orders", lane.order_delay, "order delay")):
+                if any(per_product(getattr(lane, key), 1)) and not boxes:
+                    raise self.error(("lanes", index, key), f"are on their way on a lane without {what}; give initial_stock instead")
+            if lane.reactive:
+                self._reactive(index, lane, from_warehouse)
+
+    def _reactive(self, index: int, lane: Lane, from_warehouse: bool) -> None:
+        if not from_warehouse:
+            raise self.error(("lanes", index, "origin"), f"is {lane.origin!r}, and reactive lanes move surplus between warehouses")
+        for key, default in (("lead_time", 0), ("order_delay", 0), ("unfilled", "forgotten"), ("max_request", None), ("priority", None)):
+            if getattr(lane, key) != default:
+                raise self.error(("lanes", index, key), "is given for a reactive lane, which delivers at once and takes no requests")
+
+    def pools(self) -> None:
+        for index, pool in enumerate(self.scenario.pools):
+            for position, name in enumerate(pool.lanes):
+                self.known(("pools", index, "lanes", position), name, self.lane_names, "lane")
+
+    def warehouses(self) -> None:
+        for index, warehouse in enumerate(self.scenario.warehouses):
+            path = ("warehouses", index)
+            sources = [lane.name for lane in self.inbound[warehouse.name] if not lane.reactive]
+            if warehouse.source_lane is not None and warehouse.source_lane not in sources:
+                raise self.error(
+                    (*path, "source_lane"),
+                    f"is {warehouse.source_lane!r}, which is no lane into it that takes requests{suggestion(warehouse.source_lane, sources)}",
+                )
+            asked = [lane for lane in self.outbound[warehouse.name] if not lane.reactive]
+            rule = warehouse.rationing or self.scenario.rationing
+            if rule == "priority" and len(asked) > 1 and all(lane.priority is None for lane in asked):
+                where = path if warehouse.rationing else ("rationing",)
+                raise self.error(
+                    where, f"rations by priority, and no lane out of {warehouse.name} has one; give `priority: 1` to the first"
+                )
+            if any(per_product(warehouse.salvage_value, 1)) and self.scenario.ending != "finite":
+                raise self.error((*path, "salvage_value"), "counts when an episode has ended; set ending: finite")
+            self._initial_stock(path, warehouse)
+
+    def _initial_stock(self, path: Path, warehouse: Warehouse) -> None:
+        given = warehouse.initial_stock
+        low, high = (given.low, given.high) if isinstance(given, Between) else (given, given)
+        lows, highs = per_product(low, self.products), per_product(high, self.products)
+        if any(a > b for a, b in zip(lows, highs, strict=True)):
+            raise self.error((*path, "initial_stock"), f"is drawn from {low} to {high}; give a high that is not below the low")
+        if self.scenario.quantities == "integer" and any(units % 1 for units in lows + highs):
+            raise self.error((*path, "initial_stock"), f"is {given}, and quantities are integer; give whole units")
+        volume = sum(product.volume * stock for product, stock in zip(self.scenario.product_list, highs, strict=True))
+        if warehouse.storage is not None and volume > warehouse.storage and warehouse.overflow == "discarded":
+            raise self.error(
+                (*path, "initial_stock"), f"takes {volume:g} of a storage of {warehouse.storage:g}; give less stock or more storage"
+            )
+
+    def demands(self) -> None:
+        scenario = self.scenario
+        for index, warehouse in enumerate(scenario.warehouses):
+            path, demand = ("warehouses", index), scenario.demand_of(warehouse)
+            if warehouse.faces_demand and demand is None:
+                raise self.error(path, "states no demand; add `demand`, here or for the whole scenario, or `faces_demand: false`")
+            if isinstance(demand, Normal) and not demand.cut_at_zero and warehouse.unmet_demand == "lost":
+                raise self.error(path, "loses unmet demand that can be negative; set cut_at_zero: true, or unmet_demand: backordered")
+            if isinstance(demand, NegativeBinomial):
+                pairs = zip(per_product(demand.mean, self.products), per_product(demand.sd, self.products), strict=True)
+                if any(mean > 0 and sd**2 <= mean for mean, sd in pairs):
+                    raise self.error(
+                        path,
+                        f"has negative binomial demand with sd {demand.sd} and mean {demand.mean}; give an sd above the square root of the mean",
+                    )
+            for key, fixed in (("correlation", (Empirical, Known)), ("regimes", (Empirical,))):
+                if getattr(scenario, key) is not None and isinstance(demand, fixed):
+                    raise self.error((key,), f"cannot act on the {demand.kind} demand of {warehouse.name}; leave it out")
+        if scenario.correlation is not None:
+            self._correlation()
+
+    def _correlation(self) -> None:
+        size, given = len(self.warehouse_names), self.scenario.correlation
+        if not isinstance(given, list):
+            least = -1 / max(size - 1, 1)
+            if not least <= given <= 1:
+                raise self.error(("correlation",), f"is {given}; give a number from {least:.4g} (for {size} warehouses) to 1")
+            return
+        if [len(row) for row in given] != [size] * size:
+            raise self.error(("correlation",), f"is no {size} x {size} matrix; give a row and a column for each of {size} warehouses")
+        matrix = np.array(given, dtype=float)
+        if not (np.allclose(matrix, matrix.T) and np.allclose(matrix.diagonal(), 1) and np.linalg.eigvalsh(matrix).min() > -1e-9):
+            raise self.error(("correlation",), "is no correlation matrix; give a symmetric, positive semidefinite one with 1 on the diagonal")
+
+    def events(self) -> None:
+        moving = [lane.name for lane in self.scenario.lanes if not lane.reactive]
+        limited = self.supplier_names + self.lane_names + self.pool_names
+        known = {Surge: self.warehouse_names, Delay: moving, Outage: limited}
+        for index, event in enumerate(self.scenario.events):
+            for position, name in enumerate(event.targets):
+                kind = {Surge: "warehouse", Delay: "lane that takes requests", Outage: "supplier, lane or pool"}[type(event)]
+                self.known(("events", index, "targets", position), name, known[type(event)], kind)
+                if isinstance(event, Outage) and limited.count(name) > 1:
+                    raise self.error(("events", index, "targets", position), f"is {name!r}, which names two things; rename one")
+
+    def episodes(self) -> None:
+        scenario = self.scenario
+        if scenario.warm_up >= scenario.horizon:
+            raise self.error(("warm_up",), f"is {scenario.warm_up} of a horizon of {scenario.horizon}; leave periods to score")
+
+
+def _lists_by_product(record: Record, path: Path = ()) -> Iterable[tuple[Path, list[float]]]:
+    """Every list of numbers in a record that should have one for each product."""
+    for key in type(record).model_fields:
+        value = getattr(record, key)
+        if isinstance(value, Record):
+            yield from _lists_by_product(value, (*path, key))
+        elif isinstance(value, list) and value and isinstance(value[0], Record):
+            for index, entry in enumerate(value):
+                yield from _lists_by_product(entry, (*path, key, index))
+        elif isinstance(value, list) and value and isinstance(value[0], int | float) and key not in NOT_PER_PRODUCT:
+            yield (*path, key), value
