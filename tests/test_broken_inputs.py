@@ -112,7 +112,7 @@ CHANGED = {
     "source lane from elsewhere": (
         "storage: 20",
         "source_lane: mill->shp",
-        "7: warehouses[0].source_lane is 'mill->shp', which is no lane into it; did you mean mill->shop?",
+        "7: warehouses[0].source_lane is 'mill->shp', which is no lane into it that takes requests; did you mean mill->shop?",
     ),
     "stock beyond storage": (
         "storage: 20",
