@@ -52,7 +52,7 @@ CHANGED = {
     "unknown demand": (
         "kind: poisson",
         "kind: poison",
-        "2: demand.kind is 'poison'; give one of 'poisson', 'normal', 'negative_binomial', 'empirical'",
+        "2: demand.kind is 'poison'; give one of 'poisson', 'normal', 'negative_binomial', 'geometric', 'gamma', 'discrete_uniform', 'known', 'empirical'",
     ),
     "demand without a kind": ("kind: poisson, ", "", "2: demand.kind is missing; add it"),
     "word for a demand": ("{kind: poisson, mean: 5}", "poisson", "2: demand is 'poisson'; give a mapping of `key: value` lines"),
