@@ -38,7 +38,7 @@ Path_ = tuple[str | int, ...]
 
 @dataclass
 class Document:
-    """Plain data and where each part of it stands: `places` maps a key path to `file:line` or to `command line`."""
+    """Plain data and where each part of it stands: `places` maps a key path to `file:line:column` or to `command line`."""
 
     name: str
     data: dict[str, Any]
@@ -68,37 +68,42 @@ def read_yaml(path: str | Path) -> Document:
         for event in yaml.parse(text):
             depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
             if isinstance(event, AliasEvent):
-                raise InputError(f"{path}:{event.start_mark.line + 1}: holds the alias *{event.anchor}; write the value out")
+                raise InputError(f"{_place(path, event.start_mark)}: holds the alias *{event.anchor}; write the value out")
             if depth > DEEPEST:
-                line = event.start_mark.line + 1
-                raise InputError(f"{path}:{line}: is nested more than {DEEPEST} levels deep; a scenario needs a handful")
+                where = _place(path, event.start_mark)
+                raise InputError(f"{where}: is nested more than {DEEPEST} levels deep; a scenario needs a handful")
         node = YAML(typ="safe", pure=True).compose(text)
         places = dict(_places(node, str(path)))
         data = yaml.load(text)
     except InputError:
         raise
     except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise InputError(f"{path}:{line}: is not valid YAML ({error.problem})") from error
+        where = _place(path, error.problem_mark) if error.problem_mark else path
+        raise InputError(f"{where}: is not valid YAML ({error.problem})") from error
     except (YAMLError, ValueError) as error:  # a ValueError is a scalar that looks like a date or number and is none
         raise InputError(f"{path}: is not valid YAML ({getattr(error, 'reason', None) or error})") from error
     if not isinstance(data, dict):
-        raise InputError(f"{path}:1: holds {type(data).__name__ if data is not None else 'nothing'}; give a mapping of `key: value` lines")
+        raise InputError(f"{path}:1:1: holds {type(data).__name__ if data is not None else 'nothing'}; give a mapping of `key: value` lines")
     return Document(str(path), data, places)
+
+
+def _place(name: str | Path, mark: Any) -> str:
+    """`file:line:column`, as editors count: from 1."""
+    return f"{name}:{mark.line + 1}:{mark.column + 1}"
 
 
 def _places(node: Node | None, name: str, path: Path_ = ()) -> Iterable[tuple[Path_, str]]:
     if node is None:
         return
-    yield path, f"{name}:{node.start_mark.line + 1}"
+    yield path, _place(name, node.start_mark)
     if isinstance(node, MappingNode):
         for key, value in node.value:
             if not isinstance(key, ScalarNode) or not str(key.tag).endswith(":str"):
-                line = key.start_mark.line + 1
-                raise InputError(f"{name}:{line}: has a key that is no name; write `name: value`, the name in quotes if need be")
+                where = _place(name, key.start_mark)
+                raise InputError(f"{where}: has a key that is no name; write `name: value`, the name in quotes if need be")
             inner = (*path, key.value)
             yield from _places(value, name, inner)
-            yield inner, f"{name}:{key.start_mark.line + 1}"
+            yield inner, _place(name, key.start_mark)
     elif isinstance(node, SequenceNode):
         for index, value in enumerate(node.value):
             yield from _places(value, name, (*path, index))
@@ -184,7 +189,7 @@ def _explain(problem: Mapping[str, Any], model: type[BaseModel], document: Docum
     if kind == "value_error":
         return f"{where} {name + ' ' if name else ''}{problem['ctx']['error']}"
     if kind == "union_tag_invalid":
-        return f"{where} {name}.kind is {_shown(given['kind'])}; give one of {problem['ctx']['expected_tags']}"
+        return f"{document.place((*path, 'kind'))}: {name}.kind is {_shown(given['kind'])}; give one of {problem['ctx']['expected_tags']}"
     if kind == "union_tag_not_found":
         return f"{where} {name}.kind is missing; add it"
     remedy = REMEDIES.get(kind) or re.sub(r"^Input should (be|have) ", "give ", message)

@@ -53,27 +53,27 @@ BROKEN = {
     "unknown key": (
         ["check", "shop.yaml"],
         {"shop.yaml": SHOP.replace("horizon", "hroizon")},
-        "shop.yaml:1: hroizon is not a known key; did you mean horizon?",
+        "shop.yaml:1:1: hroizon is not a known key; did you mean horizon?",
     ),
     "negative lead time": (
         ["check", "shop.yaml"],
         {"shop.yaml": SHOP.replace("lead_time: 2", "lead_time: -1")},
-        "shop.yaml:8: lanes[0].lead_time is -1; give a number, 0 or more",
+        "shop.yaml:8:43: lanes[0].lead_time is -1; give a number, 0 or more",
     ),
     "lane to a missing warehouse": (
         ["simulate", "shop.yaml"],
         {"shop.yaml": SHOP.replace("destination: shop", "destination: shed")},
-        "shop.yaml:8: lanes[0].destination is 'shed', which is no warehouse; known are shop",
+        "shop.yaml:8:24: lanes[0].destination is 'shed', which is no warehouse; known are shop",
     ),
     "duplicate name": (
         ["check", "shop.yaml"],
         {"shop.yaml": SHOP.replace("- name: supplier", "- name: shop")},
-        "shop.yaml:4: suppliers[0].name is 'shop', which is taken; give every entry a name of its own",
+        "shop.yaml:4:5: suppliers[0].name is 'shop', which is taken; give every entry a name of its own",
     ),
     "lr: fast": (
         ["train", "shop.yaml", "--settings", "my.yaml"],
         {"my.yaml": "hidden: 8\nlr: fast\n"},
-        "my.yaml:2: lr is 'fast'; give a number",
+        "my.yaml:2:1: lr is 'fast'; give a number",
     ),
     "missing file": (
         ["compare", "nowhere.yaml"],

@@ -121,13 +121,10 @@ def test_a_setting_cannot_reach_into_a_number():
 # Places
 
 
-def test_every_part_of_a_document_knows_its_line(shop: Path):
+def test_every_part_of_a_document_knows_its_line_and_column(shop: Path):
     document = read_yaml(shop)
-    lines = {
-        path: document.place(path).rsplit(":", 1)[1]
-        for path in [("horizon",), ("warehouses", 1, "name"), ("lanes", 0), ("lanes", 0, "lead_time")]
-    }
-    assert lines == {("horizon",): "2", ("warehouses", 1, "name"): "9", ("lanes", 0): "11", ("lanes", 0, "lead_time"): "13"}
+    paths = [("horizon",), ("demand", "mean"), ("warehouses", 1, "name"), ("lanes", 0), ("lanes", 0, "lead_time")]
+    assert [document.place(path) for path in paths] == [f"{shop}:{place}" for place in ("2:1", "3:25", "9:5", "11:5", "13:5")]
     assert document.place(("lanes", 0, "transport_cost")) == document.place(("lanes", 0))  # the nearest place above
 
 
@@ -136,8 +133,8 @@ def test_every_mistake_is_a_line_of_its_own(shop: Path):
     with pytest.raises(InputError) as refusal:
         load_scenario(shop)
     assert str(refusal.value).splitlines() == [
-        f"{shop}:2: horizon is 0; give a number above 0",
-        f"{shop}:8: warehouses[0].storag is not a known key; did you mean storage?",
+        f"{shop}:2:1: horizon is 0; give a number above 0",
+        f"{shop}:8:5: warehouses[0].storag is not a known key; did you mean storage?",
     ]
 
 
