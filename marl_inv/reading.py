@@ -83,7 +83,9 @@ def read_yaml(path: str | Path) -> Document:
     except (YAMLError, ValueError) as error:  # a ValueError is a scalar that looks like a date or number and is none
         raise InputError(f"{path}: is not valid YAML ({getattr(error, 'reason', None) or error})") from error
     if not isinstance(data, dict):
-        raise InputError(f"{path}:1:1: holds {type(data).__name__ if data is not None else 'nothing'}; give a mapping of `key: value` lines")
+        raise InputError(
+            f"{path}:1:1: holds {type(data).__name__ if data is not None else 'nothing'}; give a mapping of `key: value` lines"
+        )
     return Document(str(path), data, places)
 
 
