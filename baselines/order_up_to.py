@@ -48,7 +48,7 @@ class OrderUpTo:
         return None
 
     def act(self, view: View, memory: None) -> tuple[Decision, None]:
-        shortfall = (self.levels.unsqueeze(-1) - view.state.inventory_position).clamp(min=0)
+        shortfall = (self.levels.unsqueeze(-1) - view.inventory_position).clamp(min=0)
         promotion = None if self.promotion is None else self.promotion.unsqueeze(-1).expand_as(shortfall)
         return Decision(on_source_lanes(view.network, shortfall), promotion), None
 
@@ -76,7 +76,7 @@ def newsvendor_levels(problem: Problem) -> Float[Tensor, "K N"]:
     mean = network.throughput.double().cpu().numpy() * (lead_time + 1)
     variance = network.throughput_sd.double().cpu().numpy() ** 2 * (lead_time + 1)
     holding = _rate(network.holding_cost, network)
-    underage = _underage(network, _rate(network.shortage_cost, network), _rate(network.price, network))
+    underage = _underage(network, _rate(network.shortage_cost, network), _rate(network.counted_price, network))
     ratio = np.divide(underage, underage + holding, out=np.full_like(underage, 0.5), where=underage + holding > 0).clip(0.01, 0.999)
     normal = np.array([isinstance(scenario.demand_of(warehouse), Normal) for warehouse in scenario.warehouses]) | (variance < 0.99 * mean)
     sd, safe_mean = np.sqrt(variance.clip(1e-12)), mean.clip(1e-9)

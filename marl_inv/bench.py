@@ -152,7 +152,7 @@ def plain_ppo(settings: TrainSettings = PPO_SETTINGS) -> tuple[Callable[[], None
                 state, _, costs = step(network, state, decide(action, view), trace.at(period))
                 decision, _ = baseline.act(View(network, reference, trace, period), None)
                 reference, _, reference_costs = step(network, reference, decision, trace.at(period))
-                reward = (costs.profit - reference_costs.profit).permute(2, 0, 1)
+                reward = (costs.reward - reference_costs.reward).permute(2, 0, 1)
                 rows.append((features, action, log_prob(mean, sigma, action), reward))
             features, action, logp, reward = (torch.stack(column) for column in zip(*rows, strict=True))
             value = critic(features.flatten(0, 1)).unflatten(0, (periods, replications))

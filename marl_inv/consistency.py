@@ -160,6 +160,8 @@ class Checks:
                         path,
                         f"has negative binomial demand with sd {demand.sd} and mean {demand.mean}; give an sd above the square root of the mean",
                     )
+            if scenario.initial_state == "steady" and isinstance(demand, Empirical):
+                raise self.error(("initial_state",), "is steady, which takes periods before those of a data file; give initial_stock")
             for key, fixed in (("correlation", (Empirical, Known)), ("regimes", (Empirical,))):
                 if getattr(scenario, key) is not None and isinstance(demand, fixed):
                     raise self.error((key,), f"cannot act on the {demand.kind} demand of {warehouse.name}; leave it out")
@@ -177,7 +179,9 @@ class Checks:
             raise self.error(("correlation",), f"is no {size} x {size} matrix; give a row and a column for each of {size} warehouses")
         matrix = np.array(given, dtype=float)
         if not (np.allclose(matrix, matrix.T) and np.allclose(matrix.diagonal(), 1) and np.linalg.eigvalsh(matrix).min() > -1e-9):
-            raise self.error(("correlation",), "is no correlation matrix; give a symmetric, positive semidefinite one with 1 on the diagonal")
+            raise self.error(
+                ("correlation",), "is no correlation matrix; give a symmetric, positive semidefinite one with 1 on the diagonal"
+            )
 
     def events(self) -> None:
         moving = [lane.name for lane in self.scenario.lanes if not lane.reactive]

@@ -23,7 +23,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch, Rectangle
 from torch import Tensor
 
 from marl_inv.network import TransferNetwork
-from marl_inv.simulator import Flows, State
+from marl_inv.simulator import Flows, State, on_order
 
 INK, PALE, LANE = "#263238", "#eceff1", "#d3dade"
 ON_HAND, ON_ORDER, UNMET = "#90caf9", "#b0bec5", "#d32f2f"
@@ -145,7 +145,7 @@ class Gauge:
 
 
 def _gauges(network: TransferNetwork, state: State, flows: Flows | None, replication: int) -> list[Gauge]:
-    quantities = [state.on_hand, state.on_order, state.backorders]
+    quantities = [state.on_hand, on_order(network, state), state.backorders]
     quantities += [torch.zeros_like(state.on_hand)] * 2 if flows is None else [flows.unmet, flows.demand]
     return [Gauge(*amounts) for amounts in zip(_full(network), *(_units(units, replication) for units in quantities), strict=True)]
 

@@ -35,8 +35,8 @@ from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem, load_problem
 from marl_inv.reading import InputError, suggestion
 from marl_inv.scenario import library
-from marl_inv.schema import Normal
-from marl_inv.simulator import COST_PARTS, Costs, Decision, Flows, State, initial_state, step
+from marl_inv.schema import COST_PARTS, INCOME_PARTS, Normal
+from marl_inv.simulator import Costs, Decision, Flows, State, on_order, step
 from marl_inv.trace import Stream, Trace
 
 Arrays = dict[str, np.ndarray]
@@ -104,8 +104,12 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         self.metadata = {**self.metadata, "name": f"marl_inv/{problem.scenario.name}-v{VERSION}"}
         self.possible_agents = list(self.network.warehouses)
         self.agents: list[str] = []
+        signs = dict(zip(MONEY, (-1.0,) * len(COST_PARTS) + (1.0,) * len(INCOME_PARTS), strict=True))
+        self.reward_weights = {
+            name: sign * weight for (name, sign), weight in zip(signs.items(), self.network.weights.values(), strict=True)
+        }
         self._layout = ActionLayout.of(self.network)
-        self._facts = fact_names(self.network, problem.scenario.history, self._finite)
+        self._facts = fact_names(self.network, problem.scenario)
         low, high = _fact_bounds(problem, self._facts)
         self.observation_spaces = {agent: Box(low[n], high[n]) for n, agent in enumerate(self.possible_agents)}
         self.action_spaces = {agent: self._layout.space(agent) for agent in self.possible_agents}
@@ -145,7 +149,7 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         self._episode += 1
         trace = self.problem.trace(self.stream, self._seed, range(self._episode, self._episode + 1))
         self.agents = self.possible_agents[:]
-        self._show(Moment(trace, 0, initial_state(self.network, 1)))
+        self._show(Moment(trace, 0, self.problem.opening(trace)))
         return self._observations(), {agent: {} for agent in self.agents}
 
     @torch.inference_mode()
@@ -187,9 +191,10 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
 
     def _account(self, asked: np.ndarray, flows: Flows, costs: Costs) -> tuple[dict[str, float], Infos]:
         """Rewards and infos. Money is added up over products in float64, so that the parts make the reward to the last bit."""
-        parts = torch.stack([getattr(costs, part) for part in (*COST_PARTS, "revenue")])
+        parts = torch.stack([getattr(costs, part) for part in (*COST_PARTS, *INCOME_PARTS)])
         money = parts.cpu().numpy()[..., 0].sum(1, dtype=np.float64)
-        earned = (money[-1] - sum(money[:-1])).tolist()
+        weights = [self.reward_weights[name] for name in MONEY]
+        earned = sum(weight * part for weight, part in zip(weights, money, strict=True)).tolist()
         shipped = flows.shipments.cpu().numpy().ravel()[self._layout.slot]
         infos = {}
         for agent, amounts in zip(self.agents, money.T.tolist(), strict=True):
@@ -223,7 +228,7 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         """There is nothing to release: a closed environment can still be looked at and reset."""
 
 
-MONEY = (*(f"{part}_cost" for part in COST_PARTS), "revenue")
+MONEY = (*(f"{part}_cost" for part in COST_PARTS), *INCOME_PARTS)
 """The names of money in `infos`, as in `metrics.MEASURES`."""
 
 
@@ -375,11 +380,11 @@ def _fact_bounds(problem: Problem, facts: list[str]) -> tuple[Float[np.ndarray, 
 
 def table(network: TransferNetwork, now: Moment) -> str:
     """The warehouses and their sum as lines of text, over all products: stock now, flows and profit of the period before."""
-    columns = {"on hand": now.state.on_hand, "backorders": now.state.backorders, "on order": now.state.on_order}
+    columns = {"on hand": now.state.on_hand, "backorders": now.state.backorders, "on order": on_order(network, now.state)}
     if now.flows is not None and now.costs is not None:
         nothing, flows = torch.zeros_like(now.flows.demand), now.flows
         requested, shipped = (nothing.index_add(1, network.destination, units) for units in (flows.requests, flows.shipments))
-        columns |= {"demand": flows.demand, "unmet": flows.unmet, "requested": requested, "shipped": shipped, "profit": now.costs.profit}
+        columns |= {"demand": flows.demand, "unmet": flows.unmet, "requested": requested, "shipped": shipped, "reward": now.costs.reward}
     amounts = torch.stack(list(columns.values()), dim=-1)[:, :, 0].sum(0, dtype=torch.float64)
     amounts = torch.cat([amounts, amounts.sum(0, keepdim=True)]).tolist()
     rows = [["warehouse", *columns]]

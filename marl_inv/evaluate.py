@@ -49,22 +49,22 @@ class Score:
     policy: str
     knows: str
     record: Record
-    profit: Interval
-    """Per period, of the whole network; minus the cost when the objective is cost."""
+    reward: Interval
+    """Per period, of the whole network, as the objective counts it: profit, or minus the cost."""
     samples: Tensor
-    """Profit per period of every replication; where there is only one, of every product (which share their luck in common)."""
+    """Reward per period of every replication; where there is only one, of every product (which share their luck in common)."""
 
     @property
     def fill_rate(self) -> float:
         return float(self.record.fill_rate.mean())
 
     def gain_over(self, other: Score) -> Interval:
-        """Profit per period above another policy's on the same traces, paired."""
+        """Reward per period above another policy's on the same traces, paired."""
         return Interval.of(self.samples - other.samples, self._scale)
 
     def gain_in_percent_over(self, other: Score) -> Interval:
-        """The same in percent of the other's profit or cost; NaN where that is 0."""
-        gain, base = self.gain_over(other), abs(other.profit.mean) / 100 or math.nan
+        """The same in percent of the other's reward; NaN where that is 0."""
+        gain, base = self.gain_over(other), abs(other.reward.mean) / 100 or math.nan
         return Interval(gain.mean / base, gain.low / base, gain.high / base)
 
     @property
@@ -78,7 +78,7 @@ def _scale_of(record: Record) -> float:
 
 
 def _over_products(record: Record) -> bool:
-    return record.shipments.shape[-1] == 1
+    return record.replications == 1
 
 
 def evaluate(
@@ -89,8 +89,8 @@ def evaluate(
     scores = []
     for policy in progress(policies, "evaluating"):
         with torch.no_grad():
-            record = score(play(problem, policy, trace), problem.scenario.warm_up)
-        profit = record.per_period("profit")
-        samples = profit.sum((1, 2)) if _over_products(record) else profit.sum((0, 1))
+            record = score(play(problem, policy, trace), problem.scenario.warm_up, problem.scenario.discount_factor)
+        reward = record.per_period("reward")
+        samples = reward.sum((1, 2)) if _over_products(record) else reward.sum((0, 1))
         scores.append(Score(policy.name, policy.knows, record, Interval.of(samples, _scale_of(record)), samples))
     return scores

@@ -11,32 +11,55 @@ from torch import Tensor
 
 from marl_inv.network import TransferNetwork
 from marl_inv.rollout import Moment
-from marl_inv.simulator import COST_PARTS, Costs, Flows
+from marl_inv.schema import COST_PARTS, INCOME_PARTS
+from marl_inv.simulator import Costs, Flows
 
 MEASURES: dict[str, Callable[[Flows, Costs], Tensor]] = {
-    "profit": lambda flows, costs: costs.profit,
-    "revenue": lambda flows, costs: costs.revenue,
+    "reward": lambda flows, costs: costs.reward,
+    **{part: lambda flows, costs, part=part: getattr(costs, part) for part in INCOME_PARTS},
     **{f"{part}_cost": lambda flows, costs, part=part: getattr(costs, part) for part in COST_PARTS},
     "demand": lambda flows, costs: flows.demand,
     "unmet": lambda flows, costs: flows.unmet,
+    "stockout": lambda flows, costs: (flows.unmet > 0).to(flows.unmet),
     "overflow": lambda flows, costs: flows.overflow,
     "on_hand": lambda flows, costs: flows.on_hand,
     "backorders": lambda flows, costs: flows.backorders,
 }
 """Per period, (K, N, B); `Record` adds them up. A new measure is a line here."""
 
+MONEY = (*INCOME_PARTS, *(f"{part}_cost" for part in COST_PARTS))
+"""The measures that are parts of the reward."""
+
+LANE_MEASURES: dict[str, Callable[[Flows], Tensor | None]] = {
+    "requested": lambda flows: flows.requests,
+    "shipped": lambda flows: flows.shipments,
+    "owed": lambda flows: flows.owed,
+    "refused": lambda flows: flows.refused,
+    "transshipped": lambda flows: flows.transshipped,
+}
+"""Per period, (K, E, B), `transshipped` (K, X, B); None for what the network does not have."""
+
 
 @dataclass(frozen=True)
 class Record:
-    """Sums over the scored periods of a batch of episodes."""
+    """Sums over the scored periods of a batch of episodes; with a discount, of every period times its discount factor."""
 
     network: TransferNetwork
     periods: int
+    weight: float
+    """The sum of the periods' discount factors: `periods` without a discount."""
     sums: dict[str, Float[Tensor, "K N B"]]
-    shipments: Float[Tensor, "K E B"]
+    lane_sums: dict[str, Float[Tensor, "K _ B"]]
+
+    @property
+    def replications(self) -> int:
+        return self.sums["reward"].shape[-1]
 
     def per_period(self, measure: str) -> Float[Tensor, "K N B"]:
-        return self.sums[measure] / self.periods
+        return self.sums[measure] / self.weight
+
+    def per_lane(self, measure: str) -> Float[Tensor, "K _ B"]:
+        return self.lane_sums[measure] / self.weight
 
     @property
     def fill_rate(self) -> Float[Tensor, " B"]:
@@ -44,22 +67,41 @@ class Record:
         return 1 - self.sums["unmet"].sum((0, 1)) / self.sums["demand"].sum((0, 1)).clamp(min=1e-9)
 
     @property
+    def cycle_service_level(self) -> Float[Tensor, " B"]:
+        """Share of periods in which a warehouse with customers met all of a product's demand."""
+        served = (self.network.mean_demand > 0).to(torch.float64).unsqueeze(-1)
+        return 1 - (self.per_period("stockout") * served).sum((0, 1)) / served.sum().clamp(min=1)
+
+    @property
     def transferred(self) -> Float[Tensor, " B"]:
-        """Units per period shipped from one warehouse to another."""
-        return self.shipments[:, self.network.replenishments :].sum((0, 1)) / self.periods
+        """Units per period shipped from one warehouse to another, on request or reactively."""
+        moved = self.per_lane("shipped")[:, self.network.replenishments :].sum((0, 1))
+        return moved + self.per_lane("transshipped").sum((0, 1)) if "transshipped" in self.lane_sums else moved
 
 
-def score(moments: Iterable[Moment], warm_up: int = 0) -> Record:
-    """Add up the periods after the warm-up, in float64."""
+def score(moments: Iterable[Moment], warm_up: int = 0, discount: float = 1.0) -> Record:
+    """Add up the periods after the warm-up, in float64; the first of them counts fully, each later one `discount` times the one before."""
     sums: dict[str, Tensor] = {}
-    shipments: Tensor | None = None
+    lane_sums: dict[str, Tensor] = {}
+    factor, weight = 1.0, 0.0
     for period, moment in enumerate(moments):
         if period < warm_up:
             continue
-        for name, measure in MEASURES.items():
-            value = measure(moment.flows, moment.costs)
-            sums[name] = value.to(torch.float64, copy=True) if name not in sums else sums[name].add_(value)
-        shipments = moment.flows.shipments.to(torch.float64, copy=True) if shipments is None else shipments.add_(moment.flows.shipments)
-    if shipments is None:
+        values = {name: measure(moment.flows, moment.costs) for name, measure in MEASURES.items()}
+        lane_values = {name: measure(moment.flows) for name, measure in LANE_MEASURES.items()}
+        _accumulate(sums, values, factor)
+        _accumulate(lane_sums, lane_values, factor)
+        weight, factor = weight + factor, factor * discount
+    if not sums:
         raise ValueError("no period was scored: the warm-up is as long as the episode")
-    return Record(moment.view.network, period + 1 - warm_up, sums, shipments)
+    return Record(moment.view.network, period + 1 - warm_up, weight, sums, lane_sums)
+
+
+def _accumulate(sums: dict[str, Tensor], values: dict[str, Tensor | None], factor: float) -> None:
+    for name, value in values.items():
+        if value is None:
+            continue
+        if name not in sums:
+            sums[name] = torch.zeros(value.shape, dtype=torch.float64, device=value.device)
+        if any(value.stride()):  # what a network does not have is a zero that takes no memory, and need not be added
+            sums[name].add_(value, alpha=factor)

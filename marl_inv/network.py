@@ -1,14 +1,16 @@
 """The transfer network: a networkx MultiDiGraph for people, and the same as tensors for the simulator.
 
-In the graph every node has `kind` (`supplier` or `warehouse`) and the fields of `scenario.Supplier` or `scenario.Warehouse`, and a
+In the graph every node has `kind` (`supplier` or `warehouse`) and the fields of `schema.Supplier` or `schema.Warehouse`, and a
 warehouse also `mean_demand` and `sd_demand` (a list over products); every edge, keyed by the lane's name, has the fields of
-`scenario.Lane`; the graph has `products`, `pools`, `objective` and `lanes` (their names, in order). What is absent takes the
-scenario's default.
+`schema.Lane`; the graph has `products`, `pools`, `lanes` (their names, in order), the fields of `schema.Rules`, `interruptible` (names
+that outages may hit) and `longest_delay`. What is absent takes the schema's default.
 """
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import networkx
@@ -19,7 +21,7 @@ from torch import Tensor
 
 from marl_inv.reading import Document, InputError, validate
 from marl_inv.scenario import Scenario
-from marl_inv.schema import Lane, Pool, Product, Supplier, Warehouse, per_product
+from marl_inv.schema import Between, Lane, Pool, Product, RandomLeadTime, Rules, Supplier, Warehouse, per_product
 
 UNLIMITED = 1e30
 """Volume that stands for no limit: finite, because infinity makes gradients NaN."""
@@ -30,8 +32,11 @@ def to_graph(scenario: Scenario, mean_demand: Float[np.ndarray, "K N"], sd_deman
     graph = networkx.MultiDiGraph(
         products=[product.model_dump() for product in scenario.product_list],
         pools=[pool.model_dump() for pool in scenario.pools],
-        objective=scenario.objective,
         lanes=[lane.name for lane in scenario.lanes],
+        interruptible=scenario.interruptible,
+        longest_delay=scenario.longest_delay,
+        ending=scenario.ending,
+        **{key: value for key, value in scenario.model_dump().items() if key in Rules.model_fields},
     )
     for supplier in scenario.suppliers:
         graph.add_node(supplier.name, kind="supplier", **supplier.model_dump(exclude={"name"}))
@@ -48,14 +53,53 @@ class SharedLimit:
     """A capacity per period that groups of lanes share, in volume over all products. Lanes of the last group are unlimited."""
 
     group: Int[Tensor, " E"]
+    reactive_group: Int[Tensor, " X"]
     capacity: Float[Tensor, "G 1"]
+    outage: Int[Tensor, " G"] | None
+    """Row of `Chance.available` that the capacity is multiplied by; None where no outage can hit."""
+
+    def now(self, available: Float[Tensor, "M B"] | None) -> Float[Tensor, "G _"]:
+        return self.capacity if self.outage is None or available is None else self.capacity * available.index_select(0, self.outage)
+
+
+@dataclass(frozen=True)
+class StockRule:
+    """The lanes whose origins share their stock by one rule."""
+
+    name: str
+    lanes: Int[Tensor, " J"]
+    """Their places among all lanes."""
+    origin: Int[Tensor, " J"]
+    rounds: tuple[Int[Tensor, " _"], ...] = ()
+    """For `priority`: places in `lanes`, by priority."""
+    fan_out: Int[Tensor, "O D"] | None = None
+    """For `even`: places in `lanes` of every origin's lanes, filled up with J."""
+    fan_origin: Int[Tensor, " O"] | None = None
+    fan: Int[Tensor, " J"] | None = None
+    """Row of `fan_out` that each lane is in."""
+
+
+@dataclass(frozen=True)
+class ReactiveLanes:
+    """Lanes that move surplus to shortage after demand, by what a unit moved saves, the most first."""
+
+    names: tuple[str, ...]
+    origin: Int[Tensor, " X"]
+    destination: Int[Tensor, " X"]
+    saving: Float[Tensor, "K X 1"]
+    """Per unit: the holding it ends and the shortage (and lost margin) it prevents, less what moving it costs."""
+    waves: tuple[Int[Tensor, " _"], ...]
+    """Lanes of a wave have no place in common, and come after all lanes that save more and share a place with them."""
+    limited: bool
+    """Whether any is under a SharedLimit."""
 
 
 @dataclass(frozen=True)
 class TransferNetwork:
     """The network as the simulator needs it. Replenishment lanes come first, then transfers, each in the scenario's order.
 
-    A rate that is zero everywhere is None, so that what a network does not use costs no time.
+    `lanes` are those that take requests; W counts them and the X reactive ones, V those of both between warehouses. A rate that is zero everywhere
+    is None, and so is whatever else a network does not have, so that it costs no time.
     """
 
     graph: networkx.MultiDiGraph
@@ -71,27 +115,65 @@ class TransferNetwork:
     origin: Int[Tensor, " E-R"]
     """Warehouse that each transfer lane leaves."""
     lead_time: Int[Tensor, " E"]
+    """Whole periods; the mean, rounded, where it is random."""
     arrival_slot: Int[Tensor, " E"]
     """lead_time x N + destination: where a shipment stands among what is due in 0, 1, 2.. periods."""
     longest_lead_time: int
     instant: Float[Tensor, "E 1"] | None
-    """1 where the lead time is 0; None when no lane is."""
+    """1 where the lead time is 0; None when no lane's ever is."""
+    order_slot: Int[Tensor, " E"] | None
+    """order_delay x E + lane: where a request stands among what origins hear in 0, 1, 2.. periods; None without delays."""
+    longest_order_delay: int
+    owes: Float[Tensor, "E 1"] | None
+    """1 where the origin owes what it does not ship."""
     limits: tuple[SharedLimit, ...]
+    stock_rules: tuple[StockRule, ...]
+    lane_order: Int[Tensor, " E"] | None
+    """Where every lane stands after replenishments and the lanes of each stock rule are put one after the other; None if in place."""
+    full_shipment: tuple[Int[Tensor, " J"], Int[Tensor, " J"], Float[Tensor, "J 1"]] | None
+    """Lanes out of cross-docks, their origins, and the share of each if nobody asks."""
+    reactive: ReactiveLanes | None
+    integer: bool
     volume: Float[Tensor, "K 1 1"]
     storage: Float[Tensor, "N 1"] | None
+    keeps_overflow: Float[Tensor, "N 1"] | None
+    """1 where units beyond the storage are kept; None where all are discarded."""
     backordered: Float[Tensor, "N 1"]
     """1 where unmet demand is backordered, 0 where it is lost."""
     any_lost: bool
     any_backordered: bool
+    max_reserve: Float[Tensor, "K N"] | None
     initial_stock: Float[Tensor, "K N 1"]
+    initial_pipeline: Float[Tensor, "K L N 1"] | None
+    """What arrives for the first period, the one after it, and so on."""
+    initial_orders: Float[Tensor, "K D E 1"] | None
+    rules: Rules
+    weights: dict[str, float]
+    """How every part of money counts in the reward."""
     holding_cost: Float[Tensor, "K N 1"] | None
     shortage_cost: Float[Tensor, "K N 1"] | None
     overflow_cost: Float[Tensor, "K N 1"] | None
     price: Float[Tensor, "K N 1"] | None
+    salvage_value: Float[Tensor, "K N 1"] | None
     procurement_cost: Float[Tensor, "K R 1"] | None
-    transport_cost: Float[Tensor, "K E 1"] | None
+    transport_cost: Float[Tensor, "K W 1"] | None
+    in_transit_cost: Float[Tensor, "K E 1"] | None
+    """Per unit and period of lead time."""
+    shipment_cost: Float[Tensor, "W 1"] | None
+    vehicle_cost: Float[Tensor, "W 1"] | None
+    vehicle_capacity: Float[Tensor, "W 1"]
+    transfer_price: Float[Tensor, "K V 1"] | None
+    """Of lanes between warehouses."""
+    way_destination: Int[Tensor, " W"]
+    """Of lanes and reactive lanes."""
+    way_origin: Int[Tensor, " V"]
     max_promotion: Float[Tensor, "N 1"] | None
+    """What warehouses may decide; None where none decides."""
+    promotes: bool
+    """Whether any warehouse has promotions, decided or planned."""
     uplift: Float[Tensor, "N 1"]
+    dip: Float[Tensor, "N 1"] | None
+    recovery: Float[Tensor, "N 1"]
     promotion_cost: Float[Tensor, "N 1"]
     max_request: Float[Tensor, "K E"]
     mean_demand: Float[Tensor, "K N"]
@@ -108,16 +190,33 @@ class TransferNetwork:
     def lane_origin(self) -> list[str]:
         return [self.suppliers[s] for s in self.supplier.tolist()] + [self.warehouses[o] for o in self.origin.tolist()]
 
+    @property
+    def interruptible(self) -> bool:
+        """Whether an outage may hit any lane, pool or supplier."""
+        return any(limit.outage is not None for limit in self.limits)
+
+    @property
+    def counted_price(self) -> Float[Tensor, "K N 1"] | None:
+        """Revenue per unit as it counts in the reward."""
+        return None if self.price is None or not self.weights["revenue"] else self.price * self.weights["revenue"]
+
+    @cached_property
+    def _inbound(self) -> list[list[int]]:
+        lanes: list[list[int]] = [[] for _ in self.warehouses]
+        for lane, destination in enumerate(self.destination.tolist()):
+            lanes[destination].append(lane)
+        return lanes
+
     def inbound(self, warehouse: int) -> list[int]:
         """The lanes on which a warehouse asks, in lane order."""
-        return [lane for lane, destination in enumerate(self.destination.tolist()) if destination == warehouse]
+        return self._inbound[warehouse]
 
     @classmethod
     def from_graph(
         cls, graph: networkx.MultiDiGraph, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
     ) -> TransferNetwork:
         """Read the attributes that the module's docstring lists; unknown ones are ignored. Raises InputError for a graph that cannot be."""
-        return _from_graph(graph, torch.device(device), dtype)
+        return _Builder(graph, torch.device(device), dtype).network()
 
 
 def _fields(record: type, attributes: dict[str, Any], **given: Any) -> Any:
@@ -131,113 +230,279 @@ def _lane_name(origin: str, destination: str, key: str | int) -> str:
     return key if isinstance(key, str) else f"{origin}->{destination}"
 
 
-def _from_graph(graph: networkx.MultiDiGraph, device: torch.device, dtype: torch.dtype) -> TransferNetwork:
-    products = [_fields(Product, product) for product in graph.graph.get("products", [{"name": "product"}])]
-    pools = [_fields(Pool, pool) for pool in graph.graph.get("pools", [])]
-    suppliers = [_fields(Supplier, data, name=name) for name, data in graph.nodes(data=True) if data.get("kind") == "supplier"]
-    warehouses = [
-        _fields(Warehouse, data, name=name) for name, data in graph.nodes(data=True) if data.get("kind", "warehouse") == "warehouse"
-    ]
-    row = {warehouse.name: index for index, warehouse in enumerate(warehouses)}
-    source = {supplier.name: index for index, supplier in enumerate(suppliers)}
-    edges = graph.edges(data=True, keys=True)
-    lanes = [_fields(Lane, data, name=_lane_name(u, v, key), origin=u, destination=v) for u, v, key, data in edges]
-    order = {name: position for position, name in enumerate(graph.graph.get("lanes", []))}
-    lanes.sort(key=lambda lane: order.get(lane.name, len(order)))
-    if bad := [lane.name for lane in lanes if lane.destination not in row]:
-        raise InputError(f"graph: lane {bad[0]} does not lead into a warehouse; suppliers only ship")
-    names = [lane.name for lane in lanes]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise InputError(f"graph: {len(twice)} lanes are named {twice[0]}; key every edge by a name of its own")
-    lanes = [lane for lane in lanes if lane.origin in source] + [lane for lane in lanes if lane.origin in row]
-    replenishments = sum(lane.origin in source for lane in lanes)
-    K, N, E = len(products), len(warehouses), len(lanes)
+class _Builder:
+    """A graph's records in the simulator's order, and the tensors made of them."""
 
-    def number(values: Any) -> Tensor:
-        return torch.tensor(values, dtype=dtype, device=device)
+    def __init__(self, graph: networkx.MultiDiGraph, device: torch.device, dtype: torch.dtype) -> None:
+        self.graph, self.device, self.dtype = graph, device, dtype
+        about = graph.graph
+        self.products = [_fields(Product, product) for product in about.get("products", [{"name": "product"}])]
+        self.pools = [_fields(Pool, pool) for pool in about.get("pools", [])]
+        self.rules: Rules = _fields(Rules, about)
+        nodes = graph.nodes(data=True)
+        self.suppliers = [_fields(Supplier, data, name=name) for name, data in nodes if data.get("kind") == "supplier"]
+        self.warehouses = [_fields(Warehouse, data, name=name) for name, data in nodes if data.get("kind", "warehouse") == "warehouse"]
+        self.row = {warehouse.name: index for index, warehouse in enumerate(self.warehouses)}
+        self.source = {supplier.name: index for index, supplier in enumerate(self.suppliers)}
+        self._sort_lanes()
+        self.N, self.E, self.K = len(self.warehouses), len(self.lanes), len(self.products)
+        self.place = {lane.name: index for index, lane in enumerate(self.lanes)}
 
-    def index(values: list[int]) -> Tensor:
-        return torch.tensor(values, dtype=torch.long, device=device)
+    def _sort_lanes(self) -> None:
+        edges = self.graph.edges(data=True, keys=True)
+        lanes = [_fields(Lane, data, name=_lane_name(u, v, key), origin=u, destination=v) for u, v, key, data in edges]
+        order = {name: position for position, name in enumerate(self.graph.graph.get("lanes", []))}
+        lanes.sort(key=lambda lane: order.get(lane.name, len(order)))
+        if bad := [lane.name for lane in lanes if lane.destination not in self.row]:
+            raise InputError(f"graph: lane {bad[0]} does not lead into a warehouse; suppliers only ship")
+        if twice := [(name, count) for name, count in Counter(lane.name for lane in lanes).items() if count > 1]:
+            raise InputError(f"graph: {twice[0][1]} lanes are named {twice[0][0]}; key every edge by a name of its own")
+        self.reactive = [lane for lane in lanes if lane.reactive]
+        asking = [lane for lane in lanes if not lane.reactive]
+        supplied = [lane for lane in asking if lane.origin in self.source]
+        self.lanes = supplied + [lane for lane in asking if lane.origin in self.row]
+        self.ways = self.lanes + self.reactive
+        self.replenishments = len(supplied)
 
-    def rate(records: list[Any], key: str) -> Tensor:
-        return number([per_product(getattr(record, key), K) for record in records]).reshape(-1, K).T.unsqueeze(-1).contiguous()
+    def number(self, values: Any) -> Tensor:
+        return torch.tensor(values, dtype=self.dtype, device=self.device)
 
-    def used(rates: Tensor) -> Tensor | None:
+    def index(self, values: list[int]) -> Tensor:
+        return torch.tensor(values, dtype=torch.long, device=self.device)
+
+    def rate(self, records: list[Any], key: str) -> Tensor:
+        """A per-product field of some records: (K, records, 1)."""
+        rows = [per_product(getattr(record, key), self.K) for record in records]
+        return self.number(rows).reshape(-1, self.K).T.unsqueeze(-1).contiguous()
+
+    def column(self, values: list[float]) -> Tensor:
+        return self.number(values).reshape(-1, 1)
+
+    def used(self, rates: Tensor) -> Tensor | None:
         return rates if bool(rates.any()) else None
 
-    volume = number([product.volume for product in products]).reshape(K, 1, 1)
-    lead_times = [lane.lead_time for lane in lanes]
-    destinations = [row[lane.destination] for lane in lanes]
-    promotions = [warehouse.promotion for warehouse in warehouses]
-    backordered = [float(warehouse.unmet_demand == "backordered") for warehouse in warehouses]
-    storage = [UNLIMITED if warehouse.storage is None else warehouse.storage for warehouse in warehouses]
-    mean_demand = np.array([graph.nodes[w.name].get("mean_demand", [0.0] * K) for w in warehouses], dtype=float).reshape(N, K).T
-    sd_demand = np.array([graph.nodes[w.name].get("sd_demand", [0.0] * K) for w in warehouses], dtype=float).reshape(N, K).T
-    sources = _source_lanes(lanes, warehouses, list(source))
-    throughput = _pass_upstream(mean_demand, sources, lanes, row)
-    throughput_sd = np.sqrt(_pass_upstream(sd_demand**2, sources, lanes, row))
-    size = _size(throughput, mean_demand, lanes, row)
-    return TransferNetwork(
-        graph=graph,
-        products=tuple(product.name for product in products),
-        warehouses=tuple(row),
-        suppliers=tuple(source),
-        lanes=tuple(lane.name for lane in lanes),
-        replenishments=replenishments,
-        supplier=index([source[lane.origin] for lane in lanes[:replenishments]]),
-        origin=index([row[lane.origin] for lane in lanes[replenishments:]]),
-        destination=index(destinations),
-        lead_time=index(lead_times),
-        arrival_slot=index([lead * N + destination for lead, destination in zip(lead_times, destinations, strict=True)]),
-        longest_lead_time=max(lead_times, default=0),
-        instant=used(number([[float(lead == 0)] for lead in lead_times]).reshape(E, 1)),
-        limits=tuple(_limits(lanes, pools, suppliers, dtype, device)),
-        volume=volume,
-        storage=number(storage).reshape(N, 1) if min(storage) < UNLIMITED else None,
-        backordered=number(backordered).reshape(N, 1),
-        any_lost=min(backordered) == 0,
-        any_backordered=max(backordered) == 1,
-        initial_stock=rate(warehouses, "initial_stock"),
-        holding_cost=used(rate(warehouses, "holding_cost")),
-        shortage_cost=used(rate(warehouses, "shortage_cost")),
-        overflow_cost=used(rate(warehouses, "overflow_cost")),
-        price=used(rate(warehouses, "price")) if graph.graph.get("objective", "cost") == "profit" else None,
-        procurement_cost=used(rate(lanes[:replenishments], "procurement_cost")),
-        transport_cost=used(rate(lanes, "transport_cost")),
-        max_promotion=used(number([[p.max_level if p else 0.0] for p in promotions])),
-        uplift=number([[p.uplift if p else 0.0] for p in promotions]),
-        promotion_cost=number([[p.cost if p else 0.0] for p in promotions]),
-        max_request=_max_request(lanes, number(size), volume, destinations),
-        mean_demand=number(mean_demand),
-        sd_demand=number(sd_demand),
-        source_lane=index([-1 if lane is None else lanes.index(lane) for lane in sources]),
-        throughput=number(throughput),
-        throughput_sd=number(throughput_sd),
-        size=number(size),
-    )
+    def network(self) -> TransferNetwork:
+        lanes, warehouses, rules, graph = self.lanes, self.warehouses, self.rules, self.graph
+        delay = graph.graph.get("longest_delay", 0)
+        lead_times = [round(lane.mean_lead_time) for lane in lanes]
+        quickest = [min(lane.lead_time.values) if isinstance(lane.lead_time, RandomLeadTime) else lane.lead_time for lane in lanes]
+        destinations = [self.row[lane.destination] for lane in lanes]
+        promotions = [warehouse.promotion for warehouse in warehouses]
+        backordered = [float(warehouse.unmet_demand == "backordered") for warehouse in warehouses]
+        storage = [UNLIMITED if warehouse.storage is None else warehouse.storage for warehouse in warehouses]
+        mean_demand, sd_demand = self._moments("mean_demand"), self._moments("sd_demand")
+        sources = _source_lanes(lanes, warehouses, list(self.source))
+        throughput = _pass_upstream(mean_demand, sources, self.row)
+        throughput_sd = np.sqrt(_pass_upstream(sd_demand**2, sources, self.row))
+        size = _size(throughput, mean_demand, lanes, self.row)
+        volume = self.number([product.volume for product in self.products]).reshape(self.K, 1, 1)
+        stock_rules, lane_order = self._stock_rules()
+        price, salvage = self.used(self.rate(warehouses, "price")), self.used(self.rate(warehouses, "salvage_value"))
+        return TransferNetwork(
+            graph=graph,
+            products=tuple(product.name for product in self.products),
+            warehouses=tuple(self.row),
+            suppliers=tuple(self.source),
+            lanes=tuple(lane.name for lane in lanes),
+            replenishments=self.replenishments,
+            supplier=self.index([self.source[lane.origin] for lane in lanes[: self.replenishments]]),
+            origin=self.index([self.row[lane.origin] for lane in lanes[self.replenishments :]]),
+            destination=self.index(destinations),
+            lead_time=self.index(lead_times),
+            arrival_slot=self.index([lead * self.N + destination for lead, destination in zip(lead_times, destinations, strict=True)]),
+            longest_lead_time=max((lane.longest for lane in lanes), default=0) + (delay if lanes else 0),
+            instant=self.column([float(lead == 0) for lead in lead_times]) if 0 in quickest else None,
+            order_slot=self.index([lane.order_delay * self.E + index for index, lane in enumerate(lanes)])
+            if any(lane.order_delay for lane in lanes)
+            else None,
+            longest_order_delay=max((lane.order_delay for lane in lanes), default=0),
+            owes=self.used(self.column([float(lane.unfilled == "owed") for lane in lanes])),
+            limits=tuple(self._limits()),
+            stock_rules=stock_rules,
+            lane_order=lane_order,
+            full_shipment=self._full_shipment(),
+            reactive=self._reactive(price),
+            integer=rules.quantities == "integer",
+            volume=volume,
+            storage=self.column(storage) if min(storage) < UNLIMITED else None,
+            keeps_overflow=self.used(self.column([float(w.storage is not None and w.overflow == "kept") for w in warehouses])),
+            backordered=self.column(backordered),
+            any_lost=min(backordered) == 0,
+            any_backordered=max(backordered) == 1,
+            max_reserve=None
+            if all(w.max_reserve is None for w in warehouses)
+            else self.number([per_product(w.max_reserve or 0.0, self.K) for w in warehouses]).T.contiguous(),
+            initial_stock=self._initial_stock(),
+            initial_pipeline=self._initial_pipeline(delay),
+            initial_orders=self._initial_orders(),
+            rules=rules,
+            weights=rules.reward_weights,
+            holding_cost=self.used(self.rate(warehouses, "holding_cost")),
+            shortage_cost=self.used(self.rate(warehouses, "shortage_cost")),
+            overflow_cost=self.used(self.rate(warehouses, "overflow_cost")),
+            price=price,
+            salvage_value=salvage if graph.graph.get("ending") == "finite" else None,
+            procurement_cost=self.used(self.rate(lanes[: self.replenishments], "procurement_cost")),
+            transport_cost=self.used(self.rate(self.ways, "transport_cost")),
+            in_transit_cost=self.used(self.rate(lanes, "in_transit_cost")),
+            shipment_cost=self.used(self.column([way.shipment_cost for way in self.ways])),
+            vehicle_cost=self.used(self.column([way.vehicle_cost for way in self.ways])),
+            vehicle_capacity=self.column([way.vehicle_capacity or UNLIMITED for way in self.ways]),
+            transfer_price=self.used(self.rate(self.ways[self.replenishments :], "transfer_price")),
+            way_destination=self.index([self.row[way.destination] for way in self.ways]),
+            way_origin=self.index([self.row[way.origin] for way in self.ways[self.replenishments :]]),
+            max_promotion=self.used(self.column([p.max_level if p and p.decided else 0.0 for p in promotions])),
+            promotes=any(p is not None for p in promotions),
+            uplift=self.column([p.uplift if p else 0.0 for p in promotions]),
+            dip=self.used(self.column([p.dip if p else 0.0 for p in promotions])),
+            recovery=self.column([p.recovery if p else 0.0 for p in promotions]),
+            promotion_cost=self.column([p.cost if p else 0.0 for p in promotions]),
+            max_request=_max_request(lanes, self.number(size), volume, destinations),
+            mean_demand=self.number(mean_demand),
+            sd_demand=self.number(sd_demand),
+            source_lane=self.index([-1 if lane is None else self.place[lane.name] for lane in sources]),
+            throughput=self.number(throughput),
+            throughput_sd=self.number(throughput_sd),
+            size=self.number(size),
+        )
 
+    def _moments(self, key: str) -> Float[np.ndarray, "K N"]:
+        nodes = self.graph.nodes
+        return np.array([nodes[w.name].get(key, [0.0] * self.K) for w in self.warehouses], dtype=float).reshape(self.N, self.K).T
 
-def _limits(lanes: list[Lane], pools: list[Pool], suppliers: list[Supplier], dtype: torch.dtype, device: torch.device) -> list[SharedLimit]:
-    """Lanes' own capacities, then each pool, then the suppliers' limits; each as groups of lanes under one capacity."""
-    grouped = [{lane.name: (lane.name, lane.capacity) for lane in lanes if lane.capacity is not None}]
-    grouped += [dict.fromkeys(pool.lanes, (pool.name, pool.capacity)) for pool in pools]
-    limit = {supplier.name: supplier.capacity for supplier in suppliers if supplier.capacity is not None}
-    grouped += [{lane.name: (lane.origin, limit[lane.origin]) for lane in lanes if lane.origin in limit}]
-    limits = []
-    for groups in filter(None, grouped):
-        capacity = dict(groups.values())
-        order = {name: position for position, name in enumerate(capacity)}
-        group = [order[groups[lane.name][0]] if lane.name in groups else len(order) for lane in lanes]
-        volumes = [*capacity.values(), UNLIMITED]
-        limits.append(SharedLimit(torch.tensor(group, device=device), torch.tensor(volumes, dtype=dtype, device=device).unsqueeze(-1)))
-    return limits
+    def _initial_stock(self) -> Tensor:
+        """Given, or the middle of what it is drawn from."""
+        rows = []
+        for warehouse in self.warehouses:
+            given = warehouse.initial_stock
+            low, high = (given.low, given.high) if isinstance(given, Between) else (given, given)
+            rows.append([(a + b) / 2 for a, b in zip(per_product(low, self.K), per_product(high, self.K), strict=True)])
+        return self.number(rows).T.unsqueeze(-1).contiguous()
+
+    def _initial_pipeline(self, delay: int) -> Tensor | None:
+        rows = max((lane.longest for lane in self.lanes), default=0) + delay
+        pipeline = torch.zeros(self.K, rows, self.N, 1, dtype=self.dtype, device=self.device)
+        for lane in self.lanes:
+            units = self.number(per_product(lane.initial_shipments, self.K)).reshape(-1, 1, 1)
+            pipeline[:, : round(lane.mean_lead_time), self.row[lane.destination]] += units
+        return self.used(pipeline)
+
+    def _initial_orders(self) -> Tensor | None:
+        rows = max((lane.order_delay for lane in self.lanes), default=0)
+        orders = torch.zeros(self.K, rows, self.E, 1, dtype=self.dtype, device=self.device)
+        for index, lane in enumerate(self.lanes):
+            orders[:, : lane.order_delay, index] = self.number(per_product(lane.initial_orders, self.K)).reshape(-1, 1, 1)
+        return self.used(orders)
+
+    def _limits(self) -> list[SharedLimit]:
+        """Lanes' own capacities, then each pool, then the suppliers' limits; each as groups of lanes under one capacity."""
+        outages = {name: row for row, name in enumerate(self.graph.graph.get("interruptible", []))}
+
+        def limit(name: str, capacity: float | None) -> tuple[str, float] | None:
+            return None if capacity is None and name not in outages else (name, UNLIMITED if capacity is None else capacity)
+
+        grouped = [{lane.name: limit(lane.name, lane.capacity) for lane in self.ways}]
+        grouped += [dict.fromkeys(pool.lanes, limit(pool.name, pool.capacity)) for pool in self.pools]
+        output = {supplier.name: limit(supplier.name, supplier.capacity) for supplier in self.suppliers}
+        grouped += [{lane.name: output[lane.origin] for lane in self.lanes[: self.replenishments]}]
+        limits = []
+        for groups in ({lane: group for lane, group in groups.items() if group} for groups in grouped):
+            if not groups:
+                continue
+            capacity = dict(groups.values())
+            order = {name: position for position, name in enumerate(capacity)}
+            group = [order[groups[way.name][0]] if way.name in groups else len(order) for way in self.ways]
+            hit = [outages.get(name, len(outages)) for name in capacity] + [len(outages)]
+            limits.append(
+                SharedLimit(
+                    self.index(group[: self.E]),
+                    self.index(group[self.E :]),
+                    self.column([*capacity.values(), UNLIMITED]),
+                    self.index(hit) if min(hit) < len(outages) else None,
+                )
+            )
+        return limits
+
+    def _rule_of(self, lane: Lane) -> str:
+        return self.warehouses[self.row[lane.origin]].rationing or self.rules.rationing
+
+    def _stock_rules(self) -> tuple[tuple[StockRule, ...], Tensor | None]:
+        by_rule: dict[str, list[int]] = defaultdict(list)
+        for index, lane in enumerate(self.lanes[self.replenishments :], start=self.replenishments):
+            by_rule[self._rule_of(lane)].append(index)
+        rules = [self._stock_rule(name, places) for name, places in sorted(by_rule.items())]
+        if len(rules) < 2:
+            return tuple(rules), None
+        order = [*range(self.replenishments), *(place for _, places in sorted(by_rule.items()) for place in places)]
+        return tuple(rules), self.index(np.argsort(order).tolist())
+
+    def _stock_rule(self, name: str, places: list[int]) -> StockRule:
+        lanes = [self.lanes[place] for place in places]
+        origin = [self.row[lane.origin] for lane in lanes]
+        if name == "priority":
+            levels = sorted({lane.priority for lane in lanes if lane.priority is not None})
+            rounds = [[j for j, lane in enumerate(lanes) if lane.priority == level] for level in (*levels, None)]
+            return StockRule(name, self.index(places), self.index(origin), rounds=tuple(self.index(lanes) for lanes in rounds if lanes))
+        if name == "even":
+            fans: dict[int, list[int]] = defaultdict(list)
+            for j, place in enumerate(origin):
+                fans[place].append(j)
+            widest, fan_of = max(map(len, fans.values())), {place: row for row, place in enumerate(fans)}
+            return StockRule(
+                name,
+                self.index(places),
+                self.index(origin),
+                fan_out=self.index([fan + [len(places)] * (widest - len(fan)) for fan in fans.values()]),
+                fan_origin=self.index(list(fans)),
+                fan=self.index([fan_of[place] for place in origin]),
+            )
+        return StockRule(name, self.index(places), self.index(origin))
+
+    def _full_shipment(self) -> tuple[Tensor, Tensor, Tensor] | None:
+        indexed = enumerate(self.lanes[self.replenishments :], start=self.replenishments)
+        places = [index for index, lane in indexed if self._rule_of(lane) == "full_shipment"]
+        if not places:
+            return None
+        origins = [self.row[self.lanes[place].origin] for place in places]
+        ways = Counter(origins)
+        return self.index(places), self.index(origins), self.column([1 / ways[origin] for origin in origins])
+
+    def _reactive(self, price: Tensor | None) -> ReactiveLanes | None:
+        if not self.reactive:
+            return None
+        origin = self.index([self.row[lane.origin] for lane in self.reactive])
+        destination = self.index([self.row[lane.destination] for lane in self.reactive])
+        weights = self.rules.reward_weights
+        shortage = weights["shortage"] * self.rate(self.warehouses, "shortage_cost")
+        sale = 0 if price is None else weights["revenue"] * price
+        holding = weights["holding"] * self.rate(self.warehouses, "holding_cost") * (self.rules.holding_on == "end")
+        moving = weights["transport"] * self.rate(self.reactive, "transport_cost")
+        saving = holding[:, origin] + (shortage + sale)[:, destination] - moving
+        waves: dict[int, list[int]] = defaultdict(list)
+        last = [0] * self.N
+        for lane in saving.mean((0, 2)).argsort(descending=True, stable=True).tolist():
+            if bool((saving[:, lane] > 0).any()):
+                ends = int(origin[lane]), int(destination[lane])
+                wave = 1 + max(last[end] for end in ends)
+                waves[wave].append(lane)
+                for end in ends:
+                    last[end] = wave
+        limited = {lane for pool in self.pools for lane in pool.lanes} | set(self.graph.graph.get("interruptible", []))
+        return ReactiveLanes(
+            tuple(lane.name for lane in self.reactive),
+            origin,
+            destination,
+            saving,
+            tuple(self.index(lanes) for _, lanes in sorted(waves.items())),
+            any(lane.capacity is not None or lane.name in limited for lane in self.reactive),
+        )
 
 
 def _source_lanes(lanes: list[Lane], warehouses: list[Warehouse], suppliers: list[str]) -> list[Lane | None]:
     """For every warehouse the lane it names, or the last one of the cheapest (then quickest, then first) way from a supplier; or None."""
     ways = networkx.DiGraph()
     for lane in lanes:
-        cost = float(np.mean(lane.procurement_cost) + np.mean(lane.transport_cost)) + 1e-6 * (lane.lead_time + 1)
+        cost = float(np.mean(lane.procurement_cost) + np.mean(lane.transport_cost)) + 1e-6 * (lane.mean_lead_time + 1)
         if not ways.has_edge(lane.origin, lane.destination) or cost < ways[lane.origin][lane.destination]["cost"]:
             ways.add_edge(lane.origin, lane.destination, cost=cost, lane=lane)
     starts = [supplier for supplier in suppliers if supplier in ways]
@@ -250,7 +515,7 @@ def _source_lanes(lanes: list[Lane], warehouses: list[Warehouse], suppliers: lis
     return chosen
 
 
-def _pass_upstream(demand: np.ndarray, sources: list[Lane | None], lanes: list[Lane], row: dict[str, int]) -> np.ndarray:
+def _pass_upstream(demand: np.ndarray, sources: list[Lane | None], row: dict[str, int]) -> np.ndarray:
     """Every warehouse's own demand plus that of all who are fed through it along source lanes."""
     total = demand.copy()
     for start in range(demand.shape[1]):
@@ -282,5 +547,5 @@ def _max_request(lanes: list[Lane], size: Tensor, volume: Tensor, destinations: 
         elif lane.capacity is not None:
             columns.append(lane.capacity / volume[:, 0, 0])
         else:
-            columns.append(4 * (lane.lead_time + 1) * size[:, destination])
+            columns.append(4 * (lane.mean_lead_time + 1) * size[:, destination])
     return torch.stack(columns, dim=1) if columns else size.new_zeros(len(size), 0)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from marl_inv.network import TransferNetwork, to_graph
 from marl_inv.scenario import Scenario, load_scenario
+from marl_inv.simulator import Decision, State, initial_state, inventory_position, step
 from marl_inv.trace import DemandSource, Stream, Trace
+
+SETTLING = 2**62
+"""Added to a seed for the luck before an episode that starts in the steady state."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,31 @@ class Problem:
         """Traces of a stream, on the network's device. Evaluation on a data file has one replication: the file's own."""
         if isinstance(replications, int):
             replications = range(1 if stream == "evaluate" and self.demand.from_file else replications)
-        trace = self.demand.trace(stream, seed, replications, horizon)
-        return trace.to(self.network.destination.device, self.network.mean_demand.dtype)
+        device, dtype = self.network.destination.device, self.network.mean_demand.dtype
+        trace = self.demand.trace(stream, seed, replications, horizon).to(device, dtype)
+        if self.scenario.initial_state == "given":
+            return trace
+        before = self.demand.trace(stream, seed + SETTLING, replications, 3 * self.network.longest_lead_time + 20).to(device, dtype)
+        return replace(trace, opening=self._settled(before))
+
+    def opening(self, trace: Trace) -> State:
+        """What the trace's episodes begin with: stock given or drawn, or the steady state."""
+        return initial_state(self.network, trace.replications, trace.start) if trace.opening is None else trace.opening
+
+    def _settled(self, before: Trace) -> State:
+        """Where ordering up to mean + 1 sd of lead-time demand has led, on source lanes and without transfers."""
+        network, state = self.network, self.opening(before)
+        if not network.lanes:
+            return state
+        lanes = network.source_lane
+        periods = (network.lead_time + 1).to(network.size)[lanes.clamp(min=0)]
+        levels = (network.throughput * periods + network.throughput_sd * periods.sqrt()) * (lanes >= 0)
+        for period in range(len(before)):
+            shortfall = (levels.unsqueeze(-1) - inventory_position(network, state)).clamp(min=0)
+            requests = shortfall.new_zeros(len(shortfall), len(network.lanes), before.replications)
+            decision = Decision(requests.index_add(1, lanes.clamp(min=0), shortfall))
+            state = step(network, state, decision, before.at(period))[0]
+        return state
 
 
 def load_problem(

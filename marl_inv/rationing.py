@@ -1,26 +1,37 @@
-"""Requests to feasible shipments: whatever is asked, no limit is exceeded and no origin ships more than it holds."""
+"""Requests to feasible shipments: whatever is asked, no limit is exceeded and no origin ships more than it holds.
+
+Every stage takes what the one before it allows and never raises it, on any lane, so that what has been kept to once stays kept to. The
+exception is full shipment, which comes first: it replaces what is asked of a cross-dock by all that it has.
+"""
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from marl_inv.network import SharedLimit, TransferNetwork
+from marl_inv.network import SharedLimit, StockRule, TransferNetwork
 
 NOTHING = 1e-9
 """Units below which a total of requests counts as none; keeps shares and their gradients finite at zero requests."""
 
 
-def ration(network: TransferNetwork, requests: Float[Tensor, "K E B"], on_hand: Float[Tensor, "K N B"]) -> Float[Tensor, "K E B"]:
-    """Cut requests in proportion: to lanes' capacities, then each pool, suppliers' limits, stock at the origin, space on arrival."""
-    shipments = requests
+def ration(
+    network: TransferNetwork,
+    asked: Float[Tensor, "K E B"],
+    level: Float[Tensor, "K N B"],
+    reserve: Float[Tensor, "K N B"] | None = None,
+    available: Float[Tensor, "M B"] | None = None,
+    lead_time: Int[Tensor, "E B"] | None = None,
+) -> Float[Tensor, "K E B"]:
+    """Cut what is asked to lanes' capacities, then each pool, suppliers' limits, stock at the origin less its reserve, space on arrival."""
+    shipments = asked if network.full_shipment is None else push_everything(network, asked, level)
     for limit in network.limits:
-        shipments = within(limit, network.volume, shipments)
-    if len(network.origin):
-        shipments = share_stock(network, shipments, on_hand)
+        shipments = within(network, limit, shipments, available)
+    if network.stock_rules:
+        shipments = share_stock(network, shipments, level, reserve)
     if network.instant is not None and network.storage is not None:
-        shipments = fit_free_space(network, shipments, on_hand)
+        shipments = fit_free_space(network, shipments, level, lead_time)
     return shipments
 
 
@@ -40,24 +51,113 @@ def add_up(units: Tensor, dim: int) -> Tensor:
     return total.index_add_(dim, torch.zeros(entries, dtype=torch.long, device=units.device), units).squeeze(dim)
 
 
-def within(limit: SharedLimit, volume: Tensor, shipments: Tensor) -> Tensor:
+def push_everything(network: TransferNetwork, asked: Tensor, level: Tensor) -> Tensor:
+    """A cross-dock ships all it has: in proportion to what is asked, in equal parts if nobody asks."""
+    lanes, origin, part = network.full_shipment
+    wanted = asked.index_select(1, lanes)
+    total = torch.zeros_like(level).index_add(1, origin, wanted).index_select(1, origin)
+    shares = torch.where(total > NOTHING, wanted / total.clamp(min=NOTHING), part)
+    pushed = shares * level.clamp(min=0).index_select(1, origin)
+    return asked.index_copy(1, lanes, whole(pushed, origin, level.shape[1]) if network.integer else pushed)
+
+
+def within(network: TransferNetwork, limit: SharedLimit, shipments: Tensor, available: Tensor | None) -> Tensor:
     """Cut the lanes of every group in proportion to what they carry, so that together they keep to the capacity."""
-    carried = add_up(shipments * volume, 0)
-    asked = carried.new_zeros(len(limit.capacity), carried.shape[-1]).index_add(0, limit.group, carried)
-    return shipments * share(limit.capacity, asked).index_select(0, limit.group)
+    carried = add_up(shipments * network.volume, 0)
+    capacity = limit.now(available)
+    asked = carried.new_zeros(len(capacity), carried.shape[-1]).index_add(0, limit.group, carried)
+    kept = shipments * share(capacity, asked).index_select(0, limit.group)
+    return whole(kept, limit.group, len(capacity)) if network.integer else kept
 
 
-def share_stock(network: TransferNetwork, shipments: Tensor, on_hand: Tensor) -> Tensor:
-    """Each product on hand at an origin is shared among those who ask for it, in proportion to what they ask."""
-    replenishments, transfers = shipments.split([network.replenishments, len(network.origin)], dim=1)
-    asked = torch.zeros_like(on_hand).index_add(1, network.origin, transfers)
-    transfers = transfers * share(on_hand, asked).index_select(1, network.origin)
-    return torch.cat([replenishments, transfers], dim=1) if network.replenishments else transfers
+def share_stock(network: TransferNetwork, shipments: Tensor, level: Tensor, reserve: Tensor | None) -> Tensor:
+    """Each product on hand at an origin is shared among those who ask for it, by the origin's rule."""
+    on_hand = level.clamp(min=0)
+    free = on_hand if reserve is None else (on_hand - reserve).clamp(min=0)
+    parts = [shipments[:, : network.replenishments]] if network.replenishments else []
+    for rule in network.stock_rules:
+        asked = shipments.index_select(1, rule.lanes) if len(network.stock_rules) > 1 else shipments[:, network.replenishments :]
+        granted = GRANT[rule.name](rule, asked, on_hand if rule.name == "full_shipment" else free)
+        parts.append(whole(granted, rule.origin, level.shape[1]) if network.integer else granted)
+    joined = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+    return joined if network.lane_order is None else joined.index_select(1, network.lane_order)
 
 
-def fit_free_space(network: TransferNetwork, shipments: Tensor, on_hand: Tensor) -> Tensor:
-    """Lanes of lead time 0 share the space that was free at their destination when the period began."""
-    free = (network.storage - add_up(on_hand * network.volume, 0)).clamp(min=0)
-    arriving = add_up(shipments * network.volume, 0) * network.instant
-    fitting = share(free, torch.zeros_like(free).index_add(0, network.destination, arriving)).index_select(0, network.destination)
-    return shipments * (fitting * network.instant + (1 - network.instant))
+def in_proportion(rule: StockRule, asked: Tensor, stock: Tensor) -> Tensor:
+    total = torch.zeros_like(stock).index_add(1, rule.origin, asked)
+    return asked * share(stock, total).index_select(1, rule.origin)
+
+
+def by_priority(rule: StockRule, asked: Tensor, stock: Tensor) -> Tensor:
+    """Round after round, lanes of the next priority share what is left."""
+    granted = torch.zeros_like(asked)
+    for lanes in rule.rounds:
+        origin, wanted = rule.origin[lanes], asked.index_select(1, lanes)
+        total = torch.zeros_like(stock).index_add(1, origin, wanted)
+        given = wanted * share(stock, total).index_select(1, origin)
+        granted = granted.index_copy(1, lanes, given)
+        stock = (stock - torch.minimum(total, stock)).clamp(min=0)
+    return granted
+
+
+def evenly(rule: StockRule, asked: Tensor, stock: Tensor) -> Tensor:
+    """Max-min: everyone gets what they ask for, up to a level that is the same for all who ask for more.
+
+    What is granted below a level w, the sum of min(asked, w), is the least of (the i smallest requests + w for each of the others) over
+    i; so the level that uses up the stock is the largest of (stock - the i smallest) / (number of others).
+    """
+    nobody = torch.zeros_like(asked[:, :1])
+    requests = torch.cat([asked, nobody], dim=1)[:, rule.fan_out].sort(dim=2).values
+    smaller = requests.cumsum(dim=2) - requests
+    others = torch.arange(requests.shape[2], 0, -1, device=asked.device).unsqueeze(-1)
+    held = stock.index_select(1, rule.fan_origin).unsqueeze(2)
+    level = ((held - smaller) / others).amax(dim=2).clamp(min=0)
+    return torch.minimum(asked, level.index_select(1, rule.fan))
+
+
+GRANT = {"proportional": in_proportion, "full_shipment": in_proportion, "priority": by_priority, "even": evenly}
+
+
+def fit_free_space(network: TransferNetwork, shipments: Tensor, level: Tensor, lead_time: Tensor | None) -> Tensor:
+    """Lanes of lead time 0 share the space that was free at their destination when the period began; what fills backorders takes none."""
+    instant = network.instant if lead_time is None else (lead_time == 0).to(shipments)
+    free = (network.storage - add_up(level.clamp(min=0) * network.volume, 0)).clamp(min=0)
+    arriving = torch.zeros_like(level).index_add(1, network.destination, shipments * instant)
+    if network.any_backordered:
+        arriving = (arriving - (-level).clamp(min=0)).clamp(min=0)
+    fitting = share(free, add_up(arriving * network.volume, 0)).index_select(0, network.destination)
+    kept = shipments * (fitting * instant + (1 - instant))
+    return whole(kept, network.destination, level.shape[1]) if network.integer else kept
+
+
+def whole(units: Float[Tensor, "K E B"], group: Int[Tensor, " E"], groups: int) -> Float[Tensor, "K E B"]:
+    """Whole units: floors, and of what a group of lanes lacks to its own whole total, one more each to the largest remainders.
+
+    No lane gets more than its ceiling, no group more than its sum. The gradient is that of the unrounded units.
+    """
+    exact = units.detach()
+    floors = _floor(exact)
+    nothing = exact.new_zeros(exact.shape[0], groups, exact.shape[-1])
+    lacking = _floor(nothing.index_add(1, group, exact)) - nothing.index_add(1, group, floors)
+    remainder = exact - floors
+    one_more = (_rank(remainder, group, groups) < lacking.index_select(1, group)) & (remainder > _noise(exact))
+    return units + (floors + one_more - units).detach()
+
+
+def _rank(remainder: Tensor, group: Tensor, groups: int) -> Tensor:
+    """Place of every lane in its group, the largest remainder first; equal ones in lane order."""
+    by_size = remainder.argsort(dim=1, descending=True, stable=True)
+    order = by_size.gather(1, group[by_size].argsort(dim=1, stable=True))
+    sizes = torch.zeros(groups, dtype=torch.long, device=group.device).index_add(0, group, torch.ones_like(group))
+    starts = sizes.cumsum(0) - sizes
+    lanes = torch.arange(len(group), device=group.device).view(1, -1, 1)
+    return torch.empty_like(order).scatter_(1, order, lanes - starts[group[order]])
+
+
+def _noise(units: Tensor) -> Tensor:
+    return 16 * torch.finfo(units.dtype).eps * (1 + units)
+
+
+def _floor(units: Tensor) -> Tensor:
+    """Whole units at or below, where float noise below a whole number counts as that number."""
+    return (units + _noise(units)).floor()

@@ -9,9 +9,9 @@ from rich.table import Table
 
 from marl_inv.evaluate import Interval, Score
 from marl_inv.problem import Problem
-from marl_inv.simulator import COST_PARTS
+from marl_inv.schema import COST_PARTS, INCOME_PARTS
 
-SHORT = {"procurement": "procure", "promotion": "promote"}
+SHORT = {"procurement": "procure", "promotion": "promote", "in_transit": "in transit", "transfer_payment": "paid others"}
 """Headings that keep a table within a terminal's width."""
 
 
@@ -20,11 +20,11 @@ def comparison_table(problem: Problem, scores: list[Score], reference: Score) ->
 
     Positive gains are better, for profit and for cost; intervals are 95%.
     """
-    profit = problem.scenario.objective == "profit"
-    columns = ["profit" if profit else "cost", "fill", "on hand", "moved", "gain", "gain %"]
+    columns = [problem.scenario.measured, "fill", "on hand", "moved", "gain", "gain %"]
     table = _table(f"{problem.scenario.name}: {problem.scenario.description}", "policy", columns, _explanation(problem, scores, reference))
     for score in scores:
-        money = score.profit if profit else Interval(-score.profit.mean, -score.profit.high, -score.profit.low)
+        reward = score.reward
+        money = Interval(-reward.mean, -reward.high, -reward.low) if problem.scenario.measured == "cost" else reward
         on_hand, moved = float(score.record.per_period("on_hand").sum((0, 1)).mean()), float(score.record.transferred.mean())
         gain = ["", ""]
         if score is not reference:
@@ -40,7 +40,7 @@ def comparison_table(problem: Problem, scores: list[Score], reference: Score) ->
 def _explanation(problem: Problem, scores: list[Score], reference: Score) -> str:
     record, network = scores[0].record, problem.network
     products = len(network.products)
-    samples = f"{len(scores[0].samples)} {'products' if record.shipments.shape[-1] == 1 else 'replications'}"
+    samples = f"{len(scores[0].samples)} {'products' if record.replications == 1 else 'replications'}"
     return (
         f"Per period, whole network ({len(network.warehouses)} warehouses, {products} product{'s' * (products > 1)}); {record.periods} scored periods; "
         f"95% intervals over {samples}. Fill: fill rate. Moved: units from warehouse to warehouse. Gain: over {reference.policy}, paired, positive is better; "
@@ -51,12 +51,16 @@ def _explanation(problem: Problem, scores: list[Score], reference: Score) -> str
 def warehouse_table(problem: Problem, score: Score) -> Table:
     """One policy by warehouse: what it earned, served and held, per period and over all products."""
     record, network = score.record, problem.network
-    parts = {"revenue": "revenue", **{f"{part}_cost": SHORT.get(part, part) for part in COST_PARTS}, "on_hand": "on hand"}
+    parts = {
+        **{part: part for part in INCOME_PARTS},
+        **{f"{part}_cost": SHORT.get(part, part) for part in COST_PARTS},
+        "on_hand": "on hand",
+    }
     shown = {heading: record.per_period(name).sum(0).mean(-1) for name, heading in parts.items() if bool(record.sums[name].any())}
-    earned = record.per_period("profit").sum(0).mean(-1)
-    shown = ({"profit": earned} if problem.scenario.objective == "profit" else {"cost": -earned}) | shown
+    reward = record.per_period("reward").sum(0).mean(-1)
+    shown = {problem.scenario.measured: -reward if problem.scenario.measured == "cost" else reward} | shown
     fill = 1 - record.sums["unmet"].sum((0, 2)) / record.sums["demand"].sum((0, 2))
-    caption = f"Means per period over {record.periods} scored periods of {record.shipments.shape[-1]} replications, all products together. Fill: fill rate."
+    caption = f"Means per period over {record.periods} scored periods of {record.replications} replications, all products together. Fill: fill rate."
     title = f"{score.policy} (deciding on {score.knows}) on {problem.scenario.name}"
     table = _table(title, "warehouse", [*shown, "fill"], caption)
     for row, name in enumerate(network.warehouses):

@@ -9,7 +9,7 @@ from typing import Any
 from marl_inv.interface import View, checked
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem
-from marl_inv.simulator import Costs, Decision, Flows, State, initial_state, step
+from marl_inv.simulator import Costs, Decision, Flows, State, step
 from marl_inv.trace import Trace
 
 
@@ -38,7 +38,7 @@ def play(problem: Problem, policy: Policy, trace: Trace, trusted: bool = False) 
     A policy that is not `trusted` has its decisions checked, which waits for the device; raises InputError for one that cannot be played.
     """
     network, finite = problem.network, problem.scenario.ending == "finite"
-    state, memory = initial_state(network, trace.replications), policy.start(network, trace.replications)
+    state, memory = problem.opening(trace), policy.start(network, trace.replications)
     for period in range(len(trace)):
         view = View(network, state, trace, period, finite)
         decision, memory = policy.act(view, memory)

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from networkx import Graph
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from marl_inv.consistency import check
+from marl_inv.expansion import GRAPH_FILES, expand
 from marl_inv.reading import Document, InputError, override, read_yaml, suggestion, validate
 from marl_inv.schema import (
     Delay,
@@ -40,13 +42,15 @@ class Scenario(Rules):
     description: str = ""
     ending: Literal["continuing", "finite"] = "continuing"
     """`continuing` episodes are cut off (truncated) after the horizon; `finite` ones end there, and agents see the periods left."""
+    network: None = None
+    """Where warehouses, suppliers and lanes come from when they are not listed: see `expansion`, which puts them in its place."""
     horizon: PositiveInt = 100
     """Periods in an episode."""
     warm_up: NonNegativeInt = 0
     """First periods of an episode that evaluation leaves out."""
-    discount: PositiveFloat = Field(default=1.0, le=1)
+    discount_factor: PositiveFloat = Field(default=1.0, le=1)
     """What evaluation multiplies money by for every period that passes; below 1 it reports discounted averages."""
-    start: Literal["given", "steady"] = "given"
+    initial_state: Literal["given", "steady"] = "given"
     """Episodes begin with `initial_stock`, or as ordering up to mean + 1 sd of lead-time demand on source lanes has left the network."""
     history: NonNegativeInt = 1
     """Past periods of demand that agents observe."""
@@ -71,6 +75,11 @@ class Scenario(Rules):
         return self.products
 
     @property
+    def measured(self) -> str:
+        """What tables call the result: `cost` is minus the reward; `profit` and `reward` are the reward."""
+        return {"profit": "profit", "utility": "reward"}.get(self.objective, "cost")
+
+    @property
     def interruptible(self) -> list[str]:
         """Suppliers, lanes and pools whose capacity an outage may take away, each once, in the order of the events."""
         return list(dict.fromkeys(name for event in self.events if isinstance(event, Outage) for name in event.targets))
@@ -79,6 +88,10 @@ class Scenario(Rules):
     def longest_delay(self) -> int:
         """Periods that delays may add to a lead time when all fall together."""
         return sum(event.periods for event in self.events if isinstance(event, Delay))
+
+    @property
+    def plans_promotions(self) -> bool:
+        return any(w.promotion is not None and w.promotion.planned is not None for w in self.warehouses)
 
     @property
     def notice(self) -> int:
@@ -97,7 +110,7 @@ def library() -> dict[str, Path]:
 
 def scenario_path(name: str | Path) -> Path:
     """A scenario's file, from its path or from the bare name of one in the library."""
-    if Path(name).suffix in (".yaml", ".yml"):
+    if Path(name).suffix in (".yaml", ".yml", *GRAPH_FILES):
         return Path(name)
     known = library()
     if str(name) not in known:
@@ -105,8 +118,22 @@ def scenario_path(name: str | Path) -> Path:
     return known[str(name)]
 
 
+def read_document(name: str | Path, settings: Iterable[str] = ()) -> Document:
+    """What a scenario's file says, with `key.path=value` settings applied and its `network` in full, before it is checked."""
+    path = scenario_path(name)
+    document = Document(str(path), {"network": {"file": path.name}}) if path.suffix in GRAPH_FILES else read_yaml(path)
+    document.data.setdefault("name", path.stem)
+    settings = list(settings)
+    of_network = [setting for setting in settings if setting.partition("=")[0].split(".")[0] == "network"]
+    override(document, of_network)
+    expand(document, path.parent, Scenario.model_fields)
+    override(document, [setting for setting in settings if setting not in of_network])
+    return document
+
+
 def read_scenario(document: Document, folder: Path | None = None) -> Scenario:
     """A scenario from a document; a relative data path is looked for in `folder` when it is not in the working directory."""
+    expand(document, folder, Scenario.model_fields)
     document.data.setdefault("name", Path(document.name).stem)
     warehouses = document.data.get("warehouses")
     for part in [document.data, *(warehouses if isinstance(warehouses, list) else [])]:
@@ -124,7 +151,9 @@ def load_scenario(name: str | Path, settings: Iterable[str] = ()) -> Scenario:
 
     Raises InputError with file, line, value and remedy for anything wrong in it.
     """
-    path = scenario_path(name)
-    document = read_yaml(path)
-    override(document, settings)
-    return read_scenario(document, path.parent)
+    return read_scenario(read_document(name, settings), scenario_path(name).parent)
+
+
+def scenario_from_graph(graph: Graph, **fields: Any) -> Scenario:
+    """A scenario on a networkx graph, with the attributes that `exchange` describes; `fields` are the scenario's other fields, as plain data."""
+    return read_scenario(Document("graph", {"network": graph, **fields}))

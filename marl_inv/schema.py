@@ -403,9 +403,9 @@ class Lane(Record):
     max_request: PositiveFloat | None = None
     """Largest request per product in an environment's action space; when absent, the capacity or 4 x lead-time demand."""
     initial_shipments: PerProduct = 0.0
-    """Units due in each of the first `lead_time` periods when an episode begins."""
+    """Units in each of the last `lead_time` shipments before an episode begins; the oldest arrives for its first period."""
     initial_orders: PerProduct = 0.0
-    """Units in each of the `order_delay` requests on their way to the origin when an episode begins."""
+    """Units in each of the last `order_delay` requests before an episode begins; the origin hears of the oldest in its first period."""
 
     @model_validator(mode="before")
     @classmethod

@@ -1,31 +1,40 @@
 """One period of the whole network, for a whole batch of replications at once: ship, serve, receive, charge.
 
-Shapes: `K` products, `N` warehouses, `E` lanes, `L` longest lead time, `B` replications; the batch comes last. Quantities are units,
-costs are money. `step` is a pure function: chance comes in as an argument, nothing is mutated, and the result is
-differentiable in the decision wherever the model is piecewise linear.
+Shapes: `K` products, `N` warehouses, `E` lanes, `X` reactive lanes, `L` longest lead time, `D` longest order delay, `B` replications; the
+batch comes last. Quantities are units, costs are money. `step` is a pure function: chance comes in as an argument, nothing is
+mutated, and the result is differentiable in the decision wherever the model is piecewise linear. State keeps, and a period does, only what
+the network has: what is absent is None and costs nothing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import reduce
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from marl_inv.network import TransferNetwork
-from marl_inv.rationing import add_up, ration
+from marl_inv.rationing import NOTHING, add_up, ration
+from marl_inv.schema import COST_PARTS, INCOME_PARTS
+from marl_inv.transshipment import transship
 
 
 @dataclass(frozen=True)
 class State:
-    """What decisions have led to: stock, and goods on their way."""
+    """What decisions have led to: stock, goods on their way, and what has been asked for and not yet been sent."""
 
     inventory_level: Float[Tensor, "K N B"]
-    """On hand minus backorders."""
+    """On hand minus customers' backorders."""
     pipeline: Float[Tensor, "K L N B"]
     """Due at their destination: row l arrives in time for the period after next l, that is l + 1 periods from now."""
+    orders: Float[Tensor, "K D E B"] | None = None
+    """Requests on their way to the origin, which hears of row d in d periods; None without order delays."""
+    owed: Float[Tensor, "K E B"] | None = None
+    """Asked for and still owed by the origin of a lane; None where everything unfilled is forgotten."""
+    dip: Float[Tensor, "K N B"] | None = None
+    """Level of past promotions that still weighs on demand; None where none does."""
 
     @property
     def on_hand(self) -> Float[Tensor, "K N B"]:
@@ -36,22 +45,42 @@ class State:
         return (-self.inventory_level).clamp(min=0)
 
     @property
-    def on_order(self) -> Float[Tensor, "K N B"]:
+    def in_transit(self) -> Float[Tensor, "K N B"]:
+        """Shipped to a warehouse and not there yet."""
         return add_up(self.pipeline, 1)
 
-    @property
-    def inventory_position(self) -> Float[Tensor, "K N B"]:
-        """On hand minus backorders plus on order."""
-        return self.inventory_level + self.on_order
+
+def on_order(network: TransferNetwork, state: State) -> Float[Tensor, "K N B"]:
+    """What a warehouse has asked for and will get: in transit, owed to it, and requested where the origin has not heard of it yet."""
+    coming = state.in_transit
+    if state.owed is not None:
+        coming = coming.index_add(1, network.destination, state.owed)
+    if state.orders is not None:
+        coming = coming.index_add(1, network.destination, add_up(state.orders, 1))
+    return coming
+
+
+def owed_to_others(network: TransferNetwork, state: State) -> Float[Tensor, "K N B"]:
+    """What a warehouse owes to those whose requests it could not fill."""
+    nothing = torch.zeros_like(state.inventory_level)
+    return nothing if state.owed is None else nothing.index_add(1, network.origin, state.owed[:, network.replenishments :])
+
+
+def inventory_position(network: TransferNetwork, state: State) -> Float[Tensor, "K N B"]:
+    """On hand plus on order, minus what is owed to customers and to other warehouses."""
+    position = state.inventory_level + on_order(network, state)
+    return position if state.owed is None else position - owed_to_others(network, state)
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What every warehouse asks for and how hard it promotes, all at the same time."""
+    """What every warehouse asks for, how hard it promotes and what it keeps back from others, all at the same time."""
 
     requests: Float[Tensor, "K E B"]
     promotion: Float[Tensor, "K N B"] | None = None
     """Promotion level; None is no promotion anywhere."""
+    reserve: Float[Tensor, "K N B"] | None = None
+    """Units that others' requests cannot reach; None is no reserve anywhere."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +88,27 @@ class Flows:
     """Units that moved in a period, and the inventory level before and after demand."""
 
     requests: Float[Tensor, "K E B"]
+    asked: Float[Tensor, "K E B"]
+    """What origins were asked for: the requests that they heard of, and what they owed from before."""
     shipments: Float[Tensor, "K E B"]
+    owed: Float[Tensor, "K E B"] | None
+    """What origins owe now; None where everything unfilled is forgotten."""
+    transshipped: Float[Tensor, "K X B"] | None
+    """Along reactive lanes, after demand; None without such lanes."""
     demand: Float[Tensor, "K N B"]
+    promotion: Float[Tensor, "K N B"] | None
+    """The level that acted on demand, decided or planned."""
     lost: Float[Tensor, "K N B"]
     receipts: Float[Tensor, "K N B"]
-    """Arrived after demand, usable next period; before what overflowed was taken off."""
+    """Arrived after demand, usable next period; before what was discarded was taken off."""
     overflow: Float[Tensor, "K N B"]
+    """Beyond the storage at the end of the period, discarded or kept."""
+    discarded: Float[Tensor, "K N B"]
     opening_level: Float[Tensor, "K N B"]
     level: Float[Tensor, "K N B"]
     """Inventory level after demand and before receipts: what holding and shortage are charged on."""
+    closing_level: Float[Tensor, "K N B"]
+    """After receipts: what the next period opens with."""
 
     @property
     def on_hand(self) -> Float[Tensor, "K N B"]:
@@ -78,6 +119,12 @@ class Flows:
         return (-self.level).clamp(min=0)
 
     @property
+    def refused(self) -> Float[Tensor, "K E B"]:
+        """Asked for, not shipped and forgotten."""
+        unfilled = (self.asked - self.shipments).clamp(min=0)
+        return unfilled if self.owed is None else (unfilled - self.owed).clamp(min=0)
+
+    @property
     def unmet(self) -> Float[Tensor, "K N B"]:
         """This period's demand that was not met from stock at once, lost or backordered."""
         return self.lost + torch.minimum(self.backorders, self.demand.clamp(min=0))
@@ -85,30 +132,33 @@ class Flows:
     @property
     def served(self) -> Float[Tensor, "K N B"]:
         """Units handed to customers from this period's start to the next one's, old backorders included."""
-        closing_level = self.level + self.receipts - self.overflow
-        return self.demand - self.lost + (-self.opening_level).clamp(min=0) - (-closing_level).clamp(min=0)
+        return self.demand - self.lost + (-self.opening_level).clamp(min=0) - (-self.closing_level).clamp(min=0)
 
 
 @dataclass(frozen=True)
 class Costs:
-    """A period's money, per product and per warehouse that caused it. `total` is the sum of all but revenue."""
+    """A period's money, per product and per warehouse that caused it.
+
+    The reward is the incomes (`schema.INCOME_PARTS`) less the costs (`schema.COST_PARTS`), each times its weight in
+    `TransferNetwork.weights`; a part that the objective does not count has weight 0 and is here all the same.
+    """
 
     holding: Float[Tensor, "K N B"]
+    in_transit: Float[Tensor, "K N B"]
     shortage: Float[Tensor, "K N B"]
     procurement: Float[Tensor, "K N B"]
     transport: Float[Tensor, "K N B"]
-    promotion: Float[Tensor, "K N B"]
+    shipment: Float[Tensor, "K N B"]
+    vehicle: Float[Tensor, "K N B"]
     overflow: Float[Tensor, "K N B"]
+    promotion: Float[Tensor, "K N B"]
+    transfer_payment: Float[Tensor, "K N B"]
+    """Paid to other warehouses for units, less what they paid."""
+    shortfall: Float[Tensor, "K N B"]
     revenue: Float[Tensor, "K N B"]
-    total: Float[Tensor, "K N B"]
-
-    @property
-    def profit(self) -> Float[Tensor, "K N B"]:
-        """Revenue less all costs; minus the cost when the objective is cost, which counts no revenue."""
-        return self.revenue - self.total
-
-
-COST_PARTS = tuple(field.name for field in fields(Costs) if field.name not in ("revenue", "total"))
+    salvage: Float[Tensor, "K N B"]
+    utility: Float[Tensor, "K N B"]
+    reward: Float[Tensor, "K N B"]
 
 
 @dataclass(frozen=True)
@@ -116,32 +166,95 @@ class Chance:
     """What a period brings from outside."""
 
     demand: Float[Tensor, "K N B"]
+    lead_time: Int[Tensor, "E B"] | None = None
+    """Of what leaves now on every lane; None where all lead times are fixed."""
+    available: Float[Tensor, "M B"] | None = None
+    """Share of its capacity that each of `Scenario.interruptible` has now, then a row of ones; None without outages."""
+    promotion: Float[Tensor, "N 1"] | None = None
+    """Planned promotion level; None where none is planned."""
+    last: bool = False
+    """Whether it is the trace's last period."""
 
 
-def initial_state(network: TransferNetwork, replications: int) -> State:
-    """Starting stock and nothing on the way."""
-    stock = network.initial_stock.expand(-1, -1, replications).contiguous()
-    products, warehouses, _ = stock.shape
-    return State(stock, stock.new_zeros(products, network.longest_lead_time, warehouses, replications))
+def initial_state(network: TransferNetwork, replications: int, stock: Float[Tensor, "K N B"] | None = None) -> State:
+    """Starting stock (the network's unless it is given, as where it is drawn), and what is on its way before the first period."""
+    level = (network.initial_stock if stock is None else stock).expand(-1, -1, replications).contiguous()
+    products, warehouses, _ = level.shape
+    pipeline = level.new_zeros(products, network.longest_lead_time, warehouses, replications)
+    if network.initial_pipeline is not None:
+        level = level + network.initial_pipeline[:, 0]
+        pipeline[:, :-1] = network.initial_pipeline[:, 1:]
+    orders = owed = None
+    if network.order_slot is not None:
+        orders = level.new_zeros(products, network.longest_order_delay, len(network.lanes), replications)
+        if network.initial_orders is not None:
+            orders += network.initial_orders
+    if network.owes is not None:
+        owed = level.new_zeros(products, len(network.lanes), replications)
+    return State(level, pipeline, orders, owed, None if network.dip is None else torch.zeros_like(level))
 
 
 def step(network: TransferNetwork, state: State, decision: Decision, chance: Chance) -> tuple[State, Flows, Costs]:
     """Play one period. Requests must be finite and not negative (env and rollout see to that)."""
-    shipments = ration(network, decision.requests, state.on_hand)
-    level, due = ship(network, state, shipments)
-    demand = promote(network, chance.demand, decision.promotion)
-    level, lost = serve(network, level, demand)
-    closing, receipts, overflow = receive(network, level, due)
-    flows = Flows(decision.requests, shipments, demand, lost, receipts, overflow, state.inventory_level, level)
-    return State(closing, due[:, 2:]), flows, charge(network, flows, decision.promotion)
+    requests, reserve = (whole_units(network, units) for units in (decision.requests, decision.reserve))
+    asked, orders = hear(network, state, requests)
+    shipments = ration(network, asked, state.inventory_level, reserve, chance.available, chance.lead_time)
+    owed = owe(network, asked, shipments)
+    level, due = ship(network, state, shipments, chance.lead_time)
+    demand, promotion, dip = promote(network, state, chance, decision.promotion)
+    level, lost, transshipped = serve(network, level, demand, reserve, shipments, chance.available)
+    closing, receipts, overflow, discarded = receive(network, level, due)
+    flows = Flows(
+        requests=requests,
+        asked=asked,
+        shipments=shipments,
+        owed=owed,
+        transshipped=transshipped,
+        demand=demand,
+        promotion=promotion,
+        lost=lost,
+        receipts=receipts,
+        overflow=overflow,
+        discarded=discarded,
+        opening_level=state.inventory_level,
+        level=level,
+        closing_level=closing,
+    )
+    return State(closing, due[:, 2:], orders, owed, dip), flows, charge(network, flows, chance)
 
 
-def ship(network: TransferNetwork, state: State, shipments: Tensor) -> tuple[Tensor, Float[Tensor, "K {network.longest_lead_time}+2 N B"]]:
+def whole_units(network: TransferNetwork, units: Tensor | None) -> Tensor | None:
+    """Rounded where quantities are integer; the gradient is that of the unrounded units."""
+    return units + (units.round() - units).detach() if network.integer and units is not None else units
+
+
+def hear(network: TransferNetwork, state: State, requests: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Requests reach the origin after the lane's order delay, and join what it owes. Returns what is asked now and what is on its way."""
+    orders = None
+    if state.orders is not None:
+        line = torch.cat([state.orders, torch.zeros_like(requests).unsqueeze(1)], dim=1)
+        line.view(len(requests), -1, requests.shape[-1]).index_add_(1, network.order_slot, requests)
+        requests, orders = line[:, 0], line[:, 1:]
+    return requests if state.owed is None else requests + state.owed, orders
+
+
+def owe(network: TransferNetwork, asked: Tensor, shipments: Tensor) -> Tensor | None:
+    return None if network.owes is None else (asked - shipments).clamp(min=0) * network.owes
+
+
+def ship(
+    network: TransferNetwork, state: State, shipments: Tensor, lead_time: Tensor | None
+) -> tuple[Tensor, Float[Tensor, "K {network.longest_lead_time}+2 N B"]]:
     """Take shipments from their origins; what has lead time 0 arrives now. Returns the level and what is due in 0, 1, 2.. periods."""
     level = state.inventory_level
     nothing = torch.zeros_like(level).unsqueeze(1)
     due = torch.cat([nothing, state.pipeline, nothing], dim=1)
-    due.view(level.shape[0], -1, level.shape[-1]).index_add_(1, network.arrival_slot, shipments)
+    slots = due.view(level.shape[0], -1, level.shape[-1])
+    if lead_time is None:
+        slots.index_add_(1, network.arrival_slot, shipments)
+    else:
+        slot = lead_time * level.shape[1] + network.destination.unsqueeze(-1)
+        slots.scatter_add_(1, slot.expand_as(shipments), shipments)
     if len(network.origin):
         outbound = torch.zeros_like(level).index_add(1, network.origin, shipments[:, network.replenishments :])
         # Shipping takes stock down to 0 and never beyond, so that rounding leaves no phantom backorder.
@@ -151,58 +264,155 @@ def ship(network: TransferNetwork, state: State, shipments: Tensor) -> tuple[Ten
     return level, due
 
 
-def promote(network: TransferNetwork, demand: Tensor, promotion: Tensor | None) -> Tensor:
-    """A promotion multiplies the demand that would have come anyway."""
-    if promotion is None or network.max_promotion is None:
-        return demand
-    return demand * (1 + network.uplift * promotion)
+def promote(network: TransferNetwork, state: State, chance: Chance, decided: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """A promotion multiplies the demand that would have come anyway, and past ones take from it. Returns demand, level and dip."""
+    if not network.promotes:
+        return chance.demand, None, None
+    level = none_of(chance.demand) if decided is None or network.max_promotion is None else decided
+    if chance.promotion is not None:
+        level = torch.maximum(level, chance.promotion)
+    demand, dip = chance.demand * (1 + network.uplift * level), None
+    if state.dip is not None:
+        demand = demand * (1 - network.dip * state.dip).clamp(min=0)
+        dip = network.recovery * state.dip + level
+    return whole_units(network, demand), level, dip
 
 
-def serve(network: TransferNetwork, level: Tensor, demand: Tensor) -> tuple[Tensor, Tensor]:
-    """Meet demand from stock; the rest is backordered, or lost. Returns the level after demand and the units lost."""
-    after = level - demand
+def serve(
+    network: TransferNetwork, level: Tensor, demand: Tensor, reserve: Tensor | None, shipments: Tensor, available: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Meet demand from stock, then from surplus elsewhere along reactive lanes; the rest is backordered, or lost.
+
+    Returns the level after demand, the units lost and those transshipped.
+    """
+    after, transshipped = level - demand, None
+    if network.reactive is not None:
+        transshipped = transship(network, after, reserve, shipments, available)
+        sent = torch.zeros_like(after).index_add(1, network.reactive.origin, transshipped)
+        got = torch.zeros_like(after).index_add(1, network.reactive.destination, transshipped)
+        # Surplus goes down to 0 and shortage up to 0, and neither beyond.
+        after = torch.where(after > 0, (after - sent).clamp(min=0), (after + got).clamp(max=0))
     if not network.any_lost:
-        return after, none_of(after)
+        return after, none_of(after), transshipped
     lost = (-after).clamp(min=0)
     if network.any_backordered:
         lost = lost * (1 - network.backordered)
-    return after + lost, lost
+    return after + lost, lost, transshipped
 
 
-def receive(network: TransferNetwork, level: Tensor, due: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Take in what is due next period; it fills backorders first, and what storage cannot hold overflows, in proportion."""
+def receive(network: TransferNetwork, level: Tensor, due: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Take in what is due next period; it fills backorders first. What storage cannot hold overflows, in proportion.
+
+    Returns the level that the next period opens with, receipts, what is beyond the storage, and what of it is discarded.
+    """
     receipts = due[:, 1]
     closing = level + receipts
     if network.storage is None:
-        return closing, receipts, none_of(level)
-    on_hand = level.clamp(min=0)
-    put_away = closing.clamp(min=0) - on_hand
+        return closing, receipts, none_of(level), none_of(level)
+    on_hand, held = level.clamp(min=0), closing.clamp(min=0)
+    put_away = held - on_hand
     arrived = add_up(put_away * network.volume, 0)
     excess = (arrived - (network.storage - add_up(on_hand * network.volume, 0))).clamp(min=0)
-    overflow = put_away * (excess / arrived.clamp(min=1e-9)).clamp(max=1)
-    return closing - overflow, receipts, overflow
+    discarded = put_away * (excess / arrived.clamp(min=NOTHING)).clamp(max=1)
+    if network.integer:
+        discarded = discarded + (torch.minimum((discarded - 1e-4).ceil(), put_away) - discarded).detach()
+    if network.keeps_overflow is None:
+        return closing - discarded, receipts, discarded, discarded
+    discarded = discarded * (1 - network.keeps_overflow)
+    volume = add_up(held * network.volume, 0)
+    kept = held * ((volume - network.storage).clamp(min=0) / volume.clamp(min=NOTHING))
+    return closing - discarded, receipts, discarded + kept * network.keeps_overflow, discarded
 
 
-def charge(network: TransferNetwork, flows: Flows, promotion: Tensor | None) -> Costs:
+def charge(network: TransferNetwork, flows: Flows, chance: Chance) -> Costs:
     """Price the period. A cost belongs to the warehouse that caused it: a lane's to the destination that asked."""
+    nothing = none_of(flows.demand)
+    parts = _stock_costs(network, flows) | _lane_costs(network, flows, chance) | _incomes(network, flows, chance)
+    counted = [(parts[name], -network.weights[name]) for name in COST_PARTS if name in parts and network.weights[name]]
+    counted += [(parts[name], network.weights[name]) for name in INCOME_PARTS if name in parts and network.weights[name]]
+    reward = reduce(_add_weighted, counted, None)
+    return Costs(**{name: parts.get(name, nothing) for name in (*COST_PARTS, *INCOME_PARTS)}, reward=nothing if reward is None else reward)
+
+
+def _add_weighted(total: Tensor | None, counted: tuple[Tensor, float]) -> Tensor:
+    part, weight = counted
+    if total is None:
+        return part if weight == 1 else -part if weight == -1 else part * weight
+    return torch.add(total, part, alpha=weight)
+
+
+def _stock_costs(network: TransferNetwork, flows: Flows) -> dict[str, Tensor]:
     parts: dict[str, Tensor] = {}
     if network.holding_cost is not None:
-        parts["holding"] = network.holding_cost * flows.on_hand
+        held = flows.opening_level.clamp(min=0) if network.rules.holding_on == "opening" else flows.on_hand
+        parts["holding"] = network.holding_cost * held
     if network.shortage_cost is not None:
-        parts["shortage"] = network.shortage_cost * (flows.lost + flows.backorders if network.any_backordered else flows.lost)
-    if network.procurement_cost is not None:
-        paid = network.procurement_cost * flows.shipments[:, : network.replenishments]
-        parts["procurement"] = torch.zeros_like(flows.demand).index_add(1, network.destination[: network.replenishments], paid)
-    if network.transport_cost is not None:
-        parts["transport"] = torch.zeros_like(flows.demand).index_add(1, network.destination, network.transport_cost * flows.shipments)
-    if promotion is not None and network.max_promotion is not None:
-        parts["promotion"] = network.promotion_cost * promotion
+        short = flows.lost + flows.backorders if network.any_backordered else flows.lost
+        if flows.owed is not None:
+            short = short.index_add(1, network.origin, flows.owed[:, network.replenishments :])
+        parts["shortage"] = network.shortage_cost * short
     if network.overflow_cost is not None:
         parts["overflow"] = network.overflow_cost * flows.overflow
-    nothing = none_of(flows.demand)
-    total = reduce(torch.add, parts.values()) if parts else nothing
-    revenue = nothing if network.price is None else network.price * flows.served
-    return Costs(**{name: parts.get(name, nothing) for name in COST_PARTS}, revenue=revenue, total=total)
+    if flows.promotion is not None:
+        parts["promotion"] = network.promotion_cost * flows.promotion
+    if network.rules.objective == "service" or network.weights["shortfall"]:
+        allowed = (1 - network.rules.service.fill_rate) * flows.demand.clamp(min=0)
+        parts["shortfall"] = network.rules.service.price * (flows.unmet - allowed).clamp(min=0)
+    return parts
+
+
+def _lane_costs(network: TransferNetwork, flows: Flows, chance: Chance) -> dict[str, Tensor]:
+    """What moving units costs, to their destination."""
+    parts: dict[str, Tensor] = {}
+    moved = flows.shipments if flows.transshipped is None else torch.cat([flows.shipments, flows.transshipped], dim=1)
+    inward, supplied = network.way_destination, network.replenishments
+
+    def by(place: Tensor, paid: Tensor) -> Tensor:
+        return torch.zeros_like(flows.demand).index_add(1, place, paid)
+
+    if network.procurement_cost is not None:
+        parts["procurement"] = by(network.destination[:supplied], network.procurement_cost * flows.shipments[:, :supplied])
+    if network.transport_cost is not None:
+        parts["transport"] = by(inward, network.transport_cost * moved)
+    if network.in_transit_cost is not None:
+        periods = network.lead_time.unsqueeze(-1) if chance.lead_time is None else chance.lead_time
+        parts["in_transit"] = by(network.destination, network.in_transit_cost * periods * flows.shipments)
+    if network.shipment_cost is not None or network.vehicle_cost is not None:
+        loads = moved * network.volume
+        load = add_up(loads, 0)
+        shares = loads / load.clamp(min=NOTHING)
+        if network.shipment_cost is not None:
+            parts["shipment"] = by(inward, network.shipment_cost * (load > NOTHING) * shares)
+        if network.vehicle_cost is not None:
+            parts["vehicle"] = by(inward, network.vehicle_cost * vehicles(network, load) * shares)
+    if network.transfer_price is not None:
+        paid = network.transfer_price * moved[:, supplied:]
+        parts["transfer_payment"] = by(inward[supplied:], paid).index_add(1, network.way_origin, -paid)
+    return parts
+
+
+def vehicles(network: TransferNetwork, load: Float[Tensor, "W B"]) -> Float[Tensor, "W B"]:
+    """Whole vehicles that a load takes; the gradient is that of load over capacity."""
+    exact = load / network.vehicle_capacity
+    return exact + ((exact - 1e-5).ceil() - exact).detach()
+
+
+def _incomes(network: TransferNetwork, flows: Flows, chance: Chance) -> dict[str, Tensor]:
+    parts: dict[str, Tensor] = {}
+    if network.price is not None:
+        parts["revenue"] = network.price * flows.served
+    if network.salvage_value is not None and chance.last:
+        parts["salvage"] = network.salvage_value * flows.closing_level.clamp(min=0)
+    if network.weights["utility"]:
+        parts["utility"] = _utility(network, flows)
+    return parts
+
+
+def _utility(network: TransferNetwork, flows: Flows) -> Tensor:
+    rule = network.rules.utility
+    replenishment = torch.zeros_like(flows.demand).index_add(1, network.destination, flows.shipments)
+    value = replenishment.log1p() if rule.log == "log1p" else replenishment.clamp(min=rule.least).log()
+    return value - rule.stock_weight * flows.on_hand
 
 
 def none_of(units: Tensor) -> Tensor:

@@ -5,12 +5,12 @@ Replication i of a seed and stream is the same trace whatever the policy, the ba
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Float, Num
+from jaxtyping import Float, Int, Num
 from scipy.stats import norm
 from torch import Tensor
 
@@ -18,7 +18,7 @@ from marl_inv.demand_file import read_demand
 from marl_inv.reading import InputError
 from marl_inv.scenario import Scenario
 from marl_inv.schema import Demand, Empirical, NegativeBinomial, Normal, Poisson, per_product
-from marl_inv.simulator import Chance
+from marl_inv.simulator import Chance, State
 
 Stream = Literal["train", "tune", "validate", "evaluate"]
 """Disjoint sources of luck: what a policy was fitted on never scores it. From a data file, train, tune and validate draw stretches of
@@ -27,10 +27,22 @@ the same training periods; evaluation has periods of its own."""
 
 @dataclass(frozen=True)
 class Trace:
-    """The luck of a batch of episodes. Row `history + t` of `demand` is period t; the rows before are the past."""
+    """The luck of a batch of episodes. Row `history + t` of `demand` is period t; the rows before are the past. S is T + 1."""
 
     demand: Float[Tensor, "HT K N B"]
     history: int
+    lead_time: Int[Tensor, "T E B"] | None = None
+    """Of what leaves on each lane; None where all lead times are fixed."""
+    available: Float[Tensor, "S M B"] | None = None
+    """Share of its capacity that each of `Scenario.interruptible` has, then a row of ones; None without outages."""
+    promotion: Float[Tensor, "P N 1"] | None = None
+    """Planned promotion levels, of `Scenario.notice` + 1 periods more than are played; None where none are planned."""
+    forecast: Float[Tensor, "S A K N B"] | None = None
+    """Row t is what is forecast before period t, for it and the periods after it; None where nothing is."""
+    start: Float[Tensor, "K N B"] | None = None
+    """Starting stock of every replication; None where it is given for all."""
+    opening: State | None = None
+    """The state that episodes begin with; None where it is the network's own with the starting stock."""
 
     def __len__(self) -> int:
         return len(self.demand) - self.history
@@ -40,14 +52,24 @@ class Trace:
         return self.demand.shape[-1]
 
     def at(self, period: int) -> Chance:
-        return Chance(self.demand[self.history + period])
+        return Chance(
+            demand=self.demand[self.history + period],
+            lead_time=None if self.lead_time is None else self.lead_time[period],
+            available=None if self.available is None else self.available[period],
+            promotion=None if self.promotion is None else self.promotion[period],
+            last=period == len(self) - 1,
+        )
 
     def past_demand(self, period: int, lag: int) -> Float[Tensor, "K N B"]:
         """Demand `lag` periods before `period`, without the effect of promotions."""
         return self.demand[self.history + period - lag]
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Trace:
-        return replace(self, demand=self.demand.to(device=device, dtype=dtype))
+        """Lead times keep their type: they are whole numbers."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        tensors = {name: value for name, value in given.items() if isinstance(value, Tensor)}
+        moved = {name: value.to(device, dtype if value.is_floating_point() else value.dtype) for name, value in tensors.items()}
+        return replace(self, **moved)
 
 
 class DemandSource:

@@ -53,7 +53,7 @@ def test_order_up_to_raises_the_position_to_the_level_and_never_transfers():
     policy = OrderUpTo.of(problem)
     for moment in play(problem, policy, problem.trace("evaluate", 0, 3, horizon=8)):
         requests = moment.flows.requests
-        assert torch.equal(requests[:, :6], (policy.levels.unsqueeze(-1) - moment.view.state.inventory_position).clamp(min=0))
+        assert torch.equal(requests[:, :6], (policy.levels.unsqueeze(-1) - moment.view.inventory_position).clamp(min=0))
         assert not requests[:, 6:].any()
 
 
@@ -62,9 +62,9 @@ def test_tuning_finds_the_optimum_of_one_location():
     problem = one_shop({"kind": "poisson", "mean": 5}, lead_time=2)
     tuned = tune(problem, iterations=60, replications=64)
     best = min(
-        evaluate(problem, [OrderUpTo(torch.tensor([[level]])) for level in (18.0, 19.0, 20.0, 21.0, 22.0)]), key=lambda s: -s.profit.mean
+        evaluate(problem, [OrderUpTo(torch.tensor([[level]])) for level in (18.0, 19.0, 20.0, 21.0, 22.0)]), key=lambda s: -s.reward.mean
     )
-    assert -evaluate(problem, [tuned])[0].profit.mean < -best.profit.mean * 1.01
+    assert -evaluate(problem, [tuned])[0].reward.mean < -best.reward.mean * 1.01
 
 
 def test_tuning_promotes_where_it_pays_and_not_where_it_does_not():

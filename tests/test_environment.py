@@ -167,9 +167,10 @@ def test_every_number_is_named_finite_and_within_its_space(name):
 
 @every_scenario
 def test_the_parts_in_infos_make_the_reward_exactly(name):
-    for (_, earned, _, _, infos), _ in list(play(made(name), seed=4))[1:]:
+    env = made(name)
+    for (_, earned, _, _, infos), _ in list(play(env, seed=4))[1:]:
         for agent, info in infos.items():
-            assert earned[agent] == info["revenue"] - sum(info[part] for part in MONEY[:-1])
+            assert earned[agent] == sum(env.reward_weights[part] * info[part] for part in MONEY)
 
 
 @every_scenario

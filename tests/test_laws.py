@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,7 +18,8 @@ from building import network
 from marl_inv.interface import rewards
 from marl_inv.network import TransferNetwork
 from marl_inv.rationing import ration
-from marl_inv.simulator import COST_PARTS, Chance, Costs, Decision, Flows, State, initial_state, step
+from marl_inv.schema import COST_PARTS
+from marl_inv.simulator import Chance, Costs, Decision, Flows, State, initial_state, inventory_position, step
 
 PERIODS, REPLICATIONS = 4, 5
 
@@ -133,8 +134,8 @@ def test_units_are_conserved(scenario: dict[str, Any], seed: int, dtype: torch.d
     net = network(scenario, dtype)
     for before, after, flows, _ in played(net, *luck(net, seed)):
         supplied = flows.shipments[:, : net.replenishments].sum(1)
-        there = before.on_hand.sum(1) + before.on_order.sum(1) + supplied
-        here = after.on_hand.sum(1) + after.on_order.sum(1) + flows.served.sum(1) + flows.overflow.sum(1)
+        there = before.on_hand.sum(1) + before.in_transit.sum(1) + supplied
+        here = after.on_hand.sum(1) + after.in_transit.sum(1) + flows.served.sum(1) + flows.overflow.sum(1)
         assert close(there, here, there)
         assert (flows.served >= -TOLERANCE[dtype] * (1 + there.max())).all()
 
@@ -195,7 +196,7 @@ def test_cost_parts_add_up_and_rewards_are_the_systems(scenario: dict[str, Any],
     decisions, chances = luck(net, seed)
     for decision, (_, _, flows, costs) in zip(decisions, played(net, decisions, chances), strict=True):
         parts = sum(getattr(costs, part) for part in COST_PARTS)
-        assert close(costs.total, parts, parts)
+        assert close(costs.revenue * net.weights["revenue"] - costs.reward, parts, parts)
         money = (price["holding_cost"] * flows.on_hand + price["shortage_cost"] * (flows.lost + flows.backorders)).sum((0, 1))
         for n, warehouse in enumerate(scenario["warehouses"]):
             money = money + warehouse["overflow_cost"] * flows.overflow[:, n].sum(0)
@@ -210,13 +211,12 @@ def test_cost_parts_add_up_and_rewards_are_the_systems(scenario: dict[str, Any],
 
 def column(record: Any, i: int) -> Any:
     """Replication i of a decision or a chance, as a batch of one."""
-    values = {field.name: getattr(record, field.name)[..., i : i + 1].contiguous() for field in fields(record)}
-    return type(record)(**values)
+    return replace(record, **{name: value[..., i : i + 1].contiguous() for name, value in tensors(record).items()})
 
 
 def same_bits(left: Any, right: Any, i: int) -> bool:
     """Whether a batch of one is replication i of a batch, bit for bit, in every field."""
-    return all(torch.equal(getattr(left, field.name), getattr(right, field.name)[..., i : i + 1]) for field in fields(left))
+    return all(torch.equal(value, tensors(right)[name][..., i : i + 1]) for name, value in tensors(left).items())
 
 
 @given(scenarios(), seeds, dtypes)
@@ -229,7 +229,7 @@ def test_a_batch_of_one_is_a_column_of_a_batch_bit_for_bit(scenario: dict[str, A
         alone = played(net, [column(decision, i) for decision in decisions], [column(chance, i) for chance in chances])
         for one, many in zip(alone, batch, strict=True):
             assert all(same_bits(left, right, i) for left, right in zip(one, many, strict=True))
-            assert torch.equal(one[1].inventory_position, many[1].inventory_position[..., i : i + 1])
+            assert torch.equal(inventory_position(net, one[1]), inventory_position(net, many[1])[..., i : i + 1])
 
 
 @pytest.mark.parametrize("products", [1, 9, 20, 100])
@@ -250,7 +250,7 @@ def test_many_products_and_periods_on_the_way_add_up_the_same_in_any_batch(produ
     for i in range(REPLICATIONS):
         alone = played(net, [column(decision, i) for decision in decisions] * 4, [column(chance, i) for chance in chances] * 4)
         assert all(same_bits(left, right, i) for one, many in zip(alone, batch, strict=True) for left, right in zip(one, many, strict=True))
-        assert torch.equal(alone[-1][1].inventory_position, batch[-1][1].inventory_position[..., i : i + 1])
+        assert torch.equal(inventory_position(net, alone[-1][1]), inventory_position(net, batch[-1][1])[..., i : i + 1])
 
 
 @given(scenarios(), seeds, st.randoms(use_true_random=False))
@@ -279,7 +279,7 @@ def test_renumbering_renumbers_the_result(scenario: dict[str, Any], seed: int, r
         assert close(state.inventory_level[order][:, warehouses], other_state.inventory_level, size)
         assert close(state.pipeline[order][:, :, warehouses], other_state.pipeline, size)
         assert close(flows.shipments[order][:, lanes], other_flows.shipments, size)
-        assert close(costs.total[order][:, warehouses], other_costs.total, 100 * size)
+        assert close(costs.reward[order][:, warehouses], other_costs.reward, 100 * size)
     torch.testing.assert_close(net.throughput[order][:, warehouses].sum(), other.throughput.sum())
     torch.testing.assert_close(net.max_request[order][:, lanes], other.max_request)
 
@@ -320,7 +320,7 @@ def test_gradients_are_finite_even_with_nothing_asked_for_and_nothing_there(
         given = [(quantities * asked).requires_grad_() for quantities in (decision.requests, decision.promotion)]
         leaves += given
         state, _, costs = step(net, state, Decision(*given), chance)
-        reward = reward + rewards(costs).sum() + state.inventory_position.sum()
+        reward = reward + rewards(costs).sum() + inventory_position(net, state).sum()
     reward.backward()
     assert all(leaf.grad is None or leaf.grad.isfinite().all() for leaf in leaves)
 
@@ -358,7 +358,7 @@ state, seen = initial_state(network, 4), hashlib.sha256(repr((network.lanes, net
 for period in range(len(trace)):
     requests = (network.max_request * (0.1 + period % 7 / 7)).unsqueeze(-1).expand(-1, -1, 4)
     state, flows, costs = step(network, state, Decision(requests), trace.at(period))
-    for tensor in (state.inventory_level, state.pipeline, flows.shipments, costs.total):
+    for tensor in (state.inventory_level, state.pipeline, flows.shipments, costs.reward):
         seen.update(tensor.contiguous().numpy().tobytes())
 print(seen.hexdigest())
 """

@@ -117,7 +117,7 @@ def test_the_collector_stores_what_the_simulator_paid_to_every_warehouse():
         played = collector.gather(10)
     stored = collector.buffer.by_period(collector.buffer.sample(0)[0].rew) * collector.reward_scale
     for period, moment in enumerate(played):
-        assert torch.allclose(stored[period], moment.costs.profit.permute(2, 0, 1), rtol=1e-5, atol=1e-5)
+        assert torch.allclose(stored[period], moment.costs.reward.permute(2, 0, 1), rtol=1e-5, atol=1e-5)
     assert (stored.abs().sum((0, 1, 2)) > 0).all()  # the centre and every shop
     observed = collector.buffer.by_period(collector.buffer.sample(0)[0].obs)
     assert torch.equal(observed[3], policy.encoding(played[3].view))
@@ -131,10 +131,10 @@ def test_the_control_variate_takes_off_what_the_baseline_earns_on_the_same_trace
     with torch.no_grad():
         played = collector.gather(5)
         trace = problem.trace("train", 0, range(collector.replications))
-        reference = [moment.costs.profit for moment in play(problem, training.baseline, trace)][:5]
+        reference = [moment.costs.reward for moment in play(problem, training.baseline, trace)][:5]
     stored = collector.buffer.by_period(collector.buffer.sample(0)[0].rew) * collector.reward_scale
     for period, moment in enumerate(played):
-        expected = (moment.costs.profit - reference[period]).permute(2, 0, 1)
+        expected = (moment.costs.reward - reference[period]).permute(2, 0, 1)
         assert torch.allclose(stored[period], expected, rtol=1e-4, atol=1e-3)
 
 
@@ -165,7 +165,7 @@ def test_the_collectors_loop_never_waits_for_the_device(scenario, model):
 def test_a_policy_begins_as_order_up_to_without_transfers():
     problem = load_problem("ring_transshipment")
     baseline = OrderUpTo.of(problem)
-    encoding = Encoding.of(problem.network, 1, False, baseline.levels)
+    encoding = Encoding.of(problem, baseline.levels)
     trace = problem.trace("evaluate", 0, 4)
     view = View(problem.network, initial_state(problem.network, 4), trace, 0)
     decision = Decider(encoding, None)(torch.zeros(4, 1, 18), view)
@@ -223,7 +223,7 @@ def test_a_graph_policy_plays_a_larger_network_and_an_mlp_says_that_it_cannot(tm
 
 def test_dense_and_sparse_messages_are_the_same():
     problem = load_problem("ring_transshipment")
-    encoding = Encoding.of(problem.network, 1, False, OrderUpTo.of(problem).levels)
+    encoding = Encoding.of(problem, OrderUpTo.of(problem).levels)
     actor = Actor(encoding, TrainSettings(**SMALL))
     features = torch.randn(5, 1, 6, encoding.features)
     dense = actor(features)[0]
@@ -233,7 +233,7 @@ def test_dense_and_sparse_messages_are_the_same():
 
 def test_an_agent_hears_as_far_as_its_hops():
     problem = load_problem("ring_transshipment")
-    encoding = Encoding.of(problem.network, 1, False, OrderUpTo.of(problem).levels)
+    encoding = Encoding.of(problem, OrderUpTo.of(problem).levels)
     features = torch.randn(1, 1, 6, encoding.features)
     changed = features.clone()
     changed[0, 0, 3] += 1

@@ -53,10 +53,10 @@ def test_a_record_adds_up_the_periods_after_the_warm_up():
     assert record.periods == 2
     sums = {name: value.item() for name, value in record.sums.items()}
     assert (sums["demand"], sums["unmet"], sums["on_hand"], sums["backorders"]) == (13, 5, 1, 0)
-    assert (sums["holding_cost"], sums["shortage_cost"], sums["transport_cost"], sums["profit"]) == (1, 50, 12, -63)
-    assert record.per_period("profit").item() == -31.5
+    assert (sums["holding_cost"], sums["shortage_cost"], sums["transport_cost"], sums["reward"]) == (1, 50, 12, -63)
+    assert record.per_period("reward").item() == -31.5
     assert record.fill_rate.item() == pytest.approx(1 - 5 / 13)
-    assert record.shipments.item() == 6
+    assert record.lane_sums["shipped"].item() == 6
 
 
 def test_a_backorder_that_waits_is_unmet_once():

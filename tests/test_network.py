@@ -67,8 +67,8 @@ def test_a_network_without_lanes_stands():
 
 def test_a_price_counts_when_the_objective_is_profit():
     shop = {"warehouses": [{"name": "a", "price": 3}]}
-    assert network(shop).price is None
-    assert network(shop | {"objective": "profit"}).price.item() == 3
+    assert network(shop).counted_price is None
+    assert network(shop | {"objective": "profit"}).counted_price.item() == 3
 
 
 # Source lanes

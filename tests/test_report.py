@@ -36,13 +36,13 @@ def test_differences_are_paired_on_the_same_traces():
     random, ours, again = evaluate(problem, [RandomRequests.of(problem), OrderUpTo.of(problem), OrderUpTo.of(problem)], replications=16)
     assert again.gain_over(ours) == Interval(0.0, 0.0, 0.0)
     gain = ours.gain_over(random)
-    assert gain.mean == pytest.approx(ours.profit.mean - random.profit.mean)
+    assert gain.mean == pytest.approx(ours.reward.mean - random.reward.mean)
     assert gain.mean == pytest.approx((ours.samples - random.samples).mean().item())
-    assert ours.gain_in_percent_over(random).mean == pytest.approx(100 * gain.mean / abs(random.profit.mean))
+    assert ours.gain_in_percent_over(random).mean == pytest.approx(100 * gain.mean / abs(random.reward.mean))
 
 
 def test_products_are_samples_of_a_sum_when_there_is_one_replication():
     problem = load_problem("two_warehouses", ["products=[{name: a}, {name: b}, {name: c}]"])
     score = evaluate(problem, [OrderUpTo.of(problem)], replications=1)[0]
     assert score.samples.shape == (3,)
-    assert score.profit.mean == pytest.approx(score.samples.sum().item())
+    assert score.reward.mean == pytest.approx(score.samples.sum().item())

@@ -7,7 +7,8 @@ import torch
 
 from building import network, play, units
 from marl_inv.interface import rewards
-from marl_inv.simulator import COST_PARTS, State, initial_state
+from marl_inv.schema import COST_PARTS, INCOME_PARTS
+from marl_inv.simulator import State, initial_state
 
 
 def shop(lane: str = "lead_time: 1", also: str = "", **fields: object) -> str:
@@ -161,7 +162,7 @@ def test_what_storage_cannot_hold_is_discarded_and_charged():
     played = play(network(shop(initial_stock=8, storage=10, overflow_cost=2)), ask=[{"mill_to_shop": 6}], demand=[{"shop": 1}])
     flows = played.flows[0]
     assert (played.stock(), units(flows.receipts), units(flows.overflow)) == ([[10]], [6], [3])
-    assert units(played.costs[0].overflow) == units(played.costs[0].total) == [6]
+    assert units(played.costs[0].overflow) == units(-played.costs[0].reward) == [6]
 
 
 def test_arrivals_fill_backorders_before_they_take_space():
@@ -200,7 +201,7 @@ def test_each_cost_lands_on_the_warehouse_and_product_that_caused_it():
     assert units(costs.shortage) == [[10 * 1, 0], [20 * 1, 0]]
     assert units(costs.procurement) == [[0, 5 * 3], [0, 0]]
     assert units(costs.transport) == [[0, 1 * 3], [7 * 2, 0]]
-    assert units(costs.total) == [[10, 18], [34, 8]]
+    assert units(-costs.reward) == [[10, 18], [34, 8]]
 
 
 def test_holding_and_shortage_are_charged_after_demand_and_before_receipts():
@@ -210,22 +211,22 @@ def test_holding_and_shortage_are_charged_after_demand_and_before_receipts():
         ask=[{"mill_to_shop": 5}, {"mill_to_shop": 5}],
         demand=[{"shop": 1}, {"shop": 9}],
     )
-    assert [units(costs.total) for costs in played.costs] == [[2], [20]]
+    assert [units(-costs.reward) for costs in played.costs] == [[2], [20]]
 
 
 def test_the_cost_objective_leaves_revenue_out_and_the_profit_objective_counts_it():
     """3 sold at 10, 1 left over at a holding cost of 2."""
-    for objective, revenue, reward in (("cost", 0, -2), ("profit", 30, 28)):
+    for objective, reward in (("cost", -2), ("profit", 28)):
         played = play(
             network(shop(also=f"objective: {objective}", initial_stock=4, price=10, holding_cost=2)), ask=[{}], demand=[{"shop": 3}]
         )
         costs = played.costs[0]
-        assert (units(costs.revenue), units(costs.total), units(rewards(costs))) == ([revenue], [2], [reward])
+        assert (units(costs.revenue), units(costs.holding), units(rewards(costs))) == ([30], [2], [reward])
 
 
 def test_a_network_without_costs_costs_nothing():
     costs = play(network(shop()), ask=[{"mill_to_shop": 3}], demand=[{"shop": 3}]).costs[0]
-    assert all(units(getattr(costs, part)) == [0] for part in (*COST_PARTS, "total", "revenue"))
+    assert all(units(getattr(costs, part)) == [0] for part in (*COST_PARTS, *INCOME_PARTS, "reward"))
 
 
 # State
@@ -236,8 +237,7 @@ def test_state_derives_on_hand_backorders_and_position():
     state = State(torch.tensor([[[4.0], [-3.0]]]), torch.tensor([[[[5.0], [1.0]], [[2.0], [0.0]]]]))
     assert units(state.on_hand) == [4, 0]
     assert units(state.backorders) == [0, 3]
-    assert units(state.on_order) == [7, 1]
-    assert units(state.inventory_position) == [11, -2]
+    assert units(state.in_transit) == [7, 1]
 
 
 def test_an_episode_starts_with_the_given_stock_and_nothing_on_the_way():

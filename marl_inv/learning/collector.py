@@ -16,7 +16,7 @@ from tianshou.data.collector import BaseCollector
 from marl_inv.interface import rewards
 from marl_inv.learning.buffer import TensorBuffer
 from marl_inv.learning.policy import JointPolicy
-from marl_inv.metrics import MEASURES, Record, score
+from marl_inv.metrics import MEASURES, MONEY, Record, score
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem
 from marl_inv.rollout import Moment, play
@@ -37,10 +37,10 @@ class InventoryStats(CollectStats):
 
 def stats_of(problem: Problem, record: Record, steps: int, episodes: int) -> InventoryStats:
     means = {name: float(record.per_period(name).sum((0, 1)).mean()) for name in MEASURES}
-    profit = means.pop("profit")
-    objective = {"profit": profit} if problem.scenario.objective == "profit" else {"cost": -profit}
+    reward, measured = means.pop("reward"), problem.scenario.measured
+    objective = {measured: -reward if measured == "cost" else reward}
     parts = {name: value for name, value in means.items() if value != 0}
-    returns, lengths = record.sums["profit"].sum((0, 1)).cpu().numpy(), np.full(record.shipments.shape[-1], record.periods)
+    returns, lengths = record.sums["reward"].sum((0, 1)).cpu().numpy(), np.full(record.replications, record.periods)
     return InventoryStats(
         n_collected_steps=steps,
         n_collected_episodes=episodes,
@@ -48,9 +48,8 @@ def stats_of(problem: Problem, record: Record, steps: int, episodes: int) -> Inv
         returns_stat=SequenceSummaryStats.from_sequence(returns),
         lens=lengths,
         lens_stat=SequenceSummaryStats.from_sequence(lengths),
-        money=objective | {name: value for name, value in parts.items() if name == "revenue" or name.endswith("_cost")},
-        units={name: value for name, value in parts.items() if not (name == "revenue" or name.endswith("_cost"))}
-        | {"transferred": float(record.transferred.mean())},
+        money=objective | {name: value for name, value in parts.items() if name in MONEY},
+        units={name: value for name, value in parts.items() if name not in MONEY} | {"transferred": float(record.transferred.mean())},
         fill_rate=float(record.fill_rate.mean()),
     )
 
@@ -227,5 +226,5 @@ class ValidationCollector(TraceCollector):
         return 100 * (mean_return - baseline) / abs(baseline) if baseline else 0.0
 
     def _stats(self, moments: Iterator[Moment]) -> InventoryStats:
-        record = score(moments, self.problem.scenario.warm_up)
+        record = score(moments, self.problem.scenario.warm_up, self.problem.scenario.discount_factor)
         return stats_of(self.problem, record, len(self.trace) * self.trace.replications, self.trace.replications)

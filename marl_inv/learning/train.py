@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from marl_inv.baselines.order_up_to import OrderUpTo, tune
+from marl_inv.interface import rewards
 from marl_inv.learning.collector import InventoryStats, RolloutCollector, ValidationCollector
 from marl_inv.learning.policy import JointPolicy
 from marl_inv.learning.ppo import JointPPO
@@ -78,7 +79,7 @@ def prepare(problem: Problem, settings: TrainSettings, baseline: OrderUpTo, log_
     torch.manual_seed(settings.seed)
     generator = torch.Generator(device).manual_seed(settings.seed)
     beginning = baseline if settings.start == "tuned" else OrderUpTo.of(problem)
-    encoding = Encoding.of(network, scenario.history, scenario.ending == "finite", beginning.levels)
+    encoding = Encoding.of(problem, beginning.levels)
     actor, critic = Actor(encoding, settings).to(device), Critic(encoding, settings, settings.algorithm == "mappo").to(device)
     policy = JointPolicy(actor, encoding, beginning.promotion, generator)
     periods, replications, epochs, epoch_steps = _schedule(problem, settings)
@@ -169,7 +170,7 @@ def reward_scale(problem: Problem, policy: Policy, seed: int) -> Tensor:
     """Per product (K, 1): the standard deviation of what a warehouse earns in a period under the policy, so that rewards are of order one."""
     trace = problem.trace("train", seed, range(8))
     with torch.no_grad():
-        earned = torch.stack([moment.costs.profit for moment in play(problem, policy, trace, trusted=True)])
+        earned = torch.stack([rewards(moment.costs) for moment in play(problem, policy, trace, trusted=True)])
     spread = (earned - earned.mean((0, 3), keepdim=True)).square().mean((0, 2, 3)).sqrt().unsqueeze(-1)
     return torch.where(spread > 0, spread, torch.ones_like(spread))
 

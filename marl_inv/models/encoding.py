@@ -13,6 +13,7 @@ from torch import Tensor
 
 from marl_inv.interface import View, fact_names, observe
 from marl_inv.network import TransferNetwork
+from marl_inv.problem import Problem
 
 LARGEST = 5.0
 """Features are cut here: beyond five times the typical, more is no news."""
@@ -34,23 +35,27 @@ class Encoding:
     """Fixed features of a lane."""
 
     @classmethod
-    def of(cls, network: TransferNetwork, history: int, finite: bool, levels: Float[Tensor, "K N"]) -> Encoding:
+    def of(cls, problem: Problem, levels: Float[Tensor, "K N"]) -> Encoding:
+        network = problem.network
         size, lead_time = network.size, _lead_time(network)
         unit = torch.maximum(network.throughput_sd * (lead_time + 1).sqrt(), 0.1 * size)
         factor, offset = [], []
-        for name in fact_names(network, history, finite):
+        for name in fact_names(network, problem.scenario):
             if name == "inventory_position":
                 factor.append(-1 / unit)
                 offset.append(levels / unit)
             elif name == "inventory_level":
                 factor.append(1 / (size * (lead_time + 1)))
                 offset.append(torch.zeros_like(size))
+            elif name.startswith("planned_promotion") or name in ("past_promotion", "source_available"):
+                factor.append(torch.ones_like(size))
+                offset.append(torch.zeros_like(size))
             elif name == "periods_left":
                 factor.append(torch.full_like(size, 1 / (network.longest_lead_time + 1)))
                 offset.append(torch.zeros_like(size))
             else:
                 factor.append(1 / size)
-                offset.append(torch.full_like(size, -1.0) if name.startswith("demand") else torch.zeros_like(size))
+                offset.append(torch.full_like(size, -1.0) if name.startswith(("demand", "forecast")) else torch.zeros_like(size))
         return cls(
             network,
             levels,
@@ -77,7 +82,7 @@ def _lead_time(network: TransferNetwork) -> Float[Tensor, " N"]:
 
 def _money(network: TransferNetwork) -> Tensor:
     """What a unit is typically worth here: the mean of holding, shortage and price rates, by which costs are scaled."""
-    rates = [rate for rate in (network.holding_cost, network.shortage_cost, network.price) if rate is not None]
+    rates = [rate for rate in (network.holding_cost, network.shortage_cost, network.counted_price) if rate is not None]
     return torch.cat([rate.flatten() for rate in rates]).mean().clamp(min=1e-6) if rates else network.size.new_ones(())
 
 
@@ -91,7 +96,7 @@ def _warehouse_features(network: TransferNetwork, levels: Tensor) -> Float[Tenso
     storage = nothing if network.storage is None else (size * network.volume.squeeze(-1) / network.storage.squeeze(-1)).clamp(max=LARGEST)
     spread = (network.throughput_sd / size).clamp(max=LARGEST)
     relative_size = (size / size.mean(1, keepdim=True)).log().clamp(-LARGEST, LARGEST) / 2
-    features = [rate(network.holding_cost), rate(network.shortage_cost), rate(network.price), rate(network.overflow_cost)]
+    features = [rate(network.holding_cost), rate(network.shortage_cost), rate(network.counted_price), rate(network.overflow_cost)]
     features += [
         spread,
         relative_size,

@@ -83,7 +83,7 @@ class Decider:
 
     def __call__(self, raw: Float[Tensor, "B K A"], view: View) -> Decision:
         actions = raw.permute(1, 2, 0)
-        position = view.state.inventory_position.index_select(1, self.destination) * self.counts_position
+        position = view.inventory_position.index_select(1, self.destination) * self.counts_position
         requests = (actions[:, : self.lanes] * self.factor + self.offset - position).clamp(min=0)
         if self.max_promotion is None:
             return Decision(requests)

@@ -116,7 +116,7 @@ def load_policy(path: str | Path, problem: Problem) -> LearnedPolicy:
         from marl_inv.baselines.order_up_to import newsvendor_levels
 
         levels, promotion = newsvendor_levels(problem), None
-    encoding = Encoding.of(network, scenario.history, scenario.ending == "finite", levels.to(network.size))
+    encoding = Encoding.of(problem, levels.to(network.size))
     actor = Actor(encoding, settings).to(network.size)
     weights = {key.removeprefix("actor."): tensor for key, tensor in tensors.items()}
     for key, expected in actor.state_dict().items():
