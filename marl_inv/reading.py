@@ -22,6 +22,10 @@ DEEPEST = 50
 """Levels of nesting; YAML that is nested deeper is refused, for parsing takes seconds at a few thousand."""
 
 
+MOST_MISTAKES = 20
+"""Mistakes that one message tells; a generated network may repeat one thousands of times."""
+
+
 class InputError(ValueError):
     """Something a person gave is wrong; the message says where, what was given and what would work."""
 
@@ -173,7 +177,10 @@ def validate(model: type[AnyRecord], document: Document) -> AnyRecord:
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
-        lines = dict.fromkeys(_explain(problem, model, document) for problem in error.errors())
+        problems = error.errors()
+        lines = list(dict.fromkeys(_explain(problem, model, document) for problem in problems[:MOST_MISTAKES]))
+        if len(problems) > MOST_MISTAKES:
+            lines.append(f"{document.name}: has {len(problems) - MOST_MISTAKES} more mistakes; mend these first")
         raise InputError("\n".join(lines)) from None
 
 
@@ -190,10 +197,11 @@ def _explain(problem: Mapping[str, Any], model: type[BaseModel], document: Docum
         return f"{where} {missing} is missing; add it"
     if kind == "value_error":
         return f"{where} {name + ' ' if name else ''}{problem['ctx']['error']}"
-    if kind == "union_tag_invalid":
-        return f"{document.place((*path, 'kind'))}: {name}.kind is {_shown(given['kind'])}; give one of {problem['ctx']['expected_tags']}"
-    if kind == "union_tag_not_found":
-        return f"{where} {name}.kind is missing; add it"
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        tag = problem["ctx"]["discriminator"].strip("'")
+        if kind == "union_tag_not_found":
+            return f"{where} {name}.{tag} is missing; add it"
+        return f"{document.place((*path, tag))}: {name}.{tag} is {_shown(given[tag])}; give one of {problem['ctx']['expected_tags']}"
     remedy = REMEDIES.get(kind) or re.sub(r"^Input should (be|have) ", "give ", message)
     return f"{where} {name} is {_shown(given)}; {remedy.format(**problem.get('ctx', {}))}"
 
@@ -206,6 +214,7 @@ REMEDIES = {
     "greater_than_equal": "give a number, {ge:g} or more",
     "int_from_float": "give a whole number",
     "int_type": "give a whole number",
+    "less_than_equal": "give a number, {le:g} or less",
     "list_type": "give a list",
     "model_attributes_type": "give a mapping of `key: value` lines",
     "model_type": "give a mapping of `key: value` lines",

@@ -1,0 +1,256 @@
+"""`network:` in a scenario: warehouses, suppliers and lanes that a generator draws or a file holds, in the place of written lists.
+
+    network: {generate: ring, size: 12, replenishment: {lead_time: 3}, transfer: {lead_time: 1, transport_cost: 0.5}}
+    network: {file: network.graphml}                                  # or .json: node-link
+    network: {lanes: lanes.csv, warehouses: warehouses.csv}           # suppliers: suppliers.csv
+
+Templates (`supplier`, `warehouse`, `replenishment`, `transfer`) say what generated entries are like and fill in what those of a
+file leave out. What the scenario itself lists under `warehouses`, `suppliers` and `lanes` is merged over entries of the same
+name, or added to them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Collection, Mapping
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import networkx
+from pydantic import NonNegativeInt, create_model
+
+from marl_inv.exchange import TABLES, directed, plain, read_graph, read_tables
+from marl_inv.generate import AnyKind, LaneTemplate, SupplierTemplate, WarehouseTemplate
+from marl_inv.reading import Document, InputError, Record, validate
+from marl_inv.schema import Lane, Supplier, Warehouse
+
+Path_ = tuple[str | int, ...]
+
+
+class OptionalLaneTemplate(LaneTemplate):
+    lead_time: Any = 0
+
+
+class _Completed(Record):
+    """What files have in common: templates for what they leave out."""
+
+    seed: NonNegativeInt = 0
+    supplier: SupplierTemplate = SupplierTemplate()
+    warehouse: WarehouseTemplate = WarehouseTemplate()
+    replenishment: OptionalLaneTemplate = OptionalLaneTemplate()
+    transfer: OptionalLaneTemplate = OptionalLaneTemplate()
+
+
+class GraphFile(_Completed):
+    file: str
+    """A `.json` (node-link) or `.graphml` file, seen from the scenario's folder or else from the working directory."""
+
+
+class Tables(_Completed):
+    lanes: str
+    """A CSV file with a row for each lane; the same for the others."""
+    warehouses: str | None = None
+    suppliers: str | None = None
+
+
+GRAPH_FILES = (".json", ".graphml")
+"""Endings of files that hold a graph."""
+
+SOURCES: dict[str, Any] = {"generate": AnyKind, "file": GraphFile, "lanes": Tables}
+"""Kinds of `network`, by the key that only they have."""
+
+
+def expand(document: Document, folder: Path | None, fields: Collection[str]) -> None:
+    """Put suppliers, warehouses and lanes in the place of a document's `network`.
+
+    Relative paths are looked for in `folder`. Of a graph's own attributes, those among `fields` are taken unless the document
+    states them.
+    """
+    if document.data.get("network") is None:
+        return
+    network, graph = _source(document, folder or Path())
+    del document.data["network"]
+    where = document.place(("network",))
+    for key, value in graph.graph.items():
+        if key in fields and key not in TABLES and value is not None:
+            document.data.setdefault(key, value)
+            document.places.setdefault((key,), graph.graph.get("_place", where))
+    for table, entries in _entries(document, network, graph).items():
+        _merge(document, table, entries, where)
+
+
+def _source(document: Document, folder: Path) -> tuple[dict[str, Any], networkx.MultiDiGraph]:
+    """The document's `network` mapping, checked, and the graph it stands for."""
+    network = document.data["network"]
+    if isinstance(network, networkx.Graph):
+        return {}, networkx.MultiDiGraph(directed(network), _place=document.name)
+    if not isinstance(network, dict) or not SOURCES.keys() & network.keys():
+        raise InputError(
+            f"{document.place(('network',))}: network is {_words(network)}; give `generate: ring`, `file: network.json` or `lanes: lanes.csv`"
+        )
+    [key, *_] = [key for key in SOURCES if key in network]
+    model = create_model("Sourced", __base__=Record, network=(SOURCES[key], ...))
+    for end in (0, 1):  # as if every draw fell on its lowest value, and on its highest
+        sample = _filled(network, lambda path, ends, end=end: _ends(path, ends, document)[end], ("network",))
+        source = validate(model, Document(document.name, {"network": sample}, document.places)).network
+    if isinstance(source, GraphFile):
+        path = _found(source.file, folder)
+        graph = read_graph(path)
+        return network, networkx.MultiDiGraph(graph, _place=str(path))
+    if isinstance(source, Tables):
+        paths = {table: _found(path, folder) for table in TABLES if (path := getattr(source, table)) is not None}
+        return network, read_tables(paths)
+    return network, source.graph()
+
+
+def _words(network: object) -> str:
+    return f"a mapping of {', '.join(map(str, network))}" if isinstance(network, dict) and network else repr(network)
+
+
+def _found(name: str, folder: Path) -> Path:
+    beside = folder / name
+    return beside if beside.exists() or not Path(name).exists() else Path(name)
+
+
+def _filled(template: Any, draw: Callable[[Path_, Any], Any], path: Path_ = ()) -> Any:
+    """A copy with a number in the place of every `{draw: [low, high]}`."""
+    if isinstance(template, dict):
+        if template.keys() == {"draw"}:
+            return draw(path, template["draw"])
+        return {key: _filled(value, draw, (*path, key)) for key, value in template.items()}
+    if isinstance(template, list):
+        return [_filled(value, draw, (*path, index)) for index, value in enumerate(template)]
+    return template
+
+
+def _ends(path: Path_, ends: Any, document: Document) -> list[float]:
+    if isinstance(ends, list) and len(ends) == 2 and all(type(end) in (int, float) for end in ends) and ends[0] <= ends[1]:
+        return ends
+    raise InputError(
+        f"{document.place((*path, 'draw'))}: {'.'.join(map(str, path))}.draw is {ends!r}; give the lowest and the highest value: [2, 8]"
+    )
+
+
+def _between(random: Random, low: float, high: float) -> float:
+    """Uniformly distributed: whole where both ends are, otherwise in six digits."""
+    if isinstance(low, int) and isinstance(high, int):
+        return random.randint(low, high)
+    return float(f"{random.uniform(low, high):.6g}")
+
+
+def _entries(document: Document, network: Mapping[str, Any], graph: networkx.MultiDiGraph) -> dict[str, list[tuple[dict[str, Any], str]]]:
+    """The graph's suppliers, warehouses and lanes with what the templates say of them, each with its place."""
+    entries: dict[str, list[tuple[dict[str, Any], str]]] = {table: [] for table in TABLES}
+    source = graph.graph.get("_place")
+    where = document.place(("network",)) if source is None else source
+
+    def complete(record: type[Record], default: str, attributes: dict[str, Any], what: str, **identity: str) -> None:
+        key = attributes.get("_template", default)
+        place = attributes.get("_place") or (f"{source}: {what}" if source else document.place(("network", key)))
+        seed, label = network.get("seed", 0), ":".join(identity.values())
+        drawn = _filled(network.get(key, {}), lambda path, ends: _between(Random(f"{seed} {label} {path}"), *ends))
+        stated = _known(attributes, record, place)
+        if record is Lane:
+            distance = plain(attributes.get("distance", 1.0))
+            if type(distance) not in (int, float):
+                raise InputError(f"{place}: distance is {distance!r}; give a number")
+            _add_distance(drawn, distance)
+        table = next(table for table, kind in TABLES.items() if kind is record)
+        entries[table].append((identity | merged(drawn, stated), place))
+
+    suppliers = set()
+    for node, attributes in graph.nodes(data=True):
+        kind = attributes.get("kind", "warehouse")
+        if kind not in ("supplier", "warehouse"):
+            raise InputError(f"{where}: node {node}: kind is {kind!r}; give supplier or warehouse")
+        if kind == "supplier":
+            suppliers.add(node)
+        complete(Supplier if kind == "supplier" else Warehouse, kind, attributes, f"node {node}", name=str(node))
+    names: set[str] = set()
+    for origin, destination, key, attributes in _in_order(graph):
+        default = "replenishment" if origin in suppliers else "transfer"
+        name = key if isinstance(key, str) else _unused(f"{origin}->{destination}", names)
+        names.add(name)
+        complete(Lane, default, attributes, f"edge {name}", name=name, origin=str(origin), destination=str(destination))
+    return entries
+
+
+def _in_order(graph: networkx.MultiDiGraph) -> list[tuple[Any, Any, Any, dict[str, Any]]]:
+    """The edges, in the order that the graph's `lanes` give."""
+    names = graph.graph.get("lanes")
+    order = {name: position for position, name in enumerate(names)} if isinstance(names, list) else {}
+    return sorted(graph.edges(keys=True, data=True), key=lambda edge: order.get(edge[2], len(order)))
+
+
+def _unused(name: str, names: Collection[str]) -> str:
+    number = 2
+    while name in names:
+        name = f"{name.partition(' ')[0]} {number}"
+        number += 1
+    return name
+
+
+def _known(attributes: Mapping[str, Any], record: type[Record], place: str) -> dict[str, Any]:
+    """The attributes that the record has. Others are ignored, unless they look like a slip of the pen."""
+    fields = record.model_fields.keys() - {"name", "origin", "destination"}
+    for key in attributes.keys() - fields:
+        if meant := _slip(str(key), record):
+            raise InputError(f"{place}: {key} is not a known attribute; did you mean {meant}?")
+    return {key: plain(attributes[key]) for key in attributes if key in fields and attributes[key] is not None}
+
+
+@cache
+def _slip(key: str, record: type[Record]) -> str | None:
+    """The field that an unknown attribute was probably meant to be."""
+    return next(iter(difflib.get_close_matches(key, record.model_fields, n=1, cutoff=0.85)), None)
+
+
+def _add_distance(drawn: dict[str, Any], distance: float) -> None:
+    """Turn what a template says per distance into a lead time and a transport cost."""
+    periods = math.ceil(drawn.pop("lead_time_per_distance", 0) * distance - 1e-9)
+    cost = round(drawn.pop("transport_cost_per_distance", 0) * distance, 6)
+    if periods:
+        drawn["lead_time"] = _plus(drawn.get("lead_time", 0), periods)
+    if cost:
+        drawn["transport_cost"] = _plus(drawn.get("transport_cost", 0), cost)
+
+
+def _plus(value: Any, more: float) -> Any:
+    """Added to a number, to each of a list, or to each value of a distribution."""
+    if isinstance(value, dict):
+        return value | {"values": _plus(value["values"], more)}
+    return [_plus(inner, more) for inner in value] if isinstance(value, list) else value + more
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid on `base`: its values win, and mappings are merged unless they state a `kind` of their own."""
+    both = dict(base)
+    for key, value in over.items():
+        mergeable = isinstance(value, dict) and "kind" not in value and isinstance(both.get(key), dict)
+        both[key] = merged(both[key], value) if mergeable else value
+    return both
+
+
+def _merge(document: Document, table: str, entries: list[tuple[dict[str, Any], str]], where: str) -> None:
+    """Lay what the document lists over the entries of the same name, and keep the places of both."""
+    listed = document.data.get(table, [])
+    if not isinstance(listed, list):
+        return
+    rows = [entry for entry, _ in entries]
+    position = {entry["name"]: index for index, entry in enumerate(rows)}
+    moved: dict[int, int] = {}
+    for index, entry in enumerate(listed):
+        name = entry.get("name", f"{entry.get('origin')}->{entry.get('destination')}") if isinstance(entry, dict) else None
+        at = moved[index] = position.pop(name, len(rows)) if isinstance(name, str) else len(rows)
+        if at < len(rows):
+            rows[at] = merged(rows[at], entry)
+        else:
+            rows.append(entry)
+    places = {path: document.places.pop(path) for path in [path for path in document.places if path[:1] == (table,)]}
+    document.places[(table,)] = where
+    document.places |= {(table, index): place for index, (_, place) in enumerate(entries)}
+    document.places |= {(table, moved[path[1]], *path[2:]): place for path, place in places.items() if len(path) > 1 and path[1] in moved}
+    document.data[table] = rows
