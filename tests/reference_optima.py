@@ -296,6 +296,16 @@ class TransferSeason:
                 orders[1 - lane][before] = np.where(better, 0, orders[1 - lane][before])
         return best, orders
 
+    def solve(self, periods: int) -> tuple[Float[np.ndarray, "S S"], Float[np.ndarray, "S S"], Int[np.ndarray, "2 T S S"]]:
+        """Least expected cost of the season, expected cost without transfers, and the transfers of every period."""
+        least = alone = np.zeros((self.stock + 1, self.stock + 1))
+        orders = []
+        for _ in range(periods):
+            least, last = self.improve(least)
+            alone = self.met(alone)
+            orders.insert(0, last)
+        return least, alone, np.stack(orders, 1)
+
 
 def geometric(mean: float) -> rv_discrete:
     """On 0, 1, 2.."""
