@@ -1,4 +1,4 @@
-"""The floor of every comparison: requests and promotions drawn uniformly from what an environment allows."""
+"""The floor of every comparison: requests, promotions and reserves drawn uniformly from what an environment allows."""
 
 from __future__ import annotations
 
@@ -25,11 +25,14 @@ class RandomRequests:
         return torch.Generator(network.max_request.device).manual_seed(self.seed)
 
     def act(self, view: View, memory: torch.Generator) -> tuple[Decision, torch.Generator]:
-        """Requests are uniform on 0 to `max_request`, promotion levels on 0 to `max_promotion`."""
+        """Requests are uniform on 0 to `max_request`, promotion levels on 0 to `max_promotion`, reserves on 0 to `max_reserve`."""
         network, like = view.network, view.state.inventory_level
         products, warehouses, replications = like.shape
         options = {"generator": memory, "dtype": like.dtype, "device": like.device}
         requests = torch.rand(products, len(network.lanes), replications, **options) * network.max_request.unsqueeze(-1)
-        if network.max_promotion is None:
-            return Decision(requests), memory
-        return Decision(requests, torch.rand(products, warehouses, replications, **options) * network.max_promotion), memory
+        promotion = reserve = None
+        if network.max_promotion is not None:
+            promotion = torch.rand(products, warehouses, replications, **options) * network.max_promotion
+        if network.max_reserve is not None:
+            reserve = torch.rand(products, warehouses, replications, **options) * network.max_reserve.unsqueeze(-1)
+        return Decision(requests, promotion, reserve), memory

@@ -66,26 +66,57 @@ def centre_and_shops(shops: int) -> TransferNetwork:
     return TransferNetwork.from_graph(graph)
 
 
+RING_WORK = 2**17
+"""Warehouses x replications of every ring."""
+
+
+def ring(size: int) -> TransferNetwork:
+    """Every warehouse may order from the supplier and from its two neighbours on either side."""
+    graph = networkx.MultiDiGraph()
+    graph.add_node("supplier", kind="supplier")
+    for n in range(size):
+        graph.add_node(f"warehouse_{n}", initial_stock=20.0, holding_cost=1.0, shortage_cost=9.0, mean_demand=[10.0], sd_demand=[3.0])
+    for n in range(size):
+        graph.add_edge("supplier", f"warehouse_{n}", key=f"supply_{n}", lead_time=2)
+        for away in (-2, -1, 1, 2):
+            origin = f"warehouse_{(n + away) % size}"
+            graph.add_edge(origin, f"warehouse_{n}", key=f"lane_{n}_{away}", lead_time=1, transport_cost=1.0)
+    return TransferNetwork.from_graph(graph)
+
+
 def simulator_figures() -> Iterator[Figure]:
     """`step` alone: requests and demand given."""
     networks = {"8 warehouses, 14 lanes": eight_warehouses().network, "1 centre, 50 shops": centre_and_shops(50)}
     for name, network in networks.items():
         for replications in (1, 1024, 16384):
-            like = network.initial_stock
-            decision = Decision(20 * torch.rand(1, len(network.lanes), replications).to(like))
-            chance = Chance(20 * torch.rand(1, len(network.warehouses), replications).to(like))
-            periods = min(1000, max(10, 100_000 // replications))
+            rate = step_rate(network, replications, periods=min(1000, max(10, 100_000 // replications)))
+            yield Figure(f"simulator, {name}, batch {replications}", rate)
 
-            def run(
-                network: TransferNetwork = network, decision: Decision = decision, chance: Chance = chance, periods: int = periods
-            ) -> None:
-                state = initial_state(network, decision.requests.shape[-1])
-                for _ in range(periods):
-                    state, _, _ = step(network, state, decision, chance)
 
-            with torch.no_grad():
-                seconds = median_seconds(run)
-            yield Figure(f"simulator, {name}, batch {replications}", len(network.warehouses) * replications * periods / seconds)
+def step_rate(network: TransferNetwork, replications: int, periods: int) -> float:
+    """Warehouse-steps per second of `step` alone, with requests and demand given."""
+    like = network.initial_stock
+    decision = Decision(20 * torch.rand(1, len(network.lanes), replications).to(like))
+    chance = Chance(20 * torch.rand(1, len(network.warehouses), replications).to(like))
+
+    def run() -> None:
+        state = initial_state(network, replications)
+        for _ in range(periods):
+            state, _, _ = step(network, state, decision, chance)
+
+    with torch.no_grad():
+        return len(network.warehouses) * replications * periods / median_seconds(run)
+
+
+def scaling_figures() -> Iterator[Figure]:
+    """Cost is linear in the network: the same work on rings of any size, every warehouse with a supplier and four neighbours."""
+    first = None
+    for size in (8, 64, 512, 4096):
+        rate = step_rate(ring(size), replications=RING_WORK // size, periods=20)
+        first = rate if first is None else first
+        yield Figure(
+            f"simulator, ring of {size}, batch {RING_WORK // size}", rate, f"{first / rate:.2f} of the time a step on a ring of 8 takes"
+        )
 
 
 PPO_SETTINGS = TrainSettings(
@@ -291,4 +322,5 @@ def figures() -> Iterator[Figure]:
     """All of them, on one thread."""
     torch.set_num_threads(1)
     yield from simulator_figures()
+    yield from scaling_figures()
     yield from ppo_figures()

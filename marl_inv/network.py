@@ -9,7 +9,7 @@ that outages may hit) and `longest_delay`. What is absent takes the schema's def
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from marl_inv.incidence import MANY, Incidence
 from marl_inv.reading import Document, InputError, validate
 from marl_inv.scenario import Scenario
 from marl_inv.schema import Between, Lane, Pool, Product, RandomLeadTime, Rules, Supplier, Warehouse, per_product
@@ -70,6 +71,7 @@ class StockRule:
     lanes: Int[Tensor, " J"]
     """Their places among all lanes."""
     origin: Int[Tensor, " J"]
+    departures: Incidence
     rounds: tuple[Int[Tensor, " _"], ...] = ()
     """For `priority`: places in `lanes`, by priority."""
     fan_out: Int[Tensor, "O D"] | None = None
@@ -118,6 +120,16 @@ class TransferNetwork:
     """Whole periods; the mean, rounded, where it is random."""
     arrival_slot: Int[Tensor, " E"]
     """lead_time x N + destination: where a shipment stands among what is due in 0, 1, 2.. periods."""
+    arrivals_by_lead_time: dict[int, Incidence] | None
+    """The same for large networks: what each lead time brings to every warehouse. None where `arrival_slot` serves."""
+    departures: Incidence
+    """From transfer lanes to their origins."""
+    arrivals: Incidence
+    """From lanes to their destinations."""
+    way_arrivals: Incidence
+    """From lanes and reactive lanes to their destinations."""
+    supply_arrivals: Incidence
+    """From replenishment lanes to their destinations."""
     longest_lead_time: int
     instant: Float[Tensor, "E 1"] | None
     """1 where the lead time is 0; None when no lane's ever is."""
@@ -296,6 +308,7 @@ class _Builder:
         throughput_sd = np.sqrt(_pass_upstream(sd_demand**2, sources, self.row))
         size = _size(throughput, mean_demand, lanes, self.row)
         volume = self.number([product.volume for product in self.products]).reshape(self.K, 1, 1)
+        arrivals = Incidence.of(destinations, self.N, volume)
         stock_rules, lane_order = self._stock_rules()
         price, salvage = self.used(self.rate(warehouses, "price")), self.used(self.rate(warehouses, "salvage_value"))
         return TransferNetwork(
@@ -310,6 +323,11 @@ class _Builder:
             destination=self.index(destinations),
             lead_time=self.index(lead_times),
             arrival_slot=self.index([lead * self.N + destination for lead, destination in zip(lead_times, destinations, strict=True)]),
+            arrivals_by_lead_time=self._by_lead_time(lead_times, destinations, volume),
+            departures=Incidence.of([self.row[lane.origin] for lane in lanes[self.replenishments :]], self.N, volume),
+            arrivals=arrivals,
+            way_arrivals=Incidence.of([self.row[way.destination] for way in self.ways], self.N, volume) if self.reactive else arrivals,
+            supply_arrivals=Incidence.of(destinations[: self.replenishments], self.N, volume),
             longest_lead_time=max((lane.longest for lane in lanes), default=0) + (delay if lanes else 0),
             instant=self.column([float(lead == 0) for lead in lead_times]) if 0 in quickest else None,
             order_slot=self.index([lane.order_delay * self.E + index for index, lane in enumerate(lanes)])
@@ -365,6 +383,15 @@ class _Builder:
             throughput_sd=self.number(throughput_sd),
             size=self.number(size),
         )
+
+    def _by_lead_time(self, lead_times: list[int], destinations: list[int], like: Tensor) -> dict[int, Incidence] | None:
+        if self.E < MANY:
+            return None
+        groups: dict[int, list[int]] = defaultdict(list)
+        for lane, lead_time in enumerate(lead_times):
+            groups[lead_time].append(lane)
+        arrivals = {lead: Incidence.of([destinations[lane] for lane in lanes], self.N, like, lanes) for lead, lanes in groups.items()}
+        return arrivals if all(each.rounds for each in arrivals.values()) else None
 
     def _moments(self, key: str) -> Float[np.ndarray, "K N"]:
         nodes = self.graph.nodes
@@ -439,24 +466,24 @@ class _Builder:
     def _stock_rule(self, name: str, places: list[int]) -> StockRule:
         lanes = [self.lanes[place] for place in places]
         origin = [self.row[lane.origin] for lane in lanes]
+        departures = Incidence.of(origin, self.N, torch.empty(0, dtype=self.dtype, device=self.device))
+        rule = StockRule(name, self.index(places), self.index(origin), departures)
         if name == "priority":
             levels = sorted({lane.priority for lane in lanes if lane.priority is not None})
             rounds = [[j for j, lane in enumerate(lanes) if lane.priority == level] for level in (*levels, None)]
-            return StockRule(name, self.index(places), self.index(origin), rounds=tuple(self.index(lanes) for lanes in rounds if lanes))
+            return replace(rule, rounds=tuple(self.index(lanes) for lanes in rounds if lanes))
         if name == "even":
             fans: dict[int, list[int]] = defaultdict(list)
             for j, place in enumerate(origin):
                 fans[place].append(j)
             widest, fan_of = max(map(len, fans.values())), {place: row for row, place in enumerate(fans)}
-            return StockRule(
-                name,
-                self.index(places),
-                self.index(origin),
+            return replace(
+                rule,
                 fan_out=self.index([fan + [len(places)] * (widest - len(fan)) for fan in fans.values()]),
                 fan_origin=self.index(list(fans)),
                 fan=self.index([fan_of[place] for place in origin]),
             )
-        return StockRule(name, self.index(places), self.index(origin))
+        return rule
 
     def _full_shipment(self) -> tuple[Tensor, Tensor, Tensor] | None:
         indexed = enumerate(self.lanes[self.replenishments :], start=self.replenishments)

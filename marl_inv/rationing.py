@@ -84,7 +84,7 @@ def share_stock(network: TransferNetwork, shipments: Tensor, level: Tensor, rese
 
 
 def in_proportion(rule: StockRule, asked: Tensor, stock: Tensor) -> Tensor:
-    total = torch.zeros_like(stock).index_add(1, rule.origin, asked)
+    total = rule.departures(asked)
     return asked * share(stock, total).index_select(1, rule.origin)
 
 
@@ -122,7 +122,7 @@ def fit_free_space(network: TransferNetwork, shipments: Tensor, level: Tensor, l
     """Lanes of lead time 0 share the space that was free at their destination when the period began; what fills backorders takes none."""
     instant = network.instant if lead_time is None else (lead_time == 0).to(shipments)
     free = (network.storage - add_up(level.clamp(min=0) * network.volume, 0)).clamp(min=0)
-    arriving = torch.zeros_like(level).index_add(1, network.destination, shipments * instant)
+    arriving = network.arrivals(shipments * instant)
     if network.any_backordered:
         arriving = (arriving - (-level).clamp(min=0)).clamp(min=0)
     fitting = share(free, add_up(arriving * network.volume, 0)).index_select(0, network.destination)

@@ -54,16 +54,15 @@ def on_order(network: TransferNetwork, state: State) -> Float[Tensor, "K N B"]:
     """What a warehouse has asked for and will get: in transit, owed to it, and requested where the origin has not heard of it yet."""
     coming = state.in_transit
     if state.owed is not None:
-        coming = coming.index_add(1, network.destination, state.owed)
+        coming = coming + network.arrivals(state.owed)
     if state.orders is not None:
-        coming = coming.index_add(1, network.destination, add_up(state.orders, 1))
+        coming = coming + network.arrivals(add_up(state.orders, 1))
     return coming
 
 
 def owed_to_others(network: TransferNetwork, state: State) -> Float[Tensor, "K N B"]:
     """What a warehouse owes to those whose requests it could not fill."""
-    nothing = torch.zeros_like(state.inventory_level)
-    return nothing if state.owed is None else nothing.index_add(1, network.origin, state.owed[:, network.replenishments :])
+    return none_of(state.inventory_level) if state.owed is None else network.departures(state.owed[:, network.replenishments :])
 
 
 def inventory_position(network: TransferNetwork, state: State) -> Float[Tensor, "K N B"]:
@@ -250,13 +249,16 @@ def ship(
     nothing = torch.zeros_like(level).unsqueeze(1)
     due = torch.cat([nothing, state.pipeline, nothing], dim=1)
     slots = due.view(level.shape[0], -1, level.shape[-1])
-    if lead_time is None:
-        slots.index_add_(1, network.arrival_slot, shipments)
-    else:
+    if lead_time is not None:
         slot = lead_time * level.shape[1] + network.destination.unsqueeze(-1)
         slots.scatter_add_(1, slot.expand_as(shipments), shipments)
+    elif network.arrivals_by_lead_time is None:
+        slots.index_add_(1, network.arrival_slot, shipments)
+    else:
+        for periods, arriving in network.arrivals_by_lead_time.items():
+            due[:, periods] += arriving(shipments)
     if len(network.origin):
-        outbound = torch.zeros_like(level).index_add(1, network.origin, shipments[:, network.replenishments :])
+        outbound = network.departures(shipments[:, network.replenishments :])
         # Shipping takes stock down to 0 and never beyond, so that rounding leaves no phantom backorder.
         level = torch.maximum(level - outbound, level.clamp(max=0)) if network.any_backordered else (level - outbound).clamp(min=0)
     if network.instant is not None:
@@ -349,7 +351,7 @@ def _stock_costs(network: TransferNetwork, flows: Flows) -> dict[str, Tensor]:
     if network.shortage_cost is not None:
         short = flows.lost + flows.backorders if network.any_backordered else flows.lost
         if flows.owed is not None:
-            short = short.index_add(1, network.origin, flows.owed[:, network.replenishments :])
+            short = short + network.departures(flows.owed[:, network.replenishments :])
         parts["shortage"] = network.shortage_cost * short
     if network.overflow_cost is not None:
         parts["overflow"] = network.overflow_cost * flows.overflow
@@ -365,29 +367,27 @@ def _lane_costs(network: TransferNetwork, flows: Flows, chance: Chance) -> dict[
     """What moving units costs, to their destination."""
     parts: dict[str, Tensor] = {}
     moved = flows.shipments if flows.transshipped is None else torch.cat([flows.shipments, flows.transshipped], dim=1)
-    inward, supplied = network.way_destination, network.replenishments
-
-    def by(place: Tensor, paid: Tensor) -> Tensor:
-        return torch.zeros_like(flows.demand).index_add(1, place, paid)
-
+    supplied = network.replenishments
     if network.procurement_cost is not None:
-        parts["procurement"] = by(network.destination[:supplied], network.procurement_cost * flows.shipments[:, :supplied])
+        parts["procurement"] = network.supply_arrivals(network.procurement_cost * flows.shipments[:, :supplied])
     if network.transport_cost is not None:
-        parts["transport"] = by(inward, network.transport_cost * moved)
+        parts["transport"] = network.way_arrivals(network.transport_cost * moved)
     if network.in_transit_cost is not None:
         periods = network.lead_time.unsqueeze(-1) if chance.lead_time is None else chance.lead_time
-        parts["in_transit"] = by(network.destination, network.in_transit_cost * periods * flows.shipments)
+        parts["in_transit"] = network.arrivals(network.in_transit_cost * periods * flows.shipments)
     if network.shipment_cost is not None or network.vehicle_cost is not None:
         loads = moved * network.volume
         load = add_up(loads, 0)
         shares = loads / load.clamp(min=NOTHING)
         if network.shipment_cost is not None:
-            parts["shipment"] = by(inward, network.shipment_cost * (load > NOTHING) * shares)
+            parts["shipment"] = network.way_arrivals(network.shipment_cost * (load > NOTHING) * shares)
         if network.vehicle_cost is not None:
-            parts["vehicle"] = by(inward, network.vehicle_cost * vehicles(network, load) * shares)
+            parts["vehicle"] = network.way_arrivals(network.vehicle_cost * vehicles(network, load) * shares)
     if network.transfer_price is not None:
         paid = network.transfer_price * moved[:, supplied:]
-        parts["transfer_payment"] = by(inward[supplied:], paid).index_add(1, network.way_origin, -paid)
+        received = torch.zeros_like(flows.demand).index_add(1, network.way_origin, paid)
+        spent = torch.zeros_like(flows.demand).index_add(1, network.way_destination[supplied:], paid)
+        parts["transfer_payment"] = spent - received
     return parts
 
 
@@ -410,7 +410,7 @@ def _incomes(network: TransferNetwork, flows: Flows, chance: Chance) -> dict[str
 
 def _utility(network: TransferNetwork, flows: Flows) -> Tensor:
     rule = network.rules.utility
-    replenishment = torch.zeros_like(flows.demand).index_add(1, network.destination, flows.shipments)
+    replenishment = network.arrivals(flows.shipments)
     value = replenishment.log1p() if rule.log == "log1p" else replenishment.clamp(min=rule.least).log()
     return value - rule.stock_weight * flows.on_hand
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import networkx
 import pytest
 import torch
 
 from building import network, problem
+from marl_inv.incidence import Incidence
 from marl_inv.network import TransferNetwork, to_graph
 from marl_inv.reading import InputError
 
@@ -173,7 +176,9 @@ def test_a_network_comes_back_from_its_graph():
     for name, value in vars(net).items():
         if isinstance(value, torch.Tensor):
             assert torch.equal(value, getattr(again, name)), name
-        elif name not in ("graph", "limits"):
+        elif isinstance(value, Incidence):
+            assert torch.equal(value.place, getattr(again, name).place), name
+        elif name not in ("graph", "limits", "stock_rules"):
             assert value == getattr(again, name), name
     assert [limit.capacity.tolist() for limit in again.limits] == [limit.capacity.tolist() for limit in net.limits]
 
@@ -221,3 +226,14 @@ def test_the_graph_speaks_the_scenarios_words():
     assert graph.nodes["s"] == {"kind": "supplier", "capacity": None}
     assert graph.nodes["a"]["mean_demand"] == [1.0]
     assert graph.edges["s", "a", "s->a"]["transport_cost"] == 2
+
+
+def test_large_networks_add_up_the_same_bits_in_rounds():
+    """A path of 600 warehouses, each with a supplier's lane and lanes both ways: rounds and `index_add` agree in every bit."""
+    place = [n for n in range(600)] + [n + 1 for n in range(599)] + [n for n in range(599)]
+    like = torch.empty(0)
+    rounds = Incidence.of(place, 600, like)
+    assert len(rounds.rounds) == 3
+    units = torch.rand(2, len(place), 3, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(rounds(units), replace(rounds, rounds=())(units))
+    assert not Incidence.of([0] * 2000, 600, like).rounds

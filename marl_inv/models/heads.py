@@ -1,7 +1,7 @@
 """From what a trunk knows to raw actions, and from raw actions to a Decision.
 
-Raw actions are (rows, K, A): one per lane, then one per warehouse where promotions are decided. A raw action of 0 everywhere is
-order-up-to at the levels the policy starts from, without transfers.
+Raw actions are (rows, K, A): one per lane, then one per warehouse where promotions are decided, then one per warehouse where reserves
+are. A raw action of 0 everywhere is order-up-to at the levels the policy starts from, without transfers and reserves.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ RELUCTANCE = 0.2
 
 
 def action_owner(encoding: Encoding) -> Int[Tensor, " A"]:
-    """The warehouse that takes each raw action: the destination of a lane, then the one that promotes."""
+    """The warehouse that takes each raw action: the destination of a lane, then the one that promotes or keeps a reserve."""
     network = encoding.network
-    if network.max_promotion is None:
-        return network.destination
-    return torch.cat([network.destination, torch.arange(len(network.warehouses), device=network.destination.device)])
+    everyone = torch.arange(len(network.warehouses), device=network.destination.device)
+    decided = (network.max_promotion is not None) + (network.max_reserve is not None)
+    return torch.cat([network.destination] + [everyone] * decided)
 
 
 class ActionHead(nn.Module):
@@ -32,21 +32,26 @@ class ActionHead(nn.Module):
     def __init__(self, encoding: Encoding, hidden: int, sigma: float, alone: bool) -> None:
         super().__init__()
         network = encoding.network
-        self.replenishments, self.alone, self.promotes = network.replenishments, alone, network.max_promotion is not None
+        self.replenishments, self.alone = network.replenishments, alone
+        self.promotes, self.reserves = network.max_promotion is not None, network.max_reserve is not None
         self.register_buffer("origin", network.origin, persistent=False)
         self.register_buffer("destination", network.destination, persistent=False)
         self.register_buffer("lane", encoding.lane, persistent=False)
         source = torch.zeros(len(network.lanes), dtype=torch.long, device=network.destination.device)
         source[network.source_lane[network.source_lane >= 0]] = 1
-        kind = torch.cat([source, source.new_full((len(network.warehouses),), 2)]) if self.promotes else source
-        self.register_buffer("kind", kind, persistent=False)
+        own = [source.new_full((len(network.warehouses),), kind) for kind, has in ((2, self.promotes), (3, self.reserves)) if has]
+        self.register_buffer("kind", torch.cat([source, *own]), persistent=False)
         self.asks = nn.Linear(hidden, hidden)
         self.has = nn.Linear(hidden, hidden, bias=False)
         self.way = nn.Linear(encoding.lane.shape[-1], hidden, bias=False)
         self.amount = nn.Linear(hidden, 1)
         self.promotion = nn.Linear(hidden, 1)
-        self.log_sigma = nn.Parameter(torch.full((3,), sigma).log())
-        for last in (self.amount, self.promotion):
+        self.log_sigma = nn.Parameter(torch.full((3 + self.reserves,), sigma).log())
+        heads = [self.amount, self.promotion]
+        if self.reserves:
+            self.reserve = nn.Linear(hidden, 1)
+            heads.append(self.reserve)
+        for last in heads:
             nn.init.normal_(last.weight, std=0.01 / hidden**0.5)
             nn.init.zeros_(last.bias)
 
@@ -58,11 +63,13 @@ class ActionHead(nn.Module):
         mean = self.amount(torch.tanh(lane)).squeeze(-1)
         if self.promotes:
             mean = torch.cat([mean, self.promotion(x).squeeze(-1)], dim=2)
+        if self.reserves:
+            mean = torch.cat([mean, self.reserve(x).squeeze(-1)], dim=2)
         return mean, self.log_sigma.exp().index_select(0, self.kind)
 
 
 class Decider:
-    """Raw actions to requests and promotions: a residual on the order-up-to target on source lanes, a quantity on the others."""
+    """Raw actions to decisions: a residual on the order-up-to target on source lanes, a quantity on the others, shares of the most."""
 
     def __init__(self, encoding: Encoding, promotion: Float[Tensor, "K N"] | None) -> None:
         network = encoding.network
@@ -76,7 +83,7 @@ class Decider:
         offset = torch.where(is_source, encoding.levels[:, destination], -RELUCTANCE * encoding.network.size[:, destination])
         self.offset = offset.unsqueeze(-1)
         self.counts_position = is_source.to(encoding.levels).unsqueeze(-1)
-        self.max_promotion = network.max_promotion
+        self.max_promotion, self.max_reserve = network.max_promotion, network.max_reserve
         self.promotion = (
             None if network.max_promotion is None else encoding.levels.new_zeros(encoding.levels.shape) if promotion is None else promotion
         )
@@ -85,7 +92,10 @@ class Decider:
         actions = raw.permute(1, 2, 0)
         position = view.inventory_position.index_select(1, self.destination) * self.counts_position
         requests = (actions[:, : self.lanes] * self.factor + self.offset - position).clamp(min=0)
-        if self.max_promotion is None:
-            return Decision(requests)
-        promotion = self.promotion.unsqueeze(-1) + self.max_promotion * actions[:, self.lanes :]
-        return Decision(requests, torch.minimum(promotion.clamp(min=0), self.max_promotion))
+        own, promotion, reserve = actions[:, self.lanes :], None, None
+        if self.max_promotion is not None:
+            promotion, own = own.split([len(self.max_promotion), own.shape[1] - len(self.max_promotion)], dim=1)
+            promotion = torch.minimum((self.promotion.unsqueeze(-1) + self.max_promotion * promotion).clamp(min=0), self.max_promotion)
+        if self.max_reserve is not None:
+            reserve = self.max_reserve.unsqueeze(-1) * own.clamp(0, 1)
+        return Decision(requests, promotion, reserve)
