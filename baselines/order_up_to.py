@@ -72,7 +72,7 @@ def newsvendor_levels(problem: Problem) -> Float[Tensor, "K N"]:
     """
     network, scenario = problem.network, problem.scenario
     sources = network.source_lane.cpu().numpy()
-    lead_time = np.where(sources >= 0, network.lead_time.cpu().numpy()[sources.clip(0)] if len(network.lanes) else 0, 0)
+    lead_time = np.where(sources >= 0, network.response_time.cpu().numpy()[sources.clip(0)] if len(network.lanes) else 0, 0)
     mean = network.throughput.double().cpu().numpy() * (lead_time + 1)
     variance = network.throughput_sd.double().cpu().numpy() ** 2 * (lead_time + 1)
     holding = _rate(network.holding_cost, network)
@@ -118,9 +118,7 @@ def _underage(network: TransferNetwork, shortage: np.ndarray, price: np.ndarray)
 
 def _landed_cost(network: TransferNetwork, feeder: dict[int, int]) -> np.ndarray:
     """What a unit has cost when it arrives along the source lanes: (K, N)."""
-    lane_cost = np.zeros((len(network.products), len(network.lanes)))
-    if network.transport_cost is not None:
-        lane_cost += network.transport_cost[:, :, 0].double().cpu().numpy()
+    lane_cost = network.unit_cost.double().cpu().numpy().copy()
     if network.procurement_cost is not None:
         lane_cost[:, : network.replenishments] += network.procurement_cost[:, :, 0].double().cpu().numpy()
     landed = np.zeros(network.throughput.shape)
@@ -153,7 +151,7 @@ def tune(problem: Problem, seed: int = 0, iterations: int = 200, replications: i
 
     newsvendor = OrderUpTo.of(problem)
     start = best([replace(newsvendor, levels=newsvendor.levels * factor) for factor in SCALES], fitting)
-    lead_time = network.lead_time[network.source_lane.clamp(min=0)] if network.lanes else network.source_lane
+    lead_time = network.response_time[network.source_lane.clamp(min=0)] if network.lanes else network.source_lane
     unit = torch.maximum(network.throughput_sd * (lead_time + 1).sqrt(), 0.05 * network.size)
     shift, effort = torch.zeros_like(unit), torch.zeros_like(unit)
     parameters = [shift.requires_grad_()] if network.max_promotion is None else [shift.requires_grad_(), effort.requires_grad_()]

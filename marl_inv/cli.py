@@ -41,26 +41,28 @@ def main() -> None:
 @app.command("list")
 def list_scenarios() -> None:
     """The scenarios that come with marl_inv."""
-    from marl_inv.reading import read_yaml
-    from marl_inv.scenario import library
+    from marl_inv.scenario import library, read_document
 
     table = Table("scenario", "warehouses", "lanes", "objective", "description")
-    for name, path in library().items():
-        data = read_yaml(path).data
-        table.add_row(
-            name, str(len(data["warehouses"])), str(len(data["lanes"])), data.get("objective", "cost"), data.get("description", "")
-        )
+    for name in library():
+        data = read_document(name).data
+        objective = data.get("objective", "cost") + (", finite" if data.get("ending") == "finite" else "")
+        table.add_row(name, str(len(data["warehouses"])), str(len(data.get("lanes", []))), objective, data.get("description", ""))
+    for column in table.columns[1:3]:
+        column.justify = "right"
     console.print(table)
 
 
 @app.command()
 def check(scenario: ScenarioName, settings: Settings = None) -> None:
-    """Is a scenario, and the data it names, as it should be?"""
+    """Is a scenario, and the data it names, as it should be? Mistakes end with exit code 2; warnings and notes are only told."""
+    from marl_inv.advice import advise, most_alike
     from marl_inv.demand_file import read_demand
-    from marl_inv.scenario import load_scenario
+    from marl_inv.scenario import read_document, read_scenario, scenario_path
     from marl_inv.schema import Empirical
 
-    loaded = load_scenario(scenario, settings or [])
+    document = read_document(scenario, settings or [])
+    loaded = read_scenario(document, scenario_path(scenario).parent)
     lanes = loaded.lanes
     suppliers = {supplier.name for supplier in loaded.suppliers}
     replenishment = sum(lane.origin in suppliers for lane in lanes)
@@ -69,12 +71,33 @@ def check(scenario: ScenarioName, settings: Settings = None) -> None:
         f"{len(loaded.warehouses)} warehouses, {len(suppliers)} suppliers, {replenishment} replenishment and {len(lanes) - replenishment} transfer lanes, "
         f"{len(loaded.pools)} pools, {len(loaded.product_list)} products; {loaded.ending}, {loaded.horizon} periods, objective {loaded.objective}"
     )
+    means: dict[str, Any] = {}
     for demand in {
         model.model_dump_json(): model for w in loaded.warehouses if isinstance(model := loaded.demand_of(w), Empirical)
     }.values():
         names = [w.name for w in loaded.warehouses if loaded.demand_of(w) == demand]
-        console.print(read_demand(demand, [product.name for product in loaded.product_list], names).note)
-    console.print("[green]The scenario is in order.[/]")
+        sales = read_demand(demand, [product.name for product in loaded.product_list], names)
+        means |= dict(zip(names, sales.demand[slice(*demand.train)].mean(0).T, strict=True))
+        console.print(sales.note)
+    advice = advise(loaded, document, means)
+    for line in most_alike(advice):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    warnings = sum(entry.warning for entry in advice)
+    console.print(f"[yellow]The scenario can be played; {warnings} warnings.[/]" if warnings else "[green]The scenario is in order.[/]")
+
+
+@app.command()
+def export(
+    scenario: ScenarioName,
+    to: Annotated[Path, typer.Argument(help="A .yaml, .json (node-link) or .graphml file, or a folder for CSV tables.")],
+    settings: Settings = None,
+) -> None:
+    """Write a scenario in another format; generated networks are spelled out. What is written can be loaded again."""
+    from marl_inv.exchange import write_scenario
+    from marl_inv.scenario import load_scenario
+
+    for path in write_scenario(load_scenario(scenario, settings or []), to):
+        console.print(str(path), soft_wrap=True, highlight=False)
 
 
 @app.command()
@@ -84,17 +107,20 @@ def simulate(
     policy: Annotated[str, typer.Option(help="random, order_up_to, tuned_order_up_to, or a run folder.")] = "order_up_to",
     replications: Replications = 512,
     seed: Seed = 0,
+    lanes: Annotated[bool, typer.Option("--lanes", help="Also by lane: requested, shipped, refused and owed.")] = False,
 ) -> None:
     """Play one policy and print what it earned, served and moved, by warehouse."""
     from marl_inv.evaluate import evaluate
     from marl_inv.experiment import policy_named
     from marl_inv.problem import load_problem
-    from marl_inv.report import warehouse_table
+    from marl_inv.report import lane_table, warehouse_table
 
     problem = load_problem(scenario, settings or [])
     _say_notes(problem)
     [score] = evaluate(problem, [policy_named(policy, problem, seed, progress_bar)], seed, replications, progress_bar)
     console.print(warehouse_table(problem, score))
+    if lanes:
+        console.print(lane_table(problem, score))
 
 
 def _training_settings() -> str:

@@ -118,6 +118,8 @@ class TransferNetwork:
     """Warehouse that each transfer lane leaves."""
     lead_time: Int[Tensor, " E"]
     """Whole periods; the mean, rounded, where it is random."""
+    response_time: Int[Tensor, " E"]
+    """Periods from a request to its arrival when the origin has stock: order delay and lead time."""
     arrival_slot: Int[Tensor, " E"]
     """lead_time x N + destination: where a shipment stands among what is due in 0, 1, 2.. periods."""
     arrivals_by_lead_time: dict[int, Incidence] | None
@@ -176,6 +178,8 @@ class TransferNetwork:
     vehicle_capacity: Float[Tensor, "W 1"]
     transfer_price: Float[Tensor, "K V 1"] | None
     """Of lanes between warehouses."""
+    unit_cost: Float[Tensor, "K E"]
+    """What moving one unit costs besides its procurement: transport, holding in transit, its part of a full vehicle."""
     way_destination: Int[Tensor, " W"]
     """Of lanes and reactive lanes."""
     way_origin: Int[Tensor, " V"]
@@ -303,7 +307,8 @@ class _Builder:
         backordered = [float(warehouse.unmet_demand == "backordered") for warehouse in warehouses]
         storage = [UNLIMITED if warehouse.storage is None else warehouse.storage for warehouse in warehouses]
         mean_demand, sd_demand = self._moments("mean_demand"), self._moments("sd_demand")
-        sources = _source_lanes(lanes, warehouses, list(self.source))
+        unit_cost = _unit_cost(lanes, self.products)
+        sources = _source_lanes(lanes, warehouses, list(self.source), unit_cost)
         throughput = _pass_upstream(mean_demand, sources, self.row)
         throughput_sd = np.sqrt(_pass_upstream(sd_demand**2, sources, self.row))
         size = _size(throughput, mean_demand, lanes, self.row)
@@ -322,6 +327,7 @@ class _Builder:
             origin=self.index([self.row[lane.origin] for lane in lanes[self.replenishments :]]),
             destination=self.index(destinations),
             lead_time=self.index(lead_times),
+            response_time=self.index([lead + lane.order_delay for lead, lane in zip(lead_times, lanes, strict=True)]),
             arrival_slot=self.index([lead * self.N + destination for lead, destination in zip(lead_times, destinations, strict=True)]),
             arrivals_by_lead_time=self._by_lead_time(lead_times, destinations, volume),
             departures=Incidence.of([self.row[lane.origin] for lane in lanes[self.replenishments :]], self.N, volume),
@@ -367,6 +373,7 @@ class _Builder:
             vehicle_cost=self.used(self.column([way.vehicle_cost for way in self.ways])),
             vehicle_capacity=self.column([way.vehicle_capacity or UNLIMITED for way in self.ways]),
             transfer_price=self.used(self.rate(self.ways[self.replenishments :], "transfer_price")),
+            unit_cost=self.number(unit_cost),
             way_destination=self.index([self.row[way.destination] for way in self.ways]),
             way_origin=self.index([self.row[way.origin] for way in self.ways[self.replenishments :]]),
             max_promotion=self.used(self.column([p.max_level if p and p.decided else 0.0 for p in promotions])),
@@ -525,11 +532,22 @@ class _Builder:
         )
 
 
-def _source_lanes(lanes: list[Lane], warehouses: list[Warehouse], suppliers: list[str]) -> list[Lane | None]:
+def _unit_cost(lanes: list[Lane], products: list[Product]) -> Float[np.ndarray, "K E"]:
+    cost, volume = np.zeros((len(products), len(lanes))), np.array([product.volume for product in products])
+    for column, lane in enumerate(lanes):
+        in_transit = np.array(per_product(lane.in_transit_cost, len(products))) * lane.mean_lead_time
+        vehicle = lane.vehicle_cost * volume / lane.vehicle_capacity if lane.vehicle_capacity else 0.0
+        cost[:, column] = np.array(per_product(lane.transport_cost, len(products))) + in_transit + vehicle
+    return cost
+
+
+def _source_lanes(
+    lanes: list[Lane], warehouses: list[Warehouse], suppliers: list[str], unit_cost: Float[np.ndarray, "K E"]
+) -> list[Lane | None]:
     """For every warehouse the lane it names, or the last one of the cheapest (then quickest, then first) way from a supplier; or None."""
     ways = networkx.DiGraph()
-    for lane in lanes:
-        cost = float(np.mean(lane.procurement_cost) + np.mean(lane.transport_cost)) + 1e-6 * (lane.mean_lead_time + 1)
+    for lane, moving in zip(lanes, unit_cost.T, strict=True):
+        cost = float(np.mean(lane.procurement_cost) + moving.mean()) + 1e-6 * (lane.mean_lead_time + 1)
         if not ways.has_edge(lane.origin, lane.destination) or cost < ways[lane.origin][lane.destination]["cost"]:
             ways.add_edge(lane.origin, lane.destination, cost=cost, lane=lane)
     starts = [supplier for supplier in suppliers if supplier in ways]

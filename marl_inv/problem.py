@@ -50,7 +50,7 @@ class Problem:
         if not network.lanes:
             return state
         lanes = network.source_lane
-        periods = (network.lead_time + 1).to(network.size)[lanes.clamp(min=0)]
+        periods = (network.response_time + 1).to(network.size)[lanes.clamp(min=0)]
         levels = (network.throughput * periods + network.throughput_sd * periods.sqrt()) * (lanes >= 0)
         for period in range(len(before)):
             shortfall = (levels.unsqueeze(-1) - inventory_position(network, state)).clamp(min=0)

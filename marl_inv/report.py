@@ -71,6 +71,22 @@ def warehouse_table(problem: Problem, score: Score) -> Table:
     return table
 
 
+def lane_table(problem: Problem, score: Score) -> Table:
+    """One policy by lane: what was asked for, shipped, owed and refused, per period and over all products."""
+    record, network = score.record, problem.network
+    sums = {name: record.per_lane(name).sum(0).mean(-1) for name in record.lane_sums}
+    moved, extra = {name: sums[name] for name in ("requested", "shipped", "refused", "owed") if name in sums}, sums.get("transshipped")
+    caption = f"Mean units per period over {record.periods} scored periods of {record.replications} replications, all products together."
+    table = _table(f"{score.policy} on {problem.scenario.name}, by lane", "lane", list(moved), caption)
+    for row, name in enumerate(network.lanes):
+        table.add_row(name, *(quantity(float(values[row])) for values in moved.values()))
+    if network.reactive is not None and extra is not None:
+        table.add_section()
+        for row, name in enumerate(network.reactive.names):
+            table.add_row(f"{name} (reactive)", "", quantity(float(extra[row])), *[""] * (len(moved) - 2))
+    return table
+
+
 def _table(title: str, first: str, columns: list[str], caption: str) -> Table:
     table = Table(
         title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=0

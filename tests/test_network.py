@@ -230,7 +230,7 @@ def test_the_graph_speaks_the_scenarios_words():
 
 def test_large_networks_add_up_the_same_bits_in_rounds():
     """A path of 600 warehouses, each with a supplier's lane and lanes both ways: rounds and `index_add` agree in every bit."""
-    place = [n for n in range(600)] + [n + 1 for n in range(599)] + [n for n in range(599)]
+    place = [*range(600), *range(1, 600), *range(599)]
     like = torch.empty(0)
     rounds = Incidence.of(place, 600, like)
     assert len(rounds.rounds) == 3

@@ -77,7 +77,7 @@ class Encoding:
 def _lead_time(network: TransferNetwork) -> Float[Tensor, " N"]:
     """Of the source lane; 0 where there is none."""
     lanes = network.source_lane
-    return torch.where(lanes >= 0, network.lead_time[lanes.clamp(min=0)] if network.lanes else lanes, 0).to(network.size)
+    return torch.where(lanes >= 0, network.response_time[lanes.clamp(min=0)] if network.lanes else lanes, 0).to(network.size)
 
 
 def _money(network: TransferNetwork) -> Tensor:
@@ -111,7 +111,7 @@ def _warehouse_features(network: TransferNetwork, levels: Tensor) -> Float[Tenso
 def _lane_features(network: TransferNetwork) -> Float[Tensor, "K E G"]:
     products, lanes, money = len(network.products), len(network.lanes), _money(network)
     nothing = network.size.new_zeros(products, lanes)
-    transport = nothing if network.transport_cost is None else network.transport_cost.squeeze(-1) / money
+    transport = network.unit_cost / money
     procurement = nothing.clone()
     if network.procurement_cost is not None:
         procurement[:, : network.replenishments] = network.procurement_cost.squeeze(-1) / money
