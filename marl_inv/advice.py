@@ -106,7 +106,7 @@ def rough_mean(demand: Demand, products: int, horizon: int) -> Float[np.ndarray,
     return mean * np.mean([max(1 + demand.trend * period, 0) for period in range(horizon)])
 
 
-def _cut_at_zero(mean: float, sd: float) -> float:
+def _cut_at_zero(mean: float | int, sd: float | int) -> float:
     """E max(X, 0) of a normal X."""
     if sd == 0:
         return max(mean, 0)
@@ -122,7 +122,7 @@ def _regime_factor(scenario: Scenario) -> float:
     return float(factors.mean() if chain is None else (np.linalg.matrix_power(np.array(chain), 1024) @ factors).mean())
 
 
-def _number(value: float) -> str:
+def _number(value: int | float) -> str:
     return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
@@ -149,7 +149,7 @@ def unreachable(view: _View) -> Iterator[Advice]:
             yield Advice(view.place("warehouses", index), "unreachable", sentence)
 
 
-def _most_stock(view: _View, warehouse: Warehouse) -> float:
+def _most_stock(view: _View, warehouse: Warehouse) -> int | float:
     given = warehouse.initial_stock
     return sum(per_product(given.high if isinstance(given, Between) else given, view.K))
 
@@ -220,7 +220,7 @@ def _flow(view: _View, limits: bool = True, closed: frozenset[str] | set[str] = 
     most, (before, after) = networkx.minimum_cut(graph, "source", "sink")
     cut = [(one, other) for one in before for other in graph.successors(one) if other in after and other != "sink"]
     narrow = [other[1] if other[0] != "in" else one[1] for one, other in cut if one != "source" or other[0] == "supplier"]
-    return most, sorted(narrow)
+    return float(most), sorted(narrow)
 
 
 def _listed(names: Sequence[str]) -> str:

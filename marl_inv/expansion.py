@@ -126,7 +126,7 @@ def _filled(template: Any, draw: Callable[[Path_, Any], Any], path: Path_ = ()) 
     return template
 
 
-def _ends(path: Path_, ends: Any, document: Document) -> list[float]:
+def _ends(path: Path_, ends: Any, document: Document) -> list[int | float]:
     if isinstance(ends, list) and len(ends) == 2 and all(type(end) in (int, float) for end in ends) and ends[0] <= ends[1]:
         return ends
     raise InputError(
@@ -134,7 +134,7 @@ def _ends(path: Path_, ends: Any, document: Document) -> list[float]:
     )
 
 
-def _between(random: Random, low: float, high: float) -> float:
+def _between(random: Random, low: int | float, high: int | float) -> int | float:
     """Uniformly distributed: whole where both ends are, otherwise in six digits."""
     if isinstance(low, int) and isinstance(high, int):
         return random.randint(low, high)
@@ -208,7 +208,7 @@ def _slip(key: str, record: type[Record]) -> str | None:
     return next(iter(difflib.get_close_matches(key, record.model_fields, n=1, cutoff=0.85)), None)
 
 
-def _add_distance(drawn: dict[str, Any], distance: float) -> None:
+def _add_distance(drawn: dict[str, Any], distance: int | float) -> None:
     """Turn what a template says per distance into a lead time and a transport cost."""
     periods = math.ceil(drawn.pop("lead_time_per_distance", 0) * distance - 1e-9)
     cost = round(drawn.pop("transport_cost_per_distance", 0) * distance, 6)
@@ -218,7 +218,7 @@ def _add_distance(drawn: dict[str, Any], distance: float) -> None:
         drawn["transport_cost"] = _plus(drawn.get("transport_cost", 0), cost)
 
 
-def _plus(value: Any, more: float) -> Any:
+def _plus(value: Any, more: int | float) -> Any:
     """Added to a number, to each of a list, or to each value of a distribution."""
     if isinstance(value, dict):
         return value | {"values": _plus(value["values"], more)}

@@ -24,6 +24,7 @@ from marl_inv.schema import Lane, Supplier, Warehouse
 MOST_WAREHOUSES = 100_000
 MOST_LANES = 1_000_000
 
+Some = Annotated[int, Field(ge=1, le=MOST_WAREHOUSES)]
 Size = Annotated[int, Field(ge=2, le=MOST_WAREHOUSES)]
 
 
@@ -83,12 +84,12 @@ class Generated(Record):
         warehouses, lanes = self.counts()
         if warehouses > MOST_WAREHOUSES or lanes > MOST_LANES:
             raise ValueError(
-                f"would have {warehouses:,.0f} warehouses and {lanes:,.0f} lanes; give at most {MOST_WAREHOUSES:,} and {MOST_LANES:,}"
+                f"would have {warehouses:,} warehouses and {lanes:,} lanes; give at most {MOST_WAREHOUSES:,} and {MOST_LANES:,}"
             )
         return self
 
     @abstractmethod
-    def counts(self) -> tuple[float, float]:
+    def counts(self) -> tuple[int, int]:
         """How many warehouses and lanes between them there will be, at most."""
 
     @abstractmethod
@@ -152,7 +153,7 @@ class Ring(Lateral):
     neighbours: PositiveInt = 1
     """On each side that a warehouse is linked with; size / 2 links all with all."""
 
-    def counts(self) -> tuple[float, float]:
+    def counts(self) -> tuple[int, int]:
         return self.size, 2 * self.size * min(self.neighbours, self.size // 2)
 
     def neighbours_graph(self) -> networkx.Graph:
@@ -167,12 +168,12 @@ class Grid(Lateral):
     """Warehouses in rows and columns, linked with those beside, above and below: warehouse_0_0, warehouse_0_1 and so on."""
 
     generate: Literal["grid"]
-    rows: PositiveInt
-    columns: PositiveInt
+    rows: Some
+    columns: Some
     wrapped: bool = False
     """Whether the last row and column are linked with the first: no warehouse is then at an edge."""
 
-    def counts(self) -> tuple[float, float]:
+    def counts(self) -> tuple[int, int]:
         return self.rows * self.columns, 4 * self.rows * self.columns
 
     def neighbours_graph(self) -> networkx.Graph:
@@ -191,8 +192,8 @@ class RandomGeometric(Lateral):
     connected: bool = True
     """Whether groups of warehouses that no link joins are joined by the shortest one."""
 
-    def counts(self) -> tuple[float, float]:
-        return self.size, self.size**2 * min(1.0, math.pi * self.radius**2)
+    def counts(self) -> tuple[int, int]:
+        return self.size, int(self.size**2 * min(1.0, math.pi * self.radius**2))
 
     def neighbours_graph(self) -> networkx.Graph:
         place = np.random.default_rng(self.seed).random((self.size, 2))
@@ -228,7 +229,7 @@ class Serial(Generated):
     generate: Literal["serial"]
     size: Size
 
-    def counts(self) -> tuple[float, float]:
+    def counts(self) -> tuple[int, int]:
         return self.size, self.size
 
     def links(self) -> networkx.DiGraph:
@@ -258,14 +259,14 @@ class HubAndSpoke(Branching):
 
     generate: Literal["hub_and_spoke"]
     shops: Size
-    centres: PositiveInt = 1
+    centres: Some = 1
     """Each feeds an equal part of the circle."""
     sources: PositiveInt = 1
     """Centres that each shop may ask: its own and the next ones."""
     lateral: LaneTemplate | None = None
     """When given, shops next to each other on the circle are joined by such lanes, both ways."""
 
-    def counts(self) -> tuple[float, float]:
+    def counts(self) -> tuple[int, int]:
         return self.shops + self.centres, self.shops * (min(self.sources, self.centres) + 2)
 
     def links(self) -> networkx.DiGraph:
@@ -290,14 +291,19 @@ class Tree(Branching):
     """A centre feeds depots, which feed depots or shops: centre, depot_0, depot_0_1.., and shop_0, shop_1 and so on at the ends."""
 
     generate: Literal["tree"]
-    branching: PositiveInt
+    branching: Some
     """How many each one feeds."""
-    depth: PositiveInt
+    depth: Some
     """Lanes from the centre to a shop."""
 
-    def counts(self) -> tuple[float, float]:
-        warehouses = sum(float(self.branching) ** min(level, 300) for level in range(min(self.depth, 300) + 1))
-        return max(warehouses, self.depth), warehouses
+    def counts(self) -> tuple[int, int]:
+        warehouses = ends = 1
+        for _ in range(self.depth):
+            ends *= self.branching
+            warehouses += ends
+            if warehouses > MOST_WAREHOUSES:
+                break
+        return warehouses, warehouses - 1
 
     def links(self) -> networkx.DiGraph:
         shape = networkx.balanced_tree(self.branching, self.depth, create_using=networkx.DiGraph)

@@ -10,7 +10,7 @@ import pytest
 from marl_inv import cli
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.reading import InputError
-from marl_inv.scenario import Scenario
+from marl_inv.scenario import Scenario, library
 
 SHOP = """\
 horizon: 10
@@ -179,10 +179,52 @@ def test_simulate_prints_every_warehouse(marl_inv):
     assert rows(out) == ["warehouse_0", "warehouse_1", "all"]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["check", "ring_transshipment"], ["train", "--help"]])
-def test_light_commands_import_neither_torch_nor_pettingzoo(arguments):
+def test_list_shows_every_scenario_with_its_size(marl_inv):
+    code, out, _ = marl_inv("list")
+    assert code == 0
+    sizes = {line.split()[1]: line.replace("│", " ").split()[1:3] for line in out.splitlines() if re.match(r"│ [a-z]", line)}
+    assert sizes.keys() >= library().keys()
+    assert sizes["ring_transshipment"] == ["6", "18"]
+    assert sizes["network_200"] == ["204", "804"]  # as it is generated
+
+
+def test_check_tells_warnings_and_still_ends_well(marl_inv):
+    Path("shop.yaml").write_text(SHOP.replace("shortage_cost: 9", "price: 9"), encoding="utf-8")
+    code, out, errors = marl_inv("check", "shop.yaml")
+    assert (code, errors) == (0, "")
+    assert "shop.yaml:6:5: warning: shop gains nothing by serving its customers" in out
+    assert out.splitlines()[-1] == "The scenario can be played; 2 warnings."
+
+
+def test_check_is_quiet_about_a_sound_scenario(marl_inv):
+    code, out, _ = marl_inv("check", "network_50")
+    assert code == 0
+    assert "50 warehouses, 1 suppliers, 50 replenishment" in out
+    assert out.splitlines()[-1] == "The scenario is in order."
+
+
+def test_export_writes_what_can_be_loaded_again(marl_inv):
+    for target in ("grid.yaml", "grid.json", "grid.graphml", "tables"):
+        code, out, _ = marl_inv("export", "grid", target, "network.rows=2")
+        assert code == 0
+        code, checked, _ = marl_inv("check", out.splitlines()[0])
+        assert (code, "8 warehouses" in checked) == (0, True)
+
+
+LIGHT = [
+    ["--help"],
+    ["list"],
+    ["check", "ring_transshipment"],
+    ["check", "network_50"],
+    ["export", "ring", "ring.graphml"],
+    ["train", "--help"],
+]
+
+
+@pytest.mark.parametrize("arguments", LIGHT, ids=" ".join)
+def test_light_commands_import_neither_torch_nor_pettingzoo(arguments, tmp_path):
     program = "import sys, atexit; atexit.register(lambda: sys.stderr.write(' '.join(sys.modules))); from marl_inv.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert not {"torch", "pettingzoo", "tianshou", "scipy"} & set(done.stderr.split())
     assert done.stdout
 
