@@ -53,6 +53,8 @@ def to_graph(scenario: Scenario, mean_demand: Float[np.ndarray, "K N"], sd_deman
 class SharedLimit:
     """A capacity per period that groups of lanes share, in volume over all products. Lanes of the last group are unlimited."""
 
+    names: tuple[str, ...]
+    """Of the lane, pool or supplier that each group but the last is of."""
     group: Int[Tensor, " E"]
     reactive_group: Int[Tensor, " X"]
     capacity: Float[Tensor, "G 1"]
@@ -449,6 +451,7 @@ class _Builder:
             hit = [outages.get(name, len(outages)) for name in capacity] + [len(outages)]
             limits.append(
                 SharedLimit(
+                    tuple(capacity),
                     self.index(group[: self.E]),
                     self.index(group[self.E :]),
                     self.column([*capacity.values(), UNLIMITED]),
