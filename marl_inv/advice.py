@@ -9,6 +9,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import networkx
 import numpy as np
@@ -87,6 +88,27 @@ class _View:
 
     def rates(self, records: Sequence[object], key: str) -> Float[np.ndarray, "K X"]:
         return np.array([per_product(getattr(record, key), self.K) for record in records], dtype=float).reshape(-1, self.K).T
+
+    @cached_property
+    def landed(self) -> Float[np.ndarray, "K N"]:
+        """What a unit costs by the cheapest way from a supplier, as the reward counts it; infinite where there is none."""
+        lanes = [lane for lane in self.scenario.lanes if not lane.reactive]
+        cost = (
+            self.weights["procurement"] * self.rates(lanes, "procurement_cost")
+            + self.weights["transport"] * self.rates(lanes, "transport_cost")
+            + self.weights["in_transit"] * self.rates(lanes, "in_transit_cost") * np.array([lane.mean_lead_time for lane in lanes])
+        )
+        destination = np.array([self.row[lane.destination] for lane in lanes], dtype=int)
+        origin = np.array([self.row.get(lane.origin, self.N) for lane in lanes], dtype=int)
+        landed = np.full((self.K, self.N + 1), np.inf)
+        landed[:, -1] = 0  # every supplier
+        for _ in range(self.N):
+            nearer = landed.copy()
+            np.minimum.at(nearer, (slice(None), destination), landed[:, origin] + cost)
+            if np.array_equal(nearer, landed):
+                break
+            landed = nearer
+        return landed[:, :-1]
 
 
 def rough_mean(demand: Demand, products: int, horizon: int) -> Float[np.ndarray, " K"]:
@@ -272,7 +294,7 @@ def worth(view: _View) -> Iterator[Advice]:
     scenario, weights = view.scenario, view.weights
     if scenario.objective == "utility" or not view.suppliers:
         return
-    landed = _landed(view)
+    landed = view.landed
     gain = weights["revenue"] * view.rates(scenario.warehouses, "price") + weights["shortage"] * view.rates(
         scenario.warehouses, "shortage_cost"
     )
@@ -294,27 +316,6 @@ def worth(view: _View) -> Iterator[Advice]:
                 f"so not to order is best{f', also of {len(poor) - 1} more products' if len(poor) > 1 else ''}"
             )
             yield Advice(view.place("warehouses", index, "price" if weights["revenue"] else "shortage_cost"), "worth", sentence)
-
-
-def _landed(view: _View) -> Float[np.ndarray, "K N"]:
-    """What a unit costs by the cheapest way from a supplier, as the reward counts it; infinite where there is none."""
-    lanes, weights = [lane for lane in view.scenario.lanes if not lane.reactive], view.weights
-    cost = (
-        weights["procurement"] * view.rates(lanes, "procurement_cost")
-        + weights["transport"] * view.rates(lanes, "transport_cost")
-        + weights["in_transit"] * view.rates(lanes, "in_transit_cost") * np.array([lane.mean_lead_time for lane in lanes])
-    )
-    destination = np.array([view.row[lane.destination] for lane in lanes], dtype=int)
-    origin = np.array([view.row.get(lane.origin, view.N) for lane in lanes], dtype=int)
-    landed = np.full((view.K, view.N + 1), np.inf)
-    landed[:, -1] = 0  # every supplier
-    for _ in range(view.N):
-        nearer = landed.copy()
-        np.minimum.at(nearer, (slice(None), destination), landed[:, origin] + cost)
-        if np.array_equal(nearer, landed):
-            break
-        landed = nearer
-    return landed[:, :-1]
 
 
 def transshipment(view: _View) -> Iterator[Advice]:
@@ -340,7 +341,7 @@ def promotions(view: _View) -> Iterator[Advice]:
     """Promotions that cost more than they can bring in."""
     if view.scenario.objective == "utility":
         return
-    landed = _landed(view) if view.suppliers else np.zeros((view.K, view.N))
+    landed = view.landed if view.suppliers else np.zeros((view.K, view.N))
     for index, warehouse in enumerate(view.scenario.warehouses):
         promotion = warehouse.promotion
         if promotion is None or not promotion.decided or not view.known[index]:

@@ -107,9 +107,11 @@ class Checks:
                 raise self.error(("lanes", index, key), "is given for a reactive lane, which delivers at once and takes no requests")
 
     def pools(self) -> None:
+        lanes = set(self.lane_names)
         for index, pool in enumerate(self.scenario.pools):
             for position, name in enumerate(pool.lanes):
-                self.known(("pools", index, "lanes", position), name, self.lane_names, "lane")
+                if name not in lanes:
+                    self.known(("pools", index, "lanes", position), name, self.lane_names, "lane")
 
     def warehouses(self) -> None:
         for index, warehouse in enumerate(self.scenario.warehouses):

@@ -41,7 +41,7 @@ def to_graph(
     scenario: Scenario, fields: Callable[[Record], dict[str, Any]] = lambda record: record.model_dump(mode="json")
 ) -> networkx.MultiDiGraph:
     """The scenario as a graph of plain data, which `scenario_from_graph` reads back; `fields` says which of a record."""
-    rest = {key: value for key, value in fields(scenario).items() if key not in TABLES}
+    rest = {key: value for key, value in fields(scenario).items() if key not in (*TABLES, "network")}
     graph = networkx.MultiDiGraph(**rest, lanes=[lane.name for lane in scenario.lanes])
     for kind, records in (("supplier", scenario.suppliers), ("warehouse", scenario.warehouses)):
         for record in records:
