@@ -178,11 +178,10 @@ class DualSourcing:
         ahead = np.stack(arrivals, 1).reshape(*values.shape, size) + self.regular_cost * np.arange(size)
         column = (-1, *[1] * (values.ndim - 1))
         regular, by_level = ahead.argmin(-1), ahead.min(-1) + self._period.reshape(column)
-        best = np.minimum.accumulate(by_level[::-1])[::-1]
-        highest = np.where(by_level == best, np.arange(len(levels)).reshape(column), len(levels))
-        raised = np.minimum.accumulate(highest[::-1])[::-1]
-        expedited = raised - np.arange(len(levels)).reshape(column)
-        return best - self.expedited_cost * levels.reshape(column), np.stack([np.take_along_axis(regular, raised, 0), expedited])
+        best = np.minimum.accumulate(by_level[::-1])[::-1]  # of this level and all that expediting can reach from it
+        row = np.arange(len(levels)).reshape(column)
+        raised = np.minimum.accumulate(np.where(by_level == best, row, len(levels))[::-1])[::-1]
+        return best - self.expedited_cost * levels.reshape(column), np.stack([np.take_along_axis(regular, raised, 0), raised - row])
 
 
 @dataclass(frozen=True)
@@ -238,19 +237,14 @@ class OrderAndTransfer:
         ahead = np.einsum("yas,st,zbt->yazb", self._moves[0], values, self._moves[1], optimize=True) + self._period
         stock = np.arange(size)
         paid = self.order_cost * np.add.outer(stock, stock)
-        best, orders = np.full((size, size), np.inf), np.zeros((4, size, size), dtype=int)
+        best, chosen = np.full((size, size), np.inf), np.zeros((3, size, size), dtype=int)
         for moved in range(-self.largest_transfer, self.largest_transfer + 1):
             there, back = max(moved, 0), max(-moved, 0)
-            met = ahead[: size - there, back : back + size, : size - back, there : there + size].transpose(0, 2, 1, 3) + paid
-            flat = met.reshape(size - there, size - back, -1)
-            cost = flat.min(-1) + self.transfer_cost * abs(moved)
-            first, second = np.divmod(flat.argmin(-1), size)
-            corner = (slice(there, None), slice(back, None))
-            better = cost < best[corner]
-            best[corner] = np.where(better, cost, best[corner])
-            chosen = [first, second, np.full_like(first, there), np.full_like(first, back)]
-            orders[:, *corner] = np.where(better, np.stack(chosen), orders[:, *corner])
-        return best + self.holding * np.add.outer(stock, stock), orders
+            ordered = ahead[: size - there, back : back + size, : size - back, there : there + size].transpose(0, 2, 1, 3) + paid
+            ordered = ordered.reshape(size - there, size - back, -1)
+            orders = np.stack([*np.divmod(ordered.argmin(-1), size), np.full(ordered.shape[:2], moved)])
+            take_better(best, chosen, np.s_[there:, back:], ordered.min(-1) + self.transfer_cost * abs(moved), orders)
+        return best + self.holding * np.add.outer(stock, stock), np.concatenate([chosen[:2], both_ways(chosen[2])])
 
 
 @dataclass(frozen=True)
@@ -282,19 +276,12 @@ class TransferSeason:
 
     def improve(self, values: Float[np.ndarray, "S S"]) -> tuple[Float[np.ndarray, "S S"], Orders]:
         met, size = self.met(values), self.stock + 1
-        best, orders = met.copy(), np.zeros((2, size, size), dtype=int)
-        for moved in range(1, size):
-            for lane, (origin, destination) in enumerate(
-                ((slice(moved, None), slice(size - moved)), (slice(size - moved), slice(moved, None)))
-            ):
-                before = (origin, destination)
-                after = (destination, origin)
-                cost = met[after] + self.transfer_cost * moved
-                better = cost < best[before]
-                best[before] = np.where(better, cost, best[before])
-                orders[lane][before] = np.where(better, moved, orders[lane][before])
-                orders[1 - lane][before] = np.where(better, 0, orders[1 - lane][before])
-        return best, orders
+        best, chosen = np.full((size, size), np.inf), np.zeros((1, size, size), dtype=int)
+        for moved in range(-self.stock, self.stock + 1):
+            there, back = max(moved, 0), max(-moved, 0)
+            before, after = np.s_[there : size - back, back : size - there], np.s_[back : size - there, there : size - back]
+            take_better(best, chosen, before, met[after] + self.transfer_cost * abs(moved), np.full((1, 1, 1), moved))
+        return best, both_ways(chosen[0])
 
     def solve(self, periods: int) -> tuple[Float[np.ndarray, "S S"], Float[np.ndarray, "S S"], Int[np.ndarray, "2 T S S"]]:
         """Least expected cost of the season, expected cost without transfers, and the transfers of every period."""
@@ -305,6 +292,20 @@ class TransferSeason:
             alone = self.met(alone)
             orders.insert(0, last)
         return least, alone, np.stack(orders, 1)
+
+
+def take_better(
+    best: Float[np.ndarray, "S S"], chosen: Orders, where: tuple[slice, slice], cost: Float[np.ndarray, "X Y"], orders: Orders
+) -> None:
+    """In a part of the states, write in place what costs less than the best so far, and the orders that do."""
+    better = cost < best[where]
+    best[where] = np.where(better, cost, best[where])
+    chosen[:, *where] = np.where(better, orders, chosen[:, *where])
+
+
+def both_ways(moved: Int[np.ndarray, "S S"]) -> Int[np.ndarray, "2 S S"]:
+    """Transfers from 0 to 1 and from 1 to 0."""
+    return np.stack([moved.clip(0), (-moved).clip(0)])
 
 
 def geometric(mean: float) -> rv_discrete:

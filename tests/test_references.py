@@ -110,7 +110,7 @@ def _shapes_unchecked() -> Iterator[None]:
 class Length:
     """How much is played."""
 
-    replications: int = 2500
+    replications: int = 5000
     warm_up: int = 100
     scored: int = 400
 
