@@ -123,9 +123,13 @@ def rough_mean(demand: Demand, products: int, horizon: int) -> Float[np.ndarray,
     if isinstance(demand, Normal) and demand.cut_at_zero:
         pairs = zip(mean, per_product(demand.sd, products), strict=True)
         mean = np.array([_cut_at_zero(centre, sd) for centre, sd in pairs])
-    if demand.season is not None and demand.season.factors is not None:
-        mean = mean * np.mean(demand.season.factors)
-    return mean * np.mean([max(1 + demand.trend * period, 0) for period in range(horizon)])
+    periods = np.arange(horizon)
+    factor, season = np.maximum(1 + demand.trend * periods, 0), demand.season
+    if season is not None and season.factors is not None:
+        factor = factor * np.array(season.factors)[periods % len(season.factors)]
+    elif season is not None:
+        factor = factor * (1 + season.amplitude * np.cos(2 * np.pi * (periods - season.peak) / season.period))
+    return mean * factor.mean()
 
 
 def _cut_at_zero(mean: float | int, sd: float | int) -> float:

@@ -197,6 +197,7 @@ def test_of_many_alike_the_first_few_are_printed():
         (Known(kind="known", values=[1, 3, 5]), [3.5, 3.5]),  # 1, 3, 5, 5
         (Poisson(kind="poisson", mean=10, trend=0.1), [11.5, 11.5]),  # 10, 11, 12, 13
         (Poisson(kind="poisson", mean=10, season=Season(factors=[0.5, 1.0])), [7.5, 7.5]),
+        (Poisson(kind="poisson", mean=10, season=Season(period=8, amplitude=0.5, peak=1.5)), [13.2664, 13.2664]),  # half of it, at its peak
         (Normal(kind="normal", mean=0, sd=1, cut_at_zero=False), [0, 0]),
         (Normal(kind="normal", mean=0, sd=1), [0.3989, 0.3989]),  # 1 / sqrt(2 pi)
     ],
