@@ -6,12 +6,60 @@ import csv
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from marl_inv.reading import InputError, suggestion
+from marl_inv.scenario import Scenario
 from marl_inv.schema import Empirical
+
+
+class FileDemand:
+    """Real demand of some warehouses: training draws stretches of the training part at random, evaluation plays its own stretch.
+
+    `mean`, `variance`: (K, M) of the training part.
+    """
+
+    poisson_variance = 0.0
+
+    def __init__(self, model: Empirical, scenario: Scenario, members: list[int]) -> None:
+        self.model = model
+        file = read_demand(model, [product.name for product in scenario.product_list], [scenario.warehouses[n].name for n in members])
+        self.note, self._demand = file.note, file.demand
+        shortest = scenario.history + scenario.horizon
+        for key, (first, end), needed in (("train", model.train, shortest), ("evaluate", model.evaluate, scenario.horizon)):
+            held, stretch = len(self._demand), f"demand.{key} is [{first}, {end}]"
+            if end > held:
+                raise InputError(f"{model.path}: holds {held} periods, but {stretch}; end it at {held} or before")
+            if end - first < needed:
+                raise InputError(f"{model.path}: {stretch}, but an episode takes {needed} periods; lengthen it, or shorten the horizon")
+        if model.evaluate[0] < scenario.history:
+            remedy = f"start it at {scenario.history} or later, to leave room for the history"
+            raise InputError(f"{model.path}: demand.evaluate is {list(model.evaluate)}; {remedy}")
+        if model.train[0] < model.evaluate[1] and model.evaluate[0] < model.train[1]:
+            stretches = f"demand.train is {list(model.train)} and demand.evaluate is {list(model.evaluate)}"
+            raise InputError(f"{model.path}: {stretches}; let them not overlap, or policies are scored on what they were fitted on")
+        training = self._demand[slice(*model.train)]
+        self.mean, self.variance = training.mean(0), training.var(0)
+
+    def draw(self, luck: np.random.Generator, stream: str, played: int, beyond: int, history: int) -> Float[np.ndarray, "P K M"]:
+        """A stretch of `played` periods, the history among them, and `beyond` more: the mean where its part of the file has ended."""
+        first, end = self.model.train
+        if stream == "evaluate":
+            first, end = self.model.evaluate[0] - history, self.model.evaluate[1]
+        if played > end - first:
+            longest = end - first - history
+            raise InputError(f"{self.model.path}: has {longest} periods to play in this part; give a horizon of {longest} or less")
+        start = first if stream == "evaluate" else luck.integers(first, end - played + 1)
+        stretch = self._demand[start : min(start + played + beyond, end)]
+        return np.concatenate([stretch, np.broadcast_to(self.mean, (played + beyond - len(stretch), *self.mean.shape))])
+
+    def multiplied(
+        self, demand: Float[np.ndarray, "P K M B"], growth: Any, factor: Float[np.ndarray, "P M B"], spare: Any
+    ) -> Float[np.ndarray, "P K M B"]:
+        return demand * factor[:, None]
 
 
 @dataclass(frozen=True)

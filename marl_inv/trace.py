@@ -1,28 +1,42 @@
-"""Everything random or known ahead, drawn before an episode: demand models -> Trace.
+"""Everything random or known ahead, drawn before an episode: a scenario's chance -> Trace.
 
 Replication i of a seed and stream is the same trace whatever the policy, the batch it is drawn in, or the device it is played on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Literal, get_args
+from itertools import repeat
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Num
-from scipy.stats import norm
+from jaxtyping import Float, Int
+from scipy.special import ndtr
 from torch import Tensor
 
-from marl_inv.demand_file import read_demand
+from marl_inv.demand import Counts, Measures, cycle, growth, mixing, parametric
+from marl_inv.demand_file import FileDemand
+from marl_inv.events import (
+    Luck,
+    Stream,
+    available,
+    chain,
+    lead_times,
+    planned_promotion,
+    regime_factors,
+    surge_chances,
+    surge_factors,
+    surged,
+)
 from marl_inv.reading import InputError
 from marl_inv.scenario import Scenario
-from marl_inv.schema import Demand, Empirical, NegativeBinomial, Normal, Poisson, per_product
+from marl_inv.schema import Between, Demand, Empirical, Normal, Surge, per_product
 from marl_inv.simulator import Chance, State
 
-Stream = Literal["train", "tune", "validate", "evaluate"]
-"""Disjoint sources of luck: what a policy was fitted on never scores it. From a data file, train, tune and validate draw stretches of
-the same training periods; evaluation has periods of its own."""
+LAST_RANK = 1 - 2.0**-53
+"""The highest rank in a distribution: at 1, a normal or gamma quantile is infinite."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +87,11 @@ class Trace:
 
 
 class DemandSource:
-    """A scenario's demand: its moments, and traces from a seed.
+    """A scenario's chance: the moments of its demand, and traces from a seed.
 
-    `mean`, `sd`: (K, N) per period, of the training part where demand comes from a file.
+    `mean`, `sd`: (K, N) per period, without promotions and before rounding to whole units. They are of the training part where demand
+    comes from a file; otherwise averages over one cycle of the season, or over the horizon where that is shorter or demand has a trend, is
+    known, or surges at set times. `sd` counts how the mean varies with season, regimes and surges; random surges are as frequent as in the long run.
     `notes` says what was found in data files and what was done about it.
     """
 
@@ -85,20 +101,24 @@ class DemandSource:
         self.notes: list[str] = []
         products, warehouses = len(scenario.product_list), len(scenario.warehouses)
         self.mean, self.sd = np.zeros((products, warehouses)), np.zeros((products, warehouses))
-        self._samplers: list[tuple[list[int], Sampler]] = []
+        self._groups: list[tuple[list[int], Counts | Measures | FileDemand]] = []
         for models in _by_kind(scenario):
             members = [index for index, _ in models]
             if isinstance(models[0][1], Empirical):
-                sampler: Sampler = FileSampler(models[0][1], scenario, members, self.notes)
+                group: Counts | Measures | FileDemand = FileDemand(models[0][1], scenario, members)
+                self.notes.append(group.note)
             else:
-                sampler = ModelSampler([model for _, model in models], products)
-            self._samplers.append((members, sampler))
-            self.mean[:, members], self.sd[:, members] = sampler.mean, sampler.sd
+                group = parametric([model for _, model in models], products)
+            self._groups.append((members, group))
+            first, second = _factor_moments(scenario, group.model, members)
+            variance = group.variance * second - group.poisson_variance * (second - first) + group.mean**2 * (second - first**2)
+            self.mean[:, members], self.sd[:, members] = group.mean * first, np.sqrt(variance.clip(min=0))
+        self._mixing = mixing(scenario)
 
     @property
     def from_file(self) -> bool:
         """Whether evaluation has one fixed stretch of real periods instead of many random replications."""
-        return any(isinstance(sampler, FileSampler) for _, sampler in self._samplers)
+        return any(isinstance(group, FileDemand) for _, group in self._groups)
 
     def trace(self, stream: Stream, seed: int, replications: range, horizon: int | None = None) -> Trace:
         """Draw the given replications of a stream, `horizon` periods each (the scenario's by default). Float64, on the CPU.
@@ -107,18 +127,92 @@ class DemandSource:
         """
         if seed < 0:
             raise InputError(f"seed is {seed}; give a whole number, 0 or more")
-        history = self.scenario.history
-        periods = history + (horizon or self.scenario.horizon)
-        demand = np.zeros((periods, *self.mean.shape, len(replications)))
-        for column, replication in enumerate(replications):
-            luck = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(get_args(Stream).index(stream), replication)))
-            for members, sampler in self._samplers:
-                demand[:, :, members, column] = sampler.draw(luck, stream, periods, history)
-        return Trace(torch.from_numpy(demand), history)
+        scenario, luck = self.scenario, Luck(seed, stream, replications)
+        horizon = horizon or scenario.horizon
+        drawn = torch.from_numpy(self._demand(stream, luck, horizon))
+        chance = {
+            "lead_time": lead_times(scenario, horizon, luck),
+            "available": available(scenario, horizon + 1, luck),
+            "promotion": planned_promotion(scenario, horizon + 1 + scenario.notice),
+            "start": starting_stock(scenario, luck),
+        }
+        return Trace(
+            drawn[: scenario.history + horizon],
+            scenario.history,
+            forecast=self._forecast(drawn[scenario.history :], luck),
+            **{name: torch.from_numpy(values) for name, values in chance.items() if values is not None},
+        )
+
+    def _demand(self, stream: Stream, luck: Luck, horizon: int) -> Float[np.ndarray, "P K N B"]:
+        """The past, the episode, and what forecasts see beyond it."""
+        beyond = self.scenario.forecast.horizon if self.scenario.forecast else 0
+        periods = np.arange(-self.scenario.history, horizon + beyond)
+        factor = self._factor(periods, luck)
+        if self._mixing is not None:
+            rank = self._ranks(luck, len(periods), beyond)
+            demand = np.zeros(rank.shape)
+            for members, group in self._groups:
+                rate = _rate(group, periods) * (np.ones((len(members), 1)) if factor is None else factor[:, members])
+                demand[:, :, members] = group.ranked(rank[:, :, members], rate)
+        else:
+            demand = self._independent(stream, luck, periods, beyond)
+            if factor is not None:
+                spare = luck.each(lambda generator: generator.random(demand.shape[:-1]), "spare")
+                for members, group in self._groups:
+                    drawn = demand[:, :, members]
+                    demand[:, :, members] = group.multiplied(drawn, _rate(group, periods), factor[:, members], spare[:, :, members])
+        return np.rint(demand) if self.scenario.quantities == "integer" else demand
+
+    def _factor(self, periods: Int[np.ndarray, " P"], luck: Luck) -> Float[np.ndarray, "P N B"] | None:
+        """What regimes and surges multiply demand by; None without them."""
+        scenario, shape = self.scenario, (len(periods), self.mean.shape[1], len(luck))
+        regimes = None if scenario.regimes is None else regime_factors(scenario.regimes, shape[1], len(periods), luck)
+        surges = surge_factors(scenario, int(periods[-1]) + 1, luck)
+        if surges is None:
+            return regimes
+        factor = np.ones(shape) if regimes is None else regimes.copy()
+        factor[scenario.history :] *= surges
+        return factor
+
+    def _independent(self, stream: Stream, luck: Luck, periods: Int[np.ndarray, " P"], beyond: int) -> Float[np.ndarray, "P K N B"]:
+        drawings = [(members, _drawing(group, stream, periods, beyond)) for members, group in self._groups]
+        demand = np.zeros((len(luck), len(periods), *self.mean.shape))
+        for row, now, later in zip(demand, luck.generators(), luck.of("beyond") if beyond else repeat(None), strict=False):
+            for members, draw in drawings:
+                row[:, :, members] = draw(now, later)
+        return np.ascontiguousarray(np.moveaxis(demand, 0, -1))
+
+    def _ranks(self, luck: Luck, periods: int, beyond: int) -> Float[np.ndarray, "P K N B"]:
+        """Uniform, correlated between warehouses as the Gaussian copula says."""
+
+        def normals(now: np.random.Generator, later: np.random.Generator) -> Float[np.ndarray, "P K N"]:
+            independent = [now.standard_normal((periods - beyond, *self.mean.shape)), later.standard_normal((beyond, *self.mean.shape))]
+            return np.concatenate(independent) @ self._mixing
+
+        pairs = zip(luck.generators(), luck.of("beyond"), strict=True)
+        return ndtr(np.stack([normals(*pair) for pair in pairs], axis=-1)).clip(max=LAST_RANK)
+
+    def _forecast(self, coming: Float[Tensor, "P K N B"], luck: Luck) -> Float[Tensor, "S A K N B"] | None:
+        """Demand as it will be, plus an error; cut at 0 where demand is."""
+        told = self.scenario.forecast
+        if told is None:
+            return None
+        truth = coming.unfold(0, told.horizon, 1).movedim(-1, 1)
+        if told.error == 0:
+            return truth
+        noise = torch.from_numpy(luck.each(lambda generator: generator.standard_normal(truth.shape[:-1]), "forecast"))
+        size = torch.from_numpy(told.error * self.mean) * torch.arange(1, told.horizon + 1).sqrt()[:, None, None]
+        return (truth + size.unsqueeze(-1) * noise).maximum(self._lowest())
+
+    def _lowest(self) -> Float[Tensor, "N 1"]:
+        """The least that demand can be."""
+        models = [self.scenario.demand_of(warehouse) for warehouse in self.scenario.warehouses]
+        returns = [isinstance(model, Normal) and not model.cut_at_zero for model in models]
+        return torch.tensor([[-torch.inf if negative else 0.0] for negative in returns], dtype=torch.float64)
 
 
 def _by_kind(scenario: Scenario) -> list[list[tuple[int, Demand]]]:
-    """Warehouses and their models, in groups that one sampler can draw together."""
+    """Warehouses and their models, in groups that can be drawn together."""
     groups: dict[object, list[tuple[int, Demand]]] = {}
     for index, warehouse in enumerate(scenario.warehouses):
         model = scenario.demand_of(warehouse)
@@ -128,76 +222,48 @@ def _by_kind(scenario: Scenario) -> list[list[tuple[int, Demand]]]:
     return list(groups.values())
 
 
-class ModelSampler:
-    """Independent demand of one parametric kind for some warehouses."""
-
-    def __init__(self, models: list[Poisson | Normal | NegativeBinomial], products: int) -> None:
-        self.kind = models[0]
-        self._mean = np.array([per_product(model.mean, products) for model in models]).T
-        self._sd = (
-            np.sqrt(self._mean) if isinstance(self.kind, Poisson) else np.array([per_product(model.sd, products) for model in models]).T
-        )
-        self.mean, self.sd = self._mean, np.where(self._mean > 0, self._sd, 0) if isinstance(self.kind, NegativeBinomial) else self._sd
-        if isinstance(self.kind, Normal) and self.kind.cut_at_zero:
-            self.mean, self.sd = _moments_cut_at_zero(self._mean, self._sd)
-
-    def draw(self, luck: np.random.Generator, stream: Stream, periods: int, history: int) -> Num[np.ndarray, "{periods} K M"]:
-        shape = (periods, *self._mean.shape)
-        if isinstance(self.kind, Poisson):
-            return luck.poisson(self._mean, shape)
-        if isinstance(self.kind, Normal):
-            demand = luck.normal(self._mean, self._sd, shape)
-            return np.maximum(demand, 0) if self.kind.cut_at_zero else demand
-        some = self._mean > 0
-        excess = np.where(some, self._sd**2 - self._mean, 1.0)
-        return luck.negative_binomial(
-            np.where(some, self._mean**2 / excess, 1.0), np.where(some, self._mean / self._sd.clip(1e-9) ** 2, 1.0), shape
-        )
+def _rate(group: Counts | Measures | FileDemand, periods: Int[np.ndarray, " P"]) -> Float[np.ndarray, "P 1 1"]:
+    return growth(group.model, periods)[:, None, None]
 
 
-def _moments_cut_at_zero(mean: np.ndarray, sd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of max(X, 0) for normal X."""
-    z = mean / np.maximum(sd, 1e-12)
-    density, below = norm.pdf(z), norm.cdf(z)
-    first = mean * below + sd * density
-    second = (mean**2 + sd**2) * below + mean * sd * density
-    return first, np.sqrt(np.maximum(second - first**2, 0))
+def _drawing(group: Counts | Measures | FileDemand, stream: Stream, periods: Int[np.ndarray, " P"], beyond: int) -> Callable[..., Any]:
+    """A function that draws a replication's demand: the past and the episode from one generator, what is beyond from another."""
+    if isinstance(group, FileDemand):
+        return lambda now, later: group.draw(now, stream, len(periods) - beyond, beyond, history=-int(periods[0]))
+    rate = _rate(group, periods)
+    if not beyond:
+        draw = group.drawing(rate)
+        return lambda now, later: draw(now)
+    first, rest = group.drawing(rate[:-beyond]), group.drawing(rate[-beyond:])
+    return lambda now, later: np.concatenate([first(now), rest(later)])
 
 
-class FileSampler:
-    """Real demand: training draws stretches of the training part at random, evaluation plays its own stretch."""
-
-    def __init__(self, model: Empirical, scenario: Scenario, members: list[int], notes: list[str]) -> None:
-        self.model = model
-        names = [scenario.warehouses[n].name for n in members]
-        file = read_demand(model, [product.name for product in scenario.product_list], names)
-        notes.append(file.note)
-        self._demand = file.demand
-        shortest = scenario.history + scenario.horizon
-        for key, (first, end), needed in (("train", model.train, shortest), ("evaluate", model.evaluate, scenario.horizon)):
-            held, stretch = len(self._demand), f"demand.{key} is [{first}, {end}]"
-            if end > held:
-                raise InputError(f"{model.path}: holds {held} periods, but {stretch}; end it at {held} or before")
-            if end - first < needed:
-                raise InputError(f"{model.path}: {stretch}, but an episode takes {needed} periods; lengthen it, or shorten the horizon")
-        if model.evaluate[0] < scenario.history:
-            remedy = f"start it at {scenario.history} or later, to leave room for the history"
-            raise InputError(f"{model.path}: demand.evaluate is {list(model.evaluate)}; {remedy}")
-        if model.train[0] < model.evaluate[1] and model.evaluate[0] < model.train[1]:
-            stretches = f"demand.train is {list(model.train)} and demand.evaluate is {list(model.evaluate)}"
-            raise InputError(f"{model.path}: {stretches}; let them not overlap, or policies are scored on what they were fitted on")
-        training = self._demand[slice(*model.train)]
-        self.mean, self.sd = training.mean(0), training.std(0)
-
-    def draw(self, luck: np.random.Generator, stream: Stream, periods: int, history: int) -> Num[np.ndarray, "{periods} K M"]:
-        first, end = self.model.train
-        if stream == "evaluate":
-            first, end = self.model.evaluate[0] - history, self.model.evaluate[1]
-        if periods > end - first:
-            longest = end - first - history
-            raise InputError(f"{self.model.path}: has {longest} periods to play in this part; give a horizon of {longest} or less")
-        start = first if stream == "evaluate" else luck.integers(first, end - periods + 1)
-        return self._demand[start : start + periods]
+def _factor_moments(scenario: Scenario, model: Demand, members: list[int]) -> tuple[Float[np.ndarray, " M"], Float[np.ndarray, " M"]]:
+    """Mean, and mean square, of what growth, regimes and surges together multiply demand by."""
+    surges = [event for event in scenario.events if isinstance(event, Surge)]
+    length = None if any(surge.at for surge in surges) else cycle(model)
+    periods = np.arange(min(length or scenario.horizon, scenario.horizon))
+    rate = growth(model, periods)[:, None]
+    moments = []
+    for power in (1, 2):
+        expected = np.broadcast_to(rate**power, (len(periods), len(members)))
+        for surge in surges:
+            chance = surge_chances(surge, len(periods))[:, None] * surged(scenario, surge)[members]
+            expected = expected * (1 + chance * (surge.factor**power - 1))
+        moments.append(expected.mean(0))
+        if scenario.regimes is not None:
+            moments[-1] = moments[-1] * (chain(scenario.regimes)[1] @ np.array(scenario.regimes.factors) ** power)
+    return moments[0], moments[1]
 
 
-Sampler = ModelSampler | FileSampler
+def starting_stock(scenario: Scenario, luck: Luck) -> Float[np.ndarray, "K N B"] | None:
+    """Drawn where a warehouse says so, and given elsewhere; None where all are given."""
+    given, products = [warehouse.initial_stock for warehouse in scenario.warehouses], len(scenario.product_list)
+    if not any(isinstance(stock, Between) for stock in given):
+        return None
+    bounds = [(stock.low, stock.high) if isinstance(stock, Between) else (stock, stock) for stock in given]
+    low, high = (np.array([per_product(bound[end], products) for bound in bounds]).T[..., None] for end in (0, 1))
+    uniform = luck.each(lambda generator: generator.random((products, len(given))), "start")
+    if scenario.quantities == "integer":
+        return np.floor(low + uniform * (high - low + 1)).clip(max=high)
+    return low + uniform * (high - low)
