@@ -1,4 +1,4 @@
-"""Luck: the same for every policy and batch, in streams that never meet, with the moments it claims; and demand read from files."""
+"""Luck: the same for every policy and batch, in streams that never meet, with the moments it claims; forecasts; demand read from files."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ruamel.yaml import YAML
 
 from building import problem
 from marl_inv.problem import Problem, load_problem
 from marl_inv.reading import InputError
+from marl_inv.trace import Trace
 
 STREAMS = ("train", "tune", "validate", "evaluate")
 
@@ -27,6 +29,41 @@ MIXED = """
 """
 
 
+EVERYTHING = """
+  horizon: 12
+  history: 2
+  quantities: integer
+  products: [{name: cup}, {name: pot}]
+  suppliers: [{name: mill}]
+  regimes: {factors: [0.5, 1, 2], stay: 0.7, shared: false}
+  forecast: {horizon: 3, error: 0.2}
+  events:
+    - {kind: surge, probability: 0.2, duration: [1, 3], factor: 1.5}
+    - {kind: outage, probability: 0.2, duration: 2, targets: [mill]}
+    - {kind: delay, probability: 0.2, periods: 2}
+  warehouses:
+    - {name: a, initial_stock: {low: 0, high: [1000000, 9]}, demand: {kind: poisson, mean: [2, 7], season: {period: 5, amplitude: 0.5}}}
+    - {name: hub, faces_demand: false, initial_stock: 20}
+    - {name: b, demand: {kind: normal, mean: 3, sd: 2}}
+    - {name: c, demand: {kind: negative_binomial, mean: 3, sd: [2, 4], trend: 0.01}}
+    - {name: d, demand: {kind: gamma, mean: 30, sd: 20}}
+    - {name: e, demand: {kind: geometric, mean: 3}}
+    - {name: f, demand: {kind: discrete_uniform, high: 9}}
+  lanes:
+    - {origin: hub, destination: a, lead_time: {values: [1, 2]}}
+    - {origin: mill, destination: hub, lead_time: {values: [2, 5]}}
+"""
+CHANCES = ("demand", "lead_time", "available", "forecast", "start")
+
+
+def chances(trace: Trace) -> dict[str, torch.Tensor]:
+    return {name: getattr(trace, name) for name in CHANCES}
+
+
+def everything(**changes: object) -> Problem:
+    return problem(YAML(typ="safe", pure=True).load(EVERYTHING) | changes)
+
+
 # The same luck
 
 
@@ -36,6 +73,74 @@ def test_replication_i_of_a_seed_is_the_same_alone_and_in_a_batch():
     for i in range(5):
         assert torch.equal(mixed.trace("evaluate", 7, range(i, i + 1)).demand, batch[..., i : i + 1])
     assert torch.equal(mixed.trace("evaluate", 7, range(2, 4)).demand, batch[..., 2:4])
+
+
+@pytest.mark.parametrize("correlation", [0, 0.4])
+def test_all_of_its_luck_is_the_same_alone_and_in_a_batch(correlation: float):
+    """In a batch of 200, distributions of counts are tabulated; alone, they are not."""
+    shops = everything(correlation=correlation)
+    batch = chances(shops.trace("tune", 7, 200))
+    for i in (0, 3, 199):
+        for name, values in chances(shops.trace("tune", 7, range(i, i + 1))).items():
+            assert torch.equal(values, batch[name][..., i : i + 1]), name
+
+
+def test_all_of_its_luck_differs_between_streams_seeds_and_replications():
+    shops = everything()
+    drawn = [
+        chances(shops.trace(stream, seed, range(replication, replication + 1)))
+        for stream in STREAMS
+        for seed in (0, 1)
+        for replication in range(2)
+    ]
+    for name in CHANCES:
+        assert len({episode[name].numpy().tobytes() for episode in drawn}) > (len(drawn) - 1 if name != "available" else 8), name
+
+
+@pytest.mark.parametrize(
+    ("change", "altered"),
+    [
+        ({"regimes": None}, {"demand", "forecast"}),
+        ({"forecast": None}, {"forecast"}),
+        ({"lanes": []}, {"lead_time"}),
+        ({"events": [{"kind": "surge", "probability": 0.2, "duration": [1, 3], "factor": 1.5}]}, {"lead_time", "available"}),
+        ({"correlation": 0.5}, {"demand", "forecast"}),
+        ({"demand": {"kind": "poisson", "mean": 1}}, set()),
+    ],
+)
+def test_every_kind_of_chance_leaves_the_others_as_they_are(change: dict[str, object], altered: set[str]):
+    """What is taken away alters only what it acts on."""
+    full, part = (chances(shops.trace("train", 2, 5, horizon=12)) for shops in (everything(), everything(**change)))
+    for name in CHANCES:
+        same = part[name] is not None and torch.equal(full[name], part[name])
+        assert same is (name not in altered), name
+
+
+def test_an_event_alters_no_other_of_its_kind():
+    """Neither does it matter that an event before it in the file has luck of its own."""
+    floods = [{"kind": "outage", "probability": 0.3, "targets": [lane]} for lane in ("hub->a", "mill->hub", "mill")]
+    three, two = (everything(events=events).trace("train", 2, 5).available for events in (floods, floods[:2]))
+    assert torch.equal(three[:, :2], two[:, :2])
+
+
+@pytest.mark.parametrize("correlation", [0, 0.4])
+def test_a_longer_episode_begins_alike(correlation: float):
+    """With one kind of demand."""
+    shops = [{"name": name, "demand": {"kind": "geometric", "mean": 4}} for name in "abc"]
+    chain = everything(correlation=correlation, warehouses=[*shops, {"name": "hub", "faces_demand": False}])
+    short, long = (chain.trace("train", 0, 4, horizon=horizon) for horizon in (10, 25))
+    assert torch.equal(short.demand, long.demand[:12])
+    assert torch.equal(short.lead_time, long.lead_time[:10])
+    assert torch.equal(short.available, long.available[:11])
+
+
+def test_plain_demand_is_drawn_as_it_always_was():
+    """Published results rest on it: the first numbers of numpy's generator for this seed, stream and replication."""
+    luck = np.random.default_rng(np.random.SeedSequence(5, spawn_key=(3, 2)))
+    shops = problem("history: 0\nhorizon: 4\nwarehouses: [{name: a, demand: {kind: negative_binomial, mean: 10, sd: 9}}, {name: b}]")
+    expected = luck.negative_binomial(100 / 71, 10 / 81, 4), luck.poisson(1, 4)
+    demand = shops.trace("evaluate", 5, range(2, 3)).demand[:, 0, :, 0]
+    assert demand.T.tolist() == [list(map(float, row)) for row in expected]
 
 
 def test_streams_seeds_and_replications_never_meet():
@@ -115,6 +220,109 @@ def test_cut_demand_is_never_negative_and_uncut_demand_is():
             problem({"warehouses": [{"name": "a", "unmet_demand": "backordered", "demand": demand}]}).trace("train", 0, 100).demand < 0
         )
         assert bool(returns.any()) is not cut
+
+
+LONG_RUN = {
+    "season": {"demand": {"kind": "negative_binomial", "mean": 8, "sd": 5, "season": {"factors": [0.5, 1, 2]}}, "horizon": 60},
+    "cosine": {"demand": {"kind": "gamma", "mean": 8, "sd": 5, "season": {"period": 12, "amplitude": 0.8}}, "horizon": 60},
+    "part of a season": {"demand": {"kind": "poisson", "mean": 8, "season": {"period": 52, "amplitude": 0.8}}, "horizon": 26},
+    "trend": {"demand": {"kind": "geometric", "mean": 8, "trend": 0.02}, "horizon": 50},
+    "known": {"demand": {"kind": "known", "values": [1, 2, 9]}, "horizon": 4},
+    "uniform": {"demand": {"kind": "discrete_uniform", "low": 2, "high": 9}},
+    "regimes": {
+        "demand": {"kind": "negative_binomial", "mean": 8, "sd": 5},
+        "regimes": {"factors": [1, 3], "transition": [[0.8, 0.2], [0.6, 0.4]]},
+    },
+    "regimes and season": {
+        "demand": {"kind": "normal", "mean": 8, "sd": 5, "season": {"factors": [0.5, 2]}},
+        "regimes": {"factors": [1, 3], "stay": 0.5},
+    },
+    "surges": {
+        "demand": {"kind": "poisson", "mean": 8},
+        "events": [{"kind": "surge", "probability": 0.3, "duration": [1, 3], "factor": 3}],
+        "horizon": 400,
+    },
+    "surges at set times": {
+        "demand": {"kind": "poisson", "mean": 8},
+        "events": [{"kind": "surge", "at": [2, 6], "duration": [1, 3], "factor": 3}],
+        "horizon": 10,
+    },
+}
+
+
+@pytest.mark.parametrize("case", LONG_RUN)
+def test_moments_count_everything_that_varies(case: str):
+    """The total of all periods and episodes; to 1.5%, about 5 standard errors of these runs."""
+    given = problem({"warehouses": [{"name": "a"}], "history": 0, **LONG_RUN[case]})
+    demand = given.trace("train", 1, 200_000 // given.scenario.horizon // (1 if case != "known" else 100)).demand
+    assert given.demand.mean[0, 0] == pytest.approx(demand.mean().item(), rel=0.015)
+    assert given.demand.sd[0, 0] == pytest.approx(demand.std().item(), rel=0.015)
+
+
+def test_moments_on_paper():
+    """Known 4 in a season of 1 and 3: 4 or 12. Poisson of mean 2 in regimes of 1 and 3: variance 4 within, 4 between."""
+    season = problem("horizon: 8\nwarehouses: [{name: a, demand: {kind: known, values: [4], season: {factors: [1, 3]}}}]").demand
+    assert (season.mean.item(), season.sd.item()) == (8, 4)
+    regimes = problem("regimes: {factors: [1, 3]}\nwarehouses: [{name: a, demand: {kind: poisson, mean: 2}}]").demand
+    assert (regimes.mean.item(), regimes.sd.item() ** 2) == (pytest.approx(4), pytest.approx(8))
+
+
+# Forecasts and starting stock
+
+
+def test_a_forecast_without_error_is_the_demand_to_come():
+    """Row t tells of periods t, t + 1, t + 2; the last row looks beyond the episode."""
+    demand = {"kind": "known", "values": [0, 1, 2, 3, 4, 5, 6, 7, 8]}
+    told = problem({"horizon": 4, "forecast": {"horizon": 3}, "warehouses": [{"name": "a", "demand": demand}]}).trace("train", 0, 2)
+    assert told.demand.shape == (1 + 4, 1, 1, 2)
+    assert told.forecast[:, :, 0, 0, 0].tolist() == [[0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 5], [4, 5, 6]]
+    assert torch.equal(told.forecast[..., 0], told.forecast[..., 1])
+
+
+def test_the_error_of_a_forecast_grows_with_the_root_of_the_periods_ahead():
+    """0.1 of a mean of 50 one period ahead, twice that four ahead; unbiased; each row errs anew."""
+    shops = "[{name: a, demand: {kind: normal, mean: 50, sd: 5}}, {name: b, demand: {kind: normal, mean: 20, sd: 1}}]"
+    told = problem(f"horizon: 97\nforecast: {{horizon: 4, error: 0.1}}\nwarehouses: {shops}").trace("train", 0, 100)
+    truth = told.demand[1:].unfold(0, 4, 1).movedim(-1, 1)
+    error = (told.forecast[: len(truth)] - truth)[:, :, 0]
+    count = error[:, 0, 0].numel()
+    for n, mean in enumerate((50, 20)):
+        for ahead in range(4):
+            sd = 0.1 * mean * sqrt(ahead + 1)
+            assert error[:, ahead, n].std().item() == pytest.approx(sd, abs=5 * sd / sqrt(2 * count))
+            assert error[:, ahead, n].mean().item() == pytest.approx(0, abs=5 * sd / sqrt(count))
+    assert abs(np.corrcoef(error[1:, 0, 0].ravel(), error[:-1, 1, 0].ravel())[0, 1]) < 5 / sqrt(count)
+
+
+def test_forecasts_are_cut_at_nothing_where_demand_is():
+    demand = "{kind: normal, mean: 1, sd: 1, cut_at_zero: %s}"
+    shops = f"[{{name: a, demand: {demand % 'true'}}}, {{name: b, unmet_demand: backordered, demand: {demand % 'false'}}}, {{name: hub, faces_demand: false}}]"
+    told = problem(f"forecast: {{horizon: 2, error: 1}}\nwarehouses: {shops}").trace("train", 0, 5).forecast[:, :, 0]
+    assert told[:, :, 0].min() == 0
+    assert told[:, :, 1].min() < -1
+    assert not told[:, :, 2].any()
+
+
+def test_starting_stock_is_drawn_where_it_lies_between_two_numbers():
+    shops = "[{name: a, initial_stock: {low: [0, 5], high: [3, 5]}}, {name: b, initial_stock: [7, 8]}]"
+    products = "products: [{name: cup}, {name: pot}]"
+    whole = problem(f"quantities: integer\n{products}\nwarehouses: {shops}").trace("train", 0, 4000).start
+    assert torch.bincount(whole[0, 0].long()).tolist() == [pytest.approx(1000, abs=5 * sqrt(750))] * 4
+    assert [whole[k, n].unique().tolist() for k, n in ((1, 0), (0, 1), (1, 1))] == [[5], [7], [8]]
+    drawn = problem(f"{products}\nwarehouses: {shops}").trace("train", 0, 4000).start[0, 0]
+    assert 0 <= drawn.min() < 0.01 < 2.99 < drawn.max() < 3
+    assert drawn.mean().item() == pytest.approx(1.5, abs=5 * 3 / sqrt(12 * 4000))
+
+
+def test_a_trace_moves_as_a_whole_and_lead_times_stay_whole_numbers():
+    moved = everything().trace("train", 0, 2).to(torch.device("cpu"), torch.float32)
+    assert {name: values.dtype for name, values in chances(moved).items()} == {
+        name: torch.long if name == "lead_time" else torch.float32 for name in CHANCES
+    }
+    chance = moved.at(3)
+    assert torch.equal(chance.lead_time, moved.lead_time[3])
+    assert torch.equal(chance.available, moved.available[3])
+    assert [moved.at(period).last for period in (0, 10, 11)] == [False, False, True]
 
 
 # Files
@@ -205,3 +413,21 @@ def test_an_episode_longer_than_the_file_allows_is_refused(tmp_path: Path):
         assert len(shops.trace(stream, 0, 1, horizon=periods)) == periods
         with pytest.raises(InputError, match=f"has {periods} periods to play in this part; give a horizon of {periods} or less"):
             shops.trace(stream, 0, 1, horizon=periods + 1)
+
+
+def test_forecasts_look_on_in_the_file_and_see_the_mean_beyond_its_part(tmp_path: Path):
+    """Evaluation plays 8, 9, 10 and has 11 left; the mean of the training part is 3.5."""
+    shops = sales(table(tmp_path, COUNTING), "", "forecast={horizon: 3}")
+    assert shops.trace("evaluate", 0, 1).forecast[:, :, 0, 0, 0].tolist() == [[8, 9, 10], [9, 10, 11], [10, 11, 3.5], [11, 3.5, 3.5]]
+    assert shops.trace("evaluate", 0, 1).demand[:, 0, 0, 0].tolist() == [6, 7, 8, 9, 10]
+    plain = sales(table(tmp_path, COUNTING)).trace("train", 0, 50)
+    assert torch.equal(shops.trace("train", 0, 50).demand, plain.demand)
+
+
+def test_surges_multiply_what_the_file_says_and_integer_quantities_round_it(tmp_path: Path):
+    surge = "events=[{kind: surge, at: [1], factor: 1.25, targets: [a]}]"
+    shops = sales(table(tmp_path, COUNTING), "", surge)
+    assert shops.trace("evaluate", 0, 1).demand[2:, 0, :, 0].tolist() == [[8, 108], [11.25, 109], [10, 110]]
+    assert shops.demand.mean[0, 0] == pytest.approx(3.5 * (1 + 1.25 + 1) / 3)
+    whole = sales(table(tmp_path, COUNTING), "", surge, "quantities=integer")
+    assert whole.trace("evaluate", 0, 1).demand[3, 0, :, 0].tolist() == [11, 109]
