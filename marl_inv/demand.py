@@ -19,7 +19,7 @@ from marl_inv.scenario import Scenario
 from marl_inv.schema import Demand, Empirical, Gamma, Geometric, Known, NegativeBinomial, Normal, ParametricDemand, Poisson, per_product
 
 LARGEST_COUNT = 1e15
-"""Means beyond it are refused for counts: floating point no longer tells neighbours apart."""
+"""Units beyond it are refused where they are whole: floating point no longer tells neighbours apart."""
 
 TABLE = 4
 """Entries of a table, for each number looked up in it, that take less time than to do without."""
@@ -62,6 +62,11 @@ def _rates(models: list[Any], key: str, products: int) -> Float[np.ndarray, "K M
     return np.array([per_product(getattr(model, key), products) for model in models], dtype=float).T
 
 
+def _countable(model: ParametricDemand, units: float | int) -> None:
+    if units > LARGEST_COUNT:
+        raise InputError(f"demand of kind {model.kind} has up to {units:.3g} units; give at most 1e15, or kind normal or gamma")
+
+
 class Counts:
     """Units that come one by one: r is infinite for Poisson demand, and 1 for geometric."""
 
@@ -78,8 +83,7 @@ class Counts:
 
     def drawing(self, growth: Float[np.ndarray, "P 1 1"]) -> Draw:
         mean = self.mean * growth
-        if mean.max() > LARGEST_COUNT:
-            raise InputError(f"demand of kind {self.model.kind} has a mean of {mean.max():.3g}; give at most 1e15, or kind normal or gamma")
+        _countable(self.model, mean.max())
         if isinstance(self.model, Poisson):
             return lambda luck: luck.poisson(mean)
         variance = self.variance + (growth - 1) * (self.variance - self.mean)
@@ -132,6 +136,7 @@ class _Steps:
         rows = place.reshape(*counts.mean.shape, 1) * len(factors) + which.reshape(factor.shape)[:, None]
         row = np.broadcast_to(rows, chosen.shape)[chosen]
         mean, failures = np.outer(mean, factors).ravel(), np.repeat(failures, len(factors))
+        _countable(counts.model, mean.max())
         highest = counts.hardly_exceeded(mean, failures)
         self.highest = highest[row]
         if (highest + 1).sum() <= TABLE * len(row):
@@ -169,6 +174,7 @@ class Measures:
             self.variance = sd**2
         else:
             low, high = (1, 1) if isinstance(model, Known) else (model.low, model.high)
+            _countable(model, high)
             shape = (products, len(models))
             self.mean, self.variance = np.full(shape, (low + high) / 2), np.full(shape, ((high - low + 1.0) ** 2 - 1) / 12)
         if isinstance(model, Normal):

@@ -240,6 +240,8 @@ def test_a_surge_leaves_the_rest_of_demand_as_it_was_and_keeps_its_rank():
                 assert difference.any()
 
 
-def test_counts_beyond_what_can_be_told_apart_are_refused():
-    with pytest.raises(InputError, match=r"kind poisson has a mean of 1e\+17; give at most 1e15, or kind normal or gamma"):
-        draws([{"kind": "poisson", "mean": 1e17}], periods=2, episodes=1)
+@pytest.mark.parametrize("given", [{"kind": "poisson", "mean": 1e17}, {"kind": "discrete_uniform", "high": 10**17}])
+@pytest.mark.parametrize("way", ["drawn", "of the copula", "in a surge"])
+def test_counts_beyond_what_can_be_told_apart_are_refused(given: dict[str, Any], way: str):
+    with pytest.raises(InputError, match=r"has up to 1e\+17 units; give at most 1e15, or kind normal or gamma"):
+        draws([given, given], periods=2, episodes=1, **WAYS[way])
