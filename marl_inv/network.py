@@ -9,7 +9,8 @@ that outages may hit) and `longest_delay`. What is absent takes the schema's def
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -84,16 +85,31 @@ class StockRule:
 
 
 @dataclass(frozen=True)
+class Wave:
+    """Reactive moves that are made at once. A move is a product on a reactive lane."""
+
+    move: Int[Tensor, " J"]
+    """product x X + lane."""
+    origin: Int[Tensor, " J"]
+    """product x N + warehouse; and so the destination."""
+    destination: Int[Tensor, " J"]
+    lane: Int[Tensor, " J"]
+    volume: Float[Tensor, "J 1"]
+
+
+@dataclass(frozen=True)
 class ReactiveLanes:
-    """Lanes that move surplus to shortage after demand, by what a unit moved saves, the most first."""
+    """Lanes that move surplus to shortage after demand, by what moving a volume saves, the most first."""
 
     names: tuple[str, ...]
     origin: Int[Tensor, " X"]
     destination: Int[Tensor, " X"]
     saving: Float[Tensor, "K X 1"]
-    """Per unit: the holding it ends and the shortage (and lost margin) it prevents, less what moving it costs."""
-    waves: tuple[Int[Tensor, " _"], ...]
-    """Lanes of a wave have no place in common, and come after all lanes that save more and share a place with them."""
+    """Per unit: the holding it ends, and the shortage, lost sale and missed fill rate it prevents, less its transport and its part of a full
+    vehicle. (Not `shipment_cost`, which no unit has a part of.)"""
+    waves: tuple[Wave, ...]
+    """Moves that save something. Those of a wave share no surplus and no shortage, and a limit only if they save the same; they come after
+    all moves that save more and share one of these with them."""
     limited: bool
     """Whether any is under a SharedLimit."""
 
@@ -178,6 +194,8 @@ class TransferNetwork:
     shipment_cost: Float[Tensor, "W 1"] | None
     vehicle_cost: Float[Tensor, "W 1"] | None
     vehicle_capacity: Float[Tensor, "W 1"]
+    least_load: Float[Tensor, "W 1"]
+    """Volume that counts as a shipment: what is less is float noise, next to what usually passes at either end."""
     transfer_price: Float[Tensor, "K V 1"] | None
     """Of lanes between warehouses."""
     unit_cost: Float[Tensor, "K E"]
@@ -246,6 +264,24 @@ def _fields(record: type, attributes: dict[str, Any], **given: Any) -> Any:
 def _lane_name(origin: str, destination: str, key: str | int) -> str:
     """The edge's key; networkx numbers edges that were given none."""
     return key if isinstance(key, str) else f"{origin}->{destination}"
+
+
+@dataclass
+class _Users:
+    """The waves that use a surplus, a shortage or a limit."""
+
+    saved: float = 0.0
+    equals: set[int] = field(default_factory=set)
+    """Those with moves that save this."""
+    first: int = 0
+    """The first one after all that save more."""
+
+    def first_after_better(self, saved: float) -> int:
+        """For moves in order of what they save."""
+        if saved != self.saved:
+            self.first = max(self.equals, default=self.first - 1) + 1
+            self.saved, self.equals = saved, set()
+        return self.first
 
 
 class _Builder:
@@ -317,7 +353,7 @@ class _Builder:
         volume = self.number([product.volume for product in self.products]).reshape(self.K, 1, 1)
         arrivals = Incidence.of(destinations, self.N, volume)
         stock_rules, lane_order = self._stock_rules()
-        price, salvage = self.used(self.rate(warehouses, "price")), self.used(self.rate(warehouses, "salvage_value"))
+        limits = tuple(self._limits())
         return TransferNetwork(
             graph=graph,
             products=tuple(product.name for product in self.products),
@@ -343,11 +379,11 @@ class _Builder:
             else None,
             longest_order_delay=max((lane.order_delay for lane in lanes), default=0),
             owes=self.used(self.column([float(lane.unfilled == "owed") for lane in lanes])),
-            limits=tuple(self._limits()),
+            limits=limits,
             stock_rules=stock_rules,
             lane_order=lane_order,
             full_shipment=self._full_shipment(),
-            reactive=self._reactive(price),
+            reactive=self._reactive(limits),
             integer=rules.quantities == "integer",
             volume=volume,
             storage=self.column(storage) if min(storage) < UNLIMITED else None,
@@ -366,14 +402,15 @@ class _Builder:
             holding_cost=self.used(self.rate(warehouses, "holding_cost")),
             shortage_cost=self.used(self.rate(warehouses, "shortage_cost")),
             overflow_cost=self.used(self.rate(warehouses, "overflow_cost")),
-            price=price,
-            salvage_value=salvage if graph.graph.get("ending") == "finite" else None,
+            price=self.used(self.rate(warehouses, "price")),
+            salvage_value=self.used(self.rate(warehouses, "salvage_value")) if graph.graph.get("ending") == "finite" else None,
             procurement_cost=self.used(self.rate(lanes[: self.replenishments], "procurement_cost")),
             transport_cost=self.used(self.rate(self.ways, "transport_cost")),
             in_transit_cost=self.used(self.rate(lanes, "in_transit_cost")),
             shipment_cost=self.used(self.column([way.shipment_cost for way in self.ways])),
             vehicle_cost=self.used(self.column([way.vehicle_cost for way in self.ways])),
             vehicle_capacity=self.column([way.vehicle_capacity or UNLIMITED for way in self.ways]),
+            least_load=self._least_load(size),
             transfer_price=self.used(self.rate(self.ways[self.replenishments :], "transfer_price")),
             unit_cost=self.number(unit_cost),
             way_destination=self.index([self.row[way.destination] for way in self.ways]),
@@ -405,6 +442,11 @@ class _Builder:
     def _moments(self, key: str) -> Float[np.ndarray, "K N"]:
         nodes = self.graph.nodes
         return np.array([nodes[w.name].get(key, [0.0] * self.K) for w in self.warehouses], dtype=float).reshape(self.N, self.K).T
+
+    def _least_load(self, size: Float[np.ndarray, "K N"]) -> Tensor:
+        usual = (size * np.array([[product.volume] for product in self.products])).max(0)
+        ends = [[self.row[name] for name in (way.origin, way.destination) if name in self.row] for way in self.ways]
+        return self.column([64 * torch.finfo(self.dtype).eps * usual[places].max() for places in ends])
 
     def _initial_stock(self) -> Tensor:
         """Given, or the middle of what it is drawn from."""
@@ -504,35 +546,54 @@ class _Builder:
         ways = Counter(origins)
         return self.index(places), self.index(origins), self.column([1 / ways[origin] for origin in origins])
 
-    def _reactive(self, price: Tensor | None) -> ReactiveLanes | None:
-        if not self.reactive:
+    def _reactive(self, limits: tuple[SharedLimit, ...]) -> ReactiveLanes | None:
+        lanes, warehouses, rules, weights = self.reactive, self.warehouses, self.rules, self.rules.reward_weights
+        if not lanes:
             return None
-        origin = self.index([self.row[lane.origin] for lane in self.reactive])
-        destination = self.index([self.row[lane.destination] for lane in self.reactive])
-        weights = self.rules.reward_weights
-        shortage = weights["shortage"] * self.rate(self.warehouses, "shortage_cost")
-        sale = 0 if price is None else weights["revenue"] * price
-        holding = weights["holding"] * self.rate(self.warehouses, "holding_cost") * (self.rules.holding_on == "end")
-        moving = weights["transport"] * self.rate(self.reactive, "transport_cost")
-        saving = holding[:, origin] + (shortage + sale)[:, destination] - moving
-        waves: dict[int, list[int]] = defaultdict(list)
-        last = [0] * self.N
-        for lane in saving.mean((0, 2)).argsort(descending=True, stable=True).tolist():
-            if bool((saving[:, lane] > 0).any()):
-                ends = int(origin[lane]), int(destination[lane])
-                wave = 1 + max(last[end] for end in ends)
-                waves[wave].append(lane)
-                for end in ends:
-                    last[end] = wave
-        limited = {lane for pool in self.pools for lane in pool.lanes} | set(self.graph.graph.get("interruptible", []))
+        origin, destination = ([self.row[getattr(lane, end)] for lane in lanes] for end in ("origin", "destination"))
+        is_lost = self.column([float(warehouse.unmet_demand == "lost") for warehouse in warehouses])
+        held = weights["holding"] * self.rate(warehouses, "holding_cost") * (rules.holding_on == "end")
+        short = weights["shortage"] * self.rate(warehouses, "shortage_cost") + weights["shortfall"] * rules.service.price
+        short = short + weights["revenue"] * self.rate(warehouses, "price") * is_lost
+        vehicle = self.number([lane.vehicle_cost / (lane.vehicle_capacity or UNLIMITED) for lane in lanes]).reshape(-1, 1)
+        volume = self.number([product.volume for product in self.products]).reshape(-1, 1, 1)
+        moving = weights["transport"] * self.rate(lanes, "transport_cost") + weights["vehicle"] * vehicle * volume
+        saving = held[:, origin] + short[:, destination] - moving
+        groups = [limit.reactive_group.tolist() for limit in limits]
+        shared = [[(at, group[x]) for at, group in enumerate(groups) if group[x] < len(limits[at].names)] for x in range(len(lanes))]
         return ReactiveLanes(
-            tuple(lane.name for lane in self.reactive),
-            origin,
-            destination,
+            tuple(lane.name for lane in lanes),
+            self.index(origin),
+            self.index(destination),
             saving,
-            tuple(self.index(lanes) for _, lanes in sorted(waves.items())),
-            any(lane.capacity is not None or lane.name in limited for lane in self.reactive),
+            tuple(self._waves((saving / volume).squeeze(-1), origin, destination, shared)),
+            any(shared),
         )
+
+    def _waves(self, saving: Tensor, origin: list[int], destination: list[int], shared: list[list[tuple[int, int]]]) -> Iterator[Wave]:
+        """`saving` is per volume (K, X), `shared` the limits that each lane is under."""
+        savings, ways = [float(f"{saved:.6g}") for saved in saving.flatten().tolist()], len(origin)
+        waves: dict[int, list[int]] = defaultdict(list)
+        users: dict[tuple[int | str, ...], _Users] = defaultdict(_Users)
+        for move in sorted((move for move, saved in enumerate(savings) if saved > 0), key=lambda move: -savings[move]):
+            product, lane = divmod(move, ways)
+            stocks = [users["from", product, origin[lane]], users["to", product, destination[lane]]]
+            used = [*stocks, *(users[limit] for limit in shared[lane])]
+            wave = max(each.first_after_better(savings[move]) for each in used)
+            while any(wave in each.equals for each in stocks):
+                wave += 1
+            waves[wave].append(move)
+            for each in used:
+                each.equals.add(wave)
+        for _, moves in sorted(waves.items()):
+            products, lanes = zip(*(divmod(move, ways) for move in moves), strict=True)
+            yield Wave(
+                self.index(moves),
+                self.index([product * self.N + origin[lane] for product, lane in zip(products, lanes, strict=True)]),
+                self.index([product * self.N + destination[lane] for product, lane in zip(products, lanes, strict=True)]),
+                self.index(list(lanes)),
+                self.column([self.products[product].volume for product in products]),
+            )
 
 
 def _unit_cost(lanes: list[Lane], products: list[Product]) -> Float[np.ndarray, "K E"]:

@@ -67,7 +67,7 @@ def within(network: TransferNetwork, limit: SharedLimit, shipments: Tensor, avai
     capacity = limit.now(available)
     asked = carried.new_zeros(len(capacity), carried.shape[-1]).index_add(0, limit.group, carried)
     kept = shipments * share(capacity, asked).index_select(0, limit.group)
-    return whole(kept, limit.group, len(capacity)) if network.integer else kept
+    return whole(kept, limit.group, len(capacity), network.volume) if network.integer else kept
 
 
 def share_stock(network: TransferNetwork, shipments: Tensor, level: Tensor, reserve: Tensor | None) -> Tensor:
@@ -108,7 +108,7 @@ def evenly(rule: StockRule, asked: Tensor, stock: Tensor) -> Tensor:
     """
     nobody = torch.zeros_like(asked[:, :1])
     requests = torch.cat([asked, nobody], dim=1)[:, rule.fan_out].sort(dim=2).values
-    smaller = requests.cumsum(dim=2) - requests
+    smaller = torch.cat([torch.zeros_like(requests[:, :, :1]), requests[:, :, :-1].cumsum(dim=2)], dim=2)
     others = torch.arange(requests.shape[2], 0, -1, device=asked.device).unsqueeze(-1)
     held = stock.index_select(1, rule.fan_origin).unsqueeze(2)
     level = ((held - smaller) / others).amax(dim=2).clamp(min=0)
@@ -121,43 +121,61 @@ GRANT = {"proportional": in_proportion, "full_shipment": in_proportion, "priorit
 def fit_free_space(network: TransferNetwork, shipments: Tensor, level: Tensor, lead_time: Tensor | None) -> Tensor:
     """Lanes of lead time 0 share the space that was free at their destination when the period began; what fills backorders takes none."""
     instant = network.instant if lead_time is None else (lead_time == 0).to(shipments)
+    destination, warehouses = network.destination, level.shape[1]
     free = (network.storage - add_up(level.clamp(min=0) * network.volume, 0)).clamp(min=0)
-    arriving = network.arrivals(shipments * instant)
+    filling = None
     if network.any_backordered:
-        arriving = (arriving - (-level).clamp(min=0)).clamp(min=0)
-    fitting = share(free, add_up(arriving * network.volume, 0)).index_select(0, network.destination)
-    kept = shipments * (fitting * instant + (1 - instant))
-    return whole(kept, network.destination, level.shape[1]) if network.integer else kept
+        wanted = share((-level).clamp(min=0), network.arrivals(shipments * instant))
+        filling = shipments * instant * wanted.index_select(1, destination)
+        filling = whole(filling, destination, warehouses) if network.integer else filling
+        shipments = shipments - filling
+    stored = add_up(network.arrivals(shipments * instant) * network.volume, 0)
+    kept = shipments * (share(free, stored).index_select(0, destination) * instant + (1 - instant))
+    kept = whole(kept, destination, warehouses, network.volume) if network.integer else kept
+    return kept if filling is None else filling + kept
 
 
-def whole(units: Float[Tensor, "K E B"], group: Int[Tensor, " E"], groups: int) -> Float[Tensor, "K E B"]:
+def whole(units: Float[Tensor, "K E B"], group: Int[Tensor, " E"], groups: int, volume: Tensor | None = None) -> Float[Tensor, "K E B"]:
     """Whole units: floors, and of what a group of lanes lacks to its own whole total, one more each to the largest remainders.
 
-    No lane gets more than its ceiling, no group more than its sum. The gradient is that of the unrounded units.
+    Every product of a group keeps to its own total, or, where a volume is given, all products together to the group's total volume.
+    No lane gets more than its ceiling. The gradient is that of the unrounded units.
     """
-    exact = units.detach()
-    floors = _floor(exact)
-    nothing = exact.new_zeros(exact.shape[0], groups, exact.shape[-1])
-    lacking = _floor(nothing.index_add(1, group, exact)) - nothing.index_add(1, group, floors)
+    products, lanes, batch = units.shape
+    exact = units.detach().reshape(products * lanes, batch)
+    if volume is None:
+        group = (group + groups * torch.arange(products, device=group.device).unsqueeze(1)).flatten()
+        groups, size = groups * products, torch.ones_like(exact[:, :1])
+    else:
+        group, size = group.repeat(products), volume.expand(-1, lanes, -1).reshape(-1, 1)
+    return rounded(units, _largest_remainders(exact, group, groups, size).view_as(units))
+
+
+def rounded(units: Tensor, whole_units: Tensor) -> Tensor:
+    """Exactly the whole units, with the gradient of the units that they come from."""
+    return whole_units + (units - units.detach())
+
+
+def _largest_remainders(exact: Float[Tensor, "M B"], group: Int[Tensor, " M"], groups: int, size: Float[Tensor, "M 1"]) -> Tensor:
+    """Floors, and one more to those with the largest remainders (of equal ones the first), as long as it fits into their group's total."""
+    floors = floor(exact)
+    total, taken = (exact.new_zeros(groups, exact.shape[-1]).index_add(0, group, units * size) for units in (exact, floors))
+    room = (total - taken + noise(total)).index_select(0, group)
     remainder = exact - floors
-    one_more = (_rank(remainder, group, groups) < lacking.index_select(1, group)) & (remainder > _noise(exact))
-    return units + (floors + one_more - units).detach()
+    wants = (remainder > noise(exact)) & (size <= room)
+    order = (2.0 * group.unsqueeze(1) - remainder.double()).argsort(dim=0, stable=True)
+    used = (size * wants).double().gather(0, order).cumsum(0)
+    in_order, members = group.sort().values, group.new_zeros(groups).index_add(0, group, torch.ones_like(group))
+    before = torch.cat([torch.zeros_like(used[:1]), used]).index_select(0, members.cumsum(0) - members)
+    fits = used - before.index_select(0, in_order) <= room.gather(0, order)
+    return floors + (wants & torch.empty_like(fits).scatter(0, order, fits))
 
 
-def _rank(remainder: Tensor, group: Tensor, groups: int) -> Tensor:
-    """Place of every lane in its group, the largest remainder first; equal ones in lane order."""
-    by_size = remainder.argsort(dim=1, descending=True, stable=True)
-    order = by_size.gather(1, group[by_size].argsort(dim=1, stable=True))
-    sizes = torch.zeros(groups, dtype=torch.long, device=group.device).index_add(0, group, torch.ones_like(group))
-    starts = sizes.cumsum(0) - sizes
-    lanes = torch.arange(len(group), device=group.device).view(1, -1, 1)
-    return torch.empty_like(order).scatter_(1, order, lanes - starts[group[order]])
+def noise(units: Tensor) -> Tensor:
+    """What a quantity may be off a whole number and still be meant: float noise, and always less than half."""
+    return (16 * torch.finfo(units.dtype).eps * (1 + units)).clamp(max=0.49)
 
 
-def _noise(units: Tensor) -> Tensor:
-    return 16 * torch.finfo(units.dtype).eps * (1 + units)
-
-
-def _floor(units: Tensor) -> Tensor:
+def floor(units: Tensor) -> Tensor:
     """Whole units at or below, where float noise below a whole number counts as that number."""
-    return (units + _noise(units)).floor()
+    return (units + noise(units)).floor()

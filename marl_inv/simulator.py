@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from marl_inv.network import TransferNetwork
-from marl_inv.rationing import NOTHING, add_up, ration
+from marl_inv.rationing import NOTHING, add_up, noise, ration, rounded, whole
 from marl_inv.schema import COST_PARTS, INCOME_PARTS
 from marl_inv.transshipment import transship
 
@@ -224,7 +224,7 @@ def step(network: TransferNetwork, state: State, decision: Decision, chance: Cha
 
 def whole_units(network: TransferNetwork, units: Tensor | None) -> Tensor | None:
     """Rounded where quantities are integer; the gradient is that of the unrounded units."""
-    return units + (units.round() - units).detach() if network.integer and units is not None else units
+    return rounded(units, units.detach().round()) if network.integer and units is not None else units
 
 
 def hear(network: TransferNetwork, state: State, requests: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -317,7 +317,8 @@ def receive(network: TransferNetwork, level: Tensor, due: Tensor) -> tuple[Tenso
     excess = (arrived - (network.storage - add_up(on_hand * network.volume, 0))).clamp(min=0)
     discarded = put_away * (excess / arrived.clamp(min=NOTHING)).clamp(max=1)
     if network.integer:
-        discarded = discarded + (torch.minimum((discarded - 1e-4).ceil(), put_away) - discarded).detach()
+        each = torch.arange(level.shape[1], device=level.device)
+        discarded = put_away - whole(put_away - discarded, each, level.shape[1], network.volume)
     if network.keeps_overflow is None:
         return closing - discarded, receipts, discarded, discarded
     discarded = discarded * (1 - network.keeps_overflow)
@@ -378,11 +379,14 @@ def _lane_costs(network: TransferNetwork, flows: Flows, chance: Chance) -> dict[
     if network.shipment_cost is not None or network.vehicle_cost is not None:
         loads = moved * network.volume
         load = add_up(loads, 0)
-        shares = loads / load.clamp(min=NOTHING)
+        shares, used = loads / load.clamp(min=NOTHING), load > network.least_load
         if network.shipment_cost is not None:
-            parts["shipment"] = network.way_arrivals(network.shipment_cost * (load > NOTHING) * shares)
+            parts["shipment"] = network.way_arrivals(network.shipment_cost * used * shares)
         if network.vehicle_cost is not None:
-            parts["vehicle"] = network.way_arrivals(network.vehicle_cost * vehicles(network, load) * shares)
+            full = loads / network.vehicle_capacity
+            parts["vehicle"] = network.way_arrivals(
+                network.vehicle_cost * rounded(full, (vehicles(network, load) * used * shares).detach())
+            )
     if network.transfer_price is not None:
         paid = network.transfer_price * moved[:, supplied:]
         received = torch.zeros_like(flows.demand).index_add(1, network.way_origin, paid)
@@ -392,9 +396,9 @@ def _lane_costs(network: TransferNetwork, flows: Flows, chance: Chance) -> dict[
 
 
 def vehicles(network: TransferNetwork, load: Float[Tensor, "W B"]) -> Float[Tensor, "W B"]:
-    """Whole vehicles that a load takes; the gradient is that of load over capacity."""
+    """Whole vehicles that a load takes, at least one; the cost's gradient is that of load over capacity."""
     exact = load / network.vehicle_capacity
-    return exact + ((exact - 1e-5).ceil() - exact).detach()
+    return (exact - noise(exact)).ceil().clamp(min=1)
 
 
 def _incomes(network: TransferNetwork, flows: Flows, chance: Chance) -> dict[str, Tensor]:
