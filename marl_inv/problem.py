@@ -51,9 +51,10 @@ class Problem:
             return state
         lanes = network.source_lane
         periods = (network.response_time + 1).to(network.size)[lanes.clamp(min=0)]
-        levels = (network.throughput * periods + network.throughput_sd * periods.sqrt()) * (lanes >= 0)
+        levels = network.throughput * periods + network.throughput_sd * periods.sqrt()
+        orders = (lanes >= 0).to(levels).unsqueeze(-1)
         for period in range(len(before)):
-            shortfall = (levels.unsqueeze(-1) - inventory_position(network, state)).clamp(min=0)
+            shortfall = (levels.unsqueeze(-1) - inventory_position(network, state)).clamp(min=0) * orders
             requests = shortfall.new_zeros(len(shortfall), len(network.lanes), before.replications)
             decision = Decision(requests.index_add(1, lanes.clamp(min=0), shortfall))
             state = step(network, state, decision, before.at(period))[0]
