@@ -14,13 +14,16 @@ from marl_inv.rollout import Moment
 from marl_inv.schema import COST_PARTS, INCOME_PARTS
 from marl_inv.simulator import Costs, Flows
 
+FLOAT_NOISE = 1e-4
+"""The share of a period's demand that, unmet, is no stockout: who asks for exactly the demand is off by rounding."""
+
 MEASURES: dict[str, Callable[[Flows, Costs], Tensor]] = {
     "reward": lambda flows, costs: costs.reward,
     **{part: lambda flows, costs, part=part: getattr(costs, part) for part in INCOME_PARTS},
     **{f"{part}_cost": lambda flows, costs, part=part: getattr(costs, part) for part in COST_PARTS},
     "demand": lambda flows, costs: flows.demand,
     "unmet": lambda flows, costs: flows.unmet,
-    "stockout": lambda flows, costs: (flows.unmet > 0).to(flows.unmet),
+    "stockout": lambda flows, costs: (flows.unmet > FLOAT_NOISE * flows.demand.clamp(min=0)).to(flows.unmet),
     "overflow": lambda flows, costs: flows.overflow,
     "on_hand": lambda flows, costs: flows.on_hand,
     "backorders": lambda flows, costs: flows.backorders,
