@@ -1,6 +1,23 @@
 """Classical policies, one readable file each. `BASELINES` maps a name to a class; every one is made by `Class.of(problem)`."""
 
-from marl_inv.baselines.order_up_to import OrderUpTo
+from marl_inv.baselines.balancing import ThresholdBalancing
+from marl_inv.baselines.echelon import EchelonBaseStock, EqualFractile
+from marl_inv.baselines.order_up_to import CappedOrderUpTo, OrderUpTo
 from marl_inv.baselines.random_requests import RandomRequests
+from marl_inv.baselines.reorder_point import ConstantOrder, FixedQuantity, ReorderPoint
+from marl_inv.baselines.two_sources import CappedDualIndex, DualIndex, TailoredBaseSurge
 
-BASELINES = {"random": RandomRequests, "order_up_to": OrderUpTo}
+BASELINES = {
+    "random": RandomRequests,
+    "order_up_to": OrderUpTo,
+    "capped_order_up_to": CappedOrderUpTo,
+    "echelon_base_stock": EchelonBaseStock,
+    "equal_fractile": EqualFractile,
+    "reorder_point": ReorderPoint,
+    "fixed_quantity": FixedQuantity,
+    "constant_order": ConstantOrder,
+    "dual_index": DualIndex,
+    "capped_dual_index": CappedDualIndex,
+    "tailored_base_surge": TailoredBaseSurge,
+    "threshold_balancing": ThresholdBalancing,
+}

@@ -1,7 +1,6 @@
-"""Order-up-to: every warehouse raises its inventory position to a level, each period, on one lane. No transfers.
+"""Order-up-to: every warehouse raises its inventory position to a level, each period, on one lane, with or without a cap on the order.
 
-Levels are newsvendor quantiles of the demand over the lead time and the period of review, or tuned on common random numbers:
-the simulator is differentiable, so all levels (and a constant promotion) descend together along the pathwise gradient.
+Levels are newsvendor quantiles of the demand over the lead time and the period of review; `tuning` finds better ones.
 """
 
 from __future__ import annotations
@@ -11,33 +10,31 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from jaxtyping import Float
+from marl_inv.baselines.tuning import Parameter, per_replication
 from scipy import stats
 from torch import Tensor
 
-from marl_inv.interface import View, rewards
+from marl_inv.interface import View
 from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem
-from marl_inv.progress import Progress, silently
-from marl_inv.rollout import play
 from marl_inv.schema import Normal
 from marl_inv.simulator import Decision
-from marl_inv.trace import Trace
 
 SCALES = (0.4, 0.55, 0.7, 0.85, 1.0, 1.15, 1.3, 1.6)
 """Multiples of the newsvendor levels that tuning may start from."""
 
-TUNING_DECISIONS = 400_000
-"""An iteration of tuning plays at most so many decisions: fewer replications of a network of many products."""
-
 
 @dataclass(frozen=True, eq=False)
 class OrderUpTo:
-    levels: Float[Tensor, "K N"]
+    levels: Float[Tensor, "K N *B"]
     """Order-up-to levels, units."""
-    promotion: Float[Tensor, "K N"] | None = None
+    promotion: Float[Tensor, "K N *B"] | None = None
     """Constant promotion levels; None is no promotion."""
+    cap: Float[Tensor, "K N *B"] | None = None
+    """Most units to ask for in a period; None is no cap."""
     name: str = "order-up-to"
     knows: str = "own stock, demand distribution"
+    smooth = True
 
     @classmethod
     def of(cls, problem: Problem) -> OrderUpTo:
@@ -48,9 +45,45 @@ class OrderUpTo:
         return None
 
     def act(self, view: View, memory: None) -> tuple[Decision, None]:
-        shortfall = (self.levels.unsqueeze(-1) - view.inventory_position).clamp(min=0)
-        promotion = None if self.promotion is None else self.promotion.unsqueeze(-1).expand_as(shortfall)
+        shortfall = (per_replication(self.levels) - view.inventory_position).clamp(min=0)
+        if self.cap is not None:
+            shortfall = torch.minimum(shortfall, per_replication(self.cap))
+        promotion = None if self.promotion is None else per_replication(self.promotion).expand_as(shortfall)
         return Decision(on_source_lanes(view.network, shortfall), promotion), None
+
+    def parameters(self, problem: Problem) -> dict[str, Parameter]:
+        network = problem.network
+        found = {"levels": Parameter(self.levels, level_unit(network))}
+        if network.max_promotion is not None:
+            most = network.max_promotion.squeeze(-1).expand_as(network.size)
+            found["promotion"] = Parameter(
+                torch.zeros_like(most) if self.promotion is None else self.promotion, most, 0.0, most, whole=False
+            )
+        if self.cap is not None:
+            found["cap"] = Parameter(self.cap, 0.5 * network.size)
+        return found
+
+    def beginnings(self, problem: Problem) -> list[OrderUpTo]:
+        """Levels scaled by a common factor."""
+        return [replace(self, levels=self.levels * factor) for factor in SCALES]
+
+
+class CappedOrderUpTo(OrderUpTo):
+    """Order-up-to that never asks for more than a cap in a period: close to optimal under lost sales with long lead times (Xin 2021)."""
+
+    @classmethod
+    def of(cls, problem: Problem) -> CappedOrderUpTo:
+        """A cap of one and a half times what passes through in a period."""
+        return cls(newsvendor_levels(problem), cap=1.5 * problem.network.size, name="capped order-up-to")
+
+    def beginnings(self, problem: Problem) -> list[OrderUpTo]:
+        return [replace(each, cap=self.cap * factor) for each in super().beginnings(problem) for factor in (0.7, 0.8, 1.0, 2.0)]
+
+
+def level_unit(network: TransferNetwork) -> Float[Tensor, "K N"]:
+    """The standard deviation of what passes through until a request has arrived, or a little of its mean where that is more."""
+    periods = network.response_time[network.source_lane.clamp(min=0)] if network.lanes else network.source_lane
+    return torch.maximum(network.throughput_sd * (periods + 1).sqrt(), 0.05 * network.size)
 
 
 def on_source_lanes(network: TransferNetwork, quantities: Float[Tensor, "K N B"]) -> Float[Tensor, "K E B"]:
@@ -132,56 +165,3 @@ def _landed_cost(network: TransferNetwork, feeder: dict[int, int]) -> np.ndarray
             at = feeder[at]
             lane = int(network.source_lane[at])
     return landed
-
-
-def tune(problem: Problem, seed: int = 0, iterations: int = 200, replications: int = 128, progress: Progress = silently) -> OrderUpTo:
-    """Levels (and constant promotions) that do best on traces of the tuning stream.
-
-    Starts from the best of newsvendor levels scaled by a common factor, descends the pathwise gradient with Adam, and keeps
-    what scores best on tuning traces of its own that the descent has not seen.
-    """
-    network, warm_up = problem.network, problem.scenario.warm_up
-    replications = min(replications, max(4, TUNING_DECISIONS // network.throughput.numel() // problem.scenario.horizon))
-    fitting = problem.trace("tune", seed, range(replications))
-    checking = problem.trace("tune", seed, range(replications, 2 * replications))
-
-    def best(policies: list[OrderUpTo], trace: Trace) -> OrderUpTo:
-        with torch.no_grad():
-            return max(policies, key=lambda policy: float(_profit(problem, policy, trace, warm_up)))
-
-    newsvendor = OrderUpTo.of(problem)
-    start = best([replace(newsvendor, levels=newsvendor.levels * factor) for factor in SCALES], fitting)
-    lead_time = network.response_time[network.source_lane.clamp(min=0)] if network.lanes else network.source_lane
-    unit = torch.maximum(network.throughput_sd * (lead_time + 1).sqrt(), 0.05 * network.size)
-    shift, effort = torch.zeros_like(unit), torch.zeros_like(unit)
-    parameters = [shift.requires_grad_()] if network.max_promotion is None else [shift.requires_grad_(), effort.requires_grad_()]
-    optimizer = torch.optim.Adam(parameters, lr=0.1)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, iterations, eta_min=0.002)
-
-    def policy(shift: Tensor, effort: Tensor) -> OrderUpTo:
-        promotion = None if network.max_promotion is None else network.max_promotion.squeeze(-1) * effort
-        return replace(start, levels=(start.levels + unit * shift).clamp(min=0), promotion=promotion)
-
-    candidates = [newsvendor, start]
-    for iteration in progress(range(iterations), "tuning order-up-to"):
-        optimizer.zero_grad()
-        profit = _profit(problem, policy(shift, effort), fitting, warm_up)
-        if not profit.requires_grad:
-            break  # nothing that is earned depends on the levels
-        (-profit / network.size.sum()).backward()
-        optimizer.step()
-        schedule.step()
-        with torch.no_grad():
-            effort.clamp_(0, 1)
-        if iteration % 50 == 49 or iteration == iterations - 1:
-            candidates.append(policy(shift.detach().clone(), effort.detach().clone()))
-    return replace(best(candidates, checking), name="tuned order-up-to")
-
-
-def _profit(problem: Problem, policy: OrderUpTo, trace: Trace, warm_up: int) -> Tensor:
-    """Mean profit of a period over the scored periods, of the whole network."""
-    total = torch.zeros((), dtype=problem.network.throughput.dtype, device=problem.network.throughput.device)
-    for period, moment in enumerate(play(problem, policy, trace, trusted=True)):
-        if period >= warm_up:
-            total = total + rewards(moment.costs).sum()
-    return total / (trace.replications * (len(trace) - warm_up))

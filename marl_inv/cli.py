@@ -26,6 +26,7 @@ console = Console()
 ScenarioName = Annotated[str, typer.Argument(help="A scenario's bare name (see `marl-inv list`) or the path of a YAML file.")]
 Settings = Annotated[list[str] | None, typer.Argument(help="Settings as key.path=value, e.g. horizon=50 warehouses.0.price=12")]
 Seed = Annotated[int, typer.Option(help="Where all chance comes from.")]
+POLICY_HELP = "A baseline, with tuned_ before it to tune it first; rolling_lp or rolling_lp_32; a run folder; or module:Class."
 Replications = Annotated[int, typer.Option(help="Evaluation episodes, the same for every policy.", min=2)]
 
 
@@ -104,7 +105,7 @@ def export(
 def simulate(
     scenario: ScenarioName,
     settings: Settings = None,
-    policy: Annotated[str, typer.Option(help="random, order_up_to, tuned_order_up_to, or a run folder.")] = "order_up_to",
+    policy: Annotated[str, typer.Option(help=POLICY_HELP)] = "order_up_to",
     replications: Replications = 512,
     seed: Seed = 0,
     lanes: Annotated[bool, typer.Option("--lanes", help="Also by lane: requested, shipped, refused and owed.")] = False,
@@ -115,6 +116,7 @@ def simulate(
     from marl_inv.problem import load_problem
     from marl_inv.report import lane_table, warehouse_table
 
+    _one_thread()
     problem = load_problem(scenario, settings or [])
     _say_notes(problem)
     [score] = evaluate(problem, [policy_named(policy, problem, seed, progress_bar)], seed, replications, progress_bar)
@@ -196,6 +198,13 @@ def bench() -> None:
     for figure in progress_bar(figures(), "measuring"):
         table.add_row(figure.what, f"{figure.rate / 1e6:,.4f}" if figure.rate < 1e5 else f"{figure.rate / 1e6:,.1f}", figure.note)
     console.print(table)
+
+
+def _one_thread() -> None:
+    """Small tensors gain nothing from more threads, and lose much beside another busy process."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def _say_notes(problem: Any) -> None:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 
-from marl_inv.baselines import BASELINES
-from marl_inv.baselines.order_up_to import tune
+from marl_inv import rationing, simulator, trace
+from marl_inv.baselines import BASELINES, tuning
+from marl_inv.baselines.balancing import lateral
+from marl_inv.baselines.rolling_horizon import RollingHorizon
+from marl_inv.baselines.tuning import set_parameters, tune
 from marl_inv.evaluate import Score, evaluate
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.models.learned import load_policy
@@ -24,6 +32,9 @@ from marl_inv.scenario import Scenario, load_scenario
 
 COMPARE_DECISIONS = 2_000_000
 """Length of the training that `compare` does by itself: about a minute on one core."""
+
+REFERENCE = "tuned_order_up_to"
+"""The policy that `compare` compares with."""
 
 
 @dataclass(frozen=True)
@@ -97,29 +108,89 @@ def run_training(
 
 
 def policy_named(name: str, problem: Problem, seed: int = 0, progress: Progress = silently) -> Policy:
-    """A baseline by name (`tuned_order_up_to` is tuned first), or the policy of a run folder or checkpoint file."""
-    if name == "tuned_order_up_to":
-        return tune(problem, seed, progress=progress)
-    if name in BASELINES:
-        return BASELINES[name].of(problem)
+    """A baseline by name, `tuned_` before it to tune it first; `rolling_lp` or `rolling_lp_32` (paths); the policy of a run folder or checkpoint
+    file; or `module:Class` of a policy of one's own, made by its `of(problem)` where it has one.
+
+    Raises InputError for anything else.
+    """
+    plain = name.removeprefix("tuned_")
+    if plain in BASELINES:
+        policy = BASELINES[plain].of(problem)
+        if plain == name:
+            return policy
+        if not hasattr(policy, "parameters"):
+            raise InputError(f"{name}: there is nothing to tune in {plain}; play it as it is")
+        return tuned(problem, policy, seed, progress=progress)
+    if match := re.fullmatch(r"rolling_lp(?:_(\d+))?", name):
+        return RollingHorizon.of(problem, paths=int(match[1] or 0))
     if Path(name).exists():
         return load_policy(name, problem)
-    raise InputError(f"{name}: is no policy{suggestion(name, [*BASELINES, 'tuned_order_up_to'])}; or give a run folder")
+    if ":" in name:
+        return _own_policy(name, problem)
+    known = [*BASELINES, *(f"tuned_{each}" for each in BASELINES), "rolling_lp"]
+    raise InputError(f"{name}: is no policy{suggestion(name, known)}; or give a run folder, or module:Class")
+
+
+def _own_policy(name: str, problem: Problem) -> Policy:
+    module, _, attribute = name.partition(":")
+    try:
+        made = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"{name}: cannot be imported ({error}); give module:Class, with the module on PYTHONPATH") from error
+    return made.of(problem) if hasattr(made, "of") else made()
+
+
+def tuned(problem: Problem, policy: Any, seed: int = 0, effort: float = 1.0, progress: Progress = silently) -> Any:
+    """`baselines.tuning.tune`, remembered: the same scenario, policy, seed and effort are not tuned twice on one machine.
+
+    What was found lies in the folder MARL_INV_CACHE, or else in `marl_inv` of the user's cache folder (XDG_CACHE_HOME, ~/.cache), named by
+    a hash of all that it depends on; deleting it is safe.
+    """
+    file = _cache() / f"{_fingerprint(problem, policy, seed, effort)}.safetensors"
+    if file.exists():
+        return replace(set_parameters(policy, load_file(file, str(problem.network.size.device))), name=f"tuned {policy.name}")
+    found = tune(problem, policy, seed, effort=effort, progress=progress)
+    values = {name: parameter.value.contiguous().cpu() for name, parameter in found.parameters(problem).items()}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_name(f"{file.name}.{os.getpid()}")
+    save_file(values, unfinished)
+    unfinished.replace(file)
+    return found
+
+
+def _cache() -> Path:
+    if folder := os.environ.get("MARL_INV_CACHE"):
+        return Path(folder)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "marl_inv"
+
+
+def _fingerprint(problem: Problem, policy: Any, seed: int, effort: float) -> str:
+    """Of the scenario, its demand data, the policy as it begins, and the code that tunes it."""
+    digest = hashlib.sha256(problem.scenario.model_dump_json().encode())
+    digest.update(
+        repr((type(policy).__qualname__, policy.name, seed, effort, version("marl_inv"), str(problem.network.size.dtype))).encode()
+    )
+    for name, parameter in policy.parameters(problem).items():
+        digest.update(name.encode() + parameter.value.double().cpu().numpy().tobytes())
+    digest.update(problem.demand.mean.tobytes() + problem.demand.sd.tobytes())
+    for module in (tuning, simulator, rationing, trace):
+        digest.update(Path(module.__file__).read_bytes())
+    return digest.hexdigest()[:32]
 
 
 def compare(
     scenario: str | Path | Problem,
-    runs: Sequence[str | Path] = (),
+    others: Sequence[str | Path] = (),
     settings: Iterable[str] = (),
     train_one: bool = True,
     seed: int = 0,
     replications: int = 512,
     progress: Progress = silently,
 ) -> Comparison:
-    """Random, order-up-to, tuned order-up-to, and trained policies on the same evaluation traces.
+    """Random, order-up-to, tuned order-up-to without and with transfers where there are lateral lanes, and others, on the same traces.
 
-    `runs` are folders of training runs to play; without any, and unless `train_one` is false, a policy is trained first, for about a
-    minute unless the settings say otherwise. Tuning and training never see evaluation traces.
+    `others` are run folders and policies as `policy_named` knows them; without any, and unless `train_one` is false, a policy is trained
+    first, for about a minute unless the settings say otherwise. Tuning and training never see evaluation traces.
     """
     of_scenario, of_training = split_settings(settings)
     chosen = training_settings([f"decisions={COMPARE_DECISIONS}", *of_training], seed=seed)
@@ -128,13 +199,15 @@ def compare(
     if isinstance(scenario, Problem) and of_scenario:
         raise InputError("settings: change a scenario as it is read, and this is a Problem; give them to load_problem")
     problem = scenario if isinstance(scenario, Problem) else Problem.of(load_scenario(scenario, of_scenario), chosen.device)
-    trained = [load_policy(run, problem) for run in runs]
-    tuned = tune(problem, seed, progress=progress)
-    policies: list[Policy] = [BASELINES[name].of(problem) for name in BASELINES]
-    policies += [tuned, *trained]
-    if train_one and not runs:
+    named = ["random", "order_up_to", REFERENCE]
+    if bool(lateral(problem.network).any()):
+        named.append("tuned_threshold_balancing")
+    named += [str(other) for other in others if str(other) not in named]
+    policies = [policy_named(name, problem, seed, progress) for name in named]
+    reference = policies[named.index(REFERENCE)]
+    if train_one and not others:
         from marl_inv.learning.train import train
 
-        policies.append(train(problem, chosen, progress=progress, baseline=tuned).policy)
+        policies.append(train(problem, chosen, progress=progress, baseline=reference).policy)
     scores = evaluate(problem, policies, seed, replications, progress)
-    return Comparison(problem, scores, scores[len(BASELINES)])
+    return Comparison(problem, scores, scores[named.index(REFERENCE)])

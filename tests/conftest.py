@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
 import torch
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
 install_import_hook("marl_inv", "beartype.beartype")
+os.environ["MARL_INV_CACHE"] = tempfile.mkdtemp(prefix="marl_inv_")
 torch.set_num_threads(1)
 
 settings.register_profile("local", deadline=None, database=None, print_blob=True)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 from marl_inv.baselines import BASELINES, OrderUpTo
-from marl_inv.baselines.order_up_to import newsvendor_levels, tune
+from marl_inv.baselines.order_up_to import newsvendor_levels
+from marl_inv.baselines.tuning import tune
 from scipy import stats
 
 from marl_inv.evaluate import evaluate
@@ -60,7 +61,7 @@ def test_order_up_to_raises_the_position_to_the_level_and_never_transfers():
 def test_tuning_finds_the_optimum_of_one_location():
     """Backlog, Poisson 5, lead time 2, h 1, p 9: the best level is 20, whose cost is 7.12 (newsvendor on 3 periods' demand)."""
     problem = one_shop({"kind": "poisson", "mean": 5}, lead_time=2)
-    tuned = tune(problem, iterations=60, replications=64)
+    tuned = tune(problem, OrderUpTo.of(problem), effort=0.3)
     best = min(
         evaluate(problem, [OrderUpTo(torch.tensor([[level]])) for level in (18.0, 19.0, 20.0, 21.0, 22.0)]), key=lambda s: -s.reward.mean
     )
@@ -81,5 +82,5 @@ def test_tuning_promotes_where_it_pays_and_not_where_it_does_not():
         problem = Problem.of(
             read_scenario(Document("shop", data | {"suppliers": [{"name": "supplier"}], "warehouses": [shop], "lanes": lanes}))
         )
-        promotion = tune(problem, iterations=60, replications=32).promotion
+        promotion = tune(problem, OrderUpTo.of(problem), effort=0.3).promotion
         assert (0.0 if promotion is None else promotion.item()) == pytest.approx(expected, abs=0.05)

@@ -20,7 +20,8 @@ from tianshou.utils import BaseLogger, TensorboardLogger
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from marl_inv.baselines.order_up_to import OrderUpTo, tune
+from marl_inv.baselines.order_up_to import OrderUpTo
+from marl_inv.baselines.tuning import tune
 from marl_inv.interface import rewards
 from marl_inv.learning.collector import InventoryStats, RolloutCollector, ValidationCollector
 from marl_inv.learning.policy import JointPolicy
@@ -141,7 +142,7 @@ def train(
     Evaluation traces are never seen. Same settings, same versions, same number of threads: the same policy, bit for bit, on a CPU.
     """
     torch.set_num_threads(settings.threads)
-    baseline = tune(problem, settings.seed, progress=progress) if baseline is None else baseline
+    baseline = tune(problem, OrderUpTo.of(problem), settings.seed, progress=progress) if baseline is None else baseline
     training = prepare(problem, settings, baseline, log_folder)
     trainer = training.trainer
     trainer.reset()

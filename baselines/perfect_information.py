@@ -1,0 +1,86 @@
+"""The perfect-information bound: what the network would have earned on a trace, had everything been known from the beginning.
+
+One linear programme for each replication: shipments, stock, sales and losses of all periods at once, under all lead times,
+capacities, pools, storage and outages of the trace. No policy can do better, because whatever a policy does is a feasible point
+of it; where the simulator is not linear the programme allows more (fractions of units and of vehicles, serving some
+customers and not others), so the bound stays a bound. After the idea of hindsight optimisation bounds (Brown, Smith and Sun 2010).
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, fields, replace
+from itertools import repeat
+from multiprocessing import get_context
+
+import numpy as np
+from marl_inv.baselines.programme import Model, Path, Programme, check_linear, product_groups
+from torch import Tensor
+
+from marl_inv.problem import Problem
+from marl_inv.progress import Progress, silently
+from marl_inv.trace import Trace
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The optimum of one replication."""
+
+    reward: float
+    """Per period, as evaluation counts it: scored periods only, discounted."""
+    shipments: np.ndarray
+    """(T, K, E), units."""
+    transshipped: np.ndarray
+    """(T, K, X), units."""
+    promotion: np.ndarray
+    """(T, K, N), decided levels."""
+    shadow_prices: dict[str, np.ndarray]
+    """By lane, pool or supplier with a limit: (T,), reward per period that one more unit of its capacity in period t would have earned."""
+
+
+def perfect_information(problem: Problem, trace: Trace, workers: int = 1, progress: Progress = silently) -> list[Plan]:
+    """The optimum of every replication of a trace, in `workers` processes.
+
+    Raises InputError for what no linear programme bounds: the utility objective, negative weights, and decided promotions with a dip.
+    """
+    check_linear(problem)
+    replications = range(trace.replications)
+    if workers == 1:
+        return [plan(problem, trace, replication) for replication in progress(replications, "perfect information")]
+    alone = [replace(trace, **_column(trace, replication)) for replication in replications]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        return list(progress(pool.map(plan, repeat(problem), alone, repeat(0), chunksize=4), "perfect information"))
+
+
+def _column(trace: Trace, replication: int) -> dict[str, Tensor]:
+    given = {field.name: getattr(trace, field.name) for field in fields(trace)}
+    tensors = {name: value for name, value in given.items() if isinstance(value, Tensor)}
+    return {name: value if name == "promotion" else value[..., replication : replication + 1] for name, value in tensors.items()}
+
+
+def plan(problem: Problem, trace: Trace, replication: int = 0) -> Plan:
+    """The optimum of one replication. Products that share no capacity are solved one by one."""
+    path = Path.of(problem.network, problem.opening(trace), trace, replication, range(len(trace)), counted(problem, len(trace)))
+    parts = [_solve(problem, path, group) for group in product_groups(problem.network)]
+
+    def join(key: str) -> np.ndarray:
+        return np.concatenate([getattr(part, key) for part in parts], axis=1)
+
+    reward = sum(part.reward for part in parts)
+    return Plan(reward, join("shipments"), join("transshipped"), join("promotion"), parts[0].shadow_prices)
+
+
+def counted(problem: Problem, periods: int) -> np.ndarray:
+    """What every period counts in the result: nothing in the warm-up, then by the discount factor; they add up to 1."""
+    scored = np.arange(periods) - problem.scenario.warm_up
+    weight = np.where(scored >= 0, problem.scenario.discount_factor ** np.maximum(scored, 0), 0.0)
+    return weight / weight.sum()
+
+
+def _solve(problem: Problem, path: Path, products: list[int]) -> Plan:
+    programme = Programme()
+    model = Model(problem.network, path, products, programme)
+    cost, x, prices = programme.solve()
+    promotion = x[model.extra] + model.planned * (model.most_extra > 0)
+    shadow = {name: prices[rows] for name, rows in model.limits.items()}
+    return Plan(model.constant - cost, x[model.shipped], x[model.moved], promotion, shadow)

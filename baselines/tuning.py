@@ -1,0 +1,231 @@
+"""The best parameters of a classical policy on a scenario, by common random numbers on the tuning stream.
+
+A policy says which of its numbers may be tuned (`parameters`), and where to begin (`beginnings`). The best beginning is improved along
+the pathwise gradient, since the simulator is differentiable, or, where costs jump (fixed costs, whole units, reorder points),
+by CMA-ES (Hansen 2016) with its whole population in one batch. Whole quantities end in a search of neighbours, one unit up or down.
+What scores best on tuning traces that none of this has seen is kept. Evaluation traces are never seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from marl_inv.interface import rewards
+from marl_inv.policy import Policy
+from marl_inv.problem import Problem
+from marl_inv.progress import Progress, silently
+from marl_inv.rollout import play
+from marl_inv.trace import Trace
+
+DECISIONS = 400_000
+"""An iteration of the gradient plays at most so many decisions: fewer replications of a network of many products."""
+
+POPULATION_DECISIONS = 2_000_000
+"""A generation of CMA-ES plays at most so many."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A number of a policy that may be tuned, of every product and warehouse (or another shape)."""
+
+    value: Float[Tensor, ...]
+    unit: Float[Tensor, ...]
+    """How far a step of 1 goes: the size of what it is uncertain about."""
+    least: float = 0.0
+    most: Float[Tensor, ...] | float = torch.inf
+    whole: bool = True
+    """Whether it counts units, which are whole where the scenario's quantities are."""
+
+    def at(self, step: Tensor) -> Tensor:
+        """The value some steps away, within bounds; a trailing dimension of `step` is the batch."""
+        extra = step.ndim - self.value.ndim
+        value, unit = (part[(...,) + (None,) * extra] for part in (self.value, self.unit))
+        most = self.most[(...,) + (None,) * extra] if isinstance(self.most, Tensor) else torch.as_tensor(self.most).to(value)
+        return torch.minimum((value + unit * step).clamp(min=self.least), most)
+
+
+@runtime_checkable
+class Tunable(Policy, Protocol):
+    smooth: bool
+    """Whether what it asks for changes continuously with its parameters."""
+
+    def parameters(self, problem: Problem) -> dict[str, Parameter]:
+        """What may be tuned, by field; `dataclasses.replace` puts other values in, of the same shape or with a batch dimension last."""
+
+    def beginnings(self, problem: Problem) -> list[Any]:
+        """Policies that tuning may start from."""
+
+
+def per_replication(values: Float[Tensor, "K N *B"]) -> Float[Tensor, "K N _"]:
+    """With the batch last: the same for every replication, unless every one has its own (as when a population plays at once)."""
+    return values.unsqueeze(-1) if values.ndim == 2 else values
+
+
+Method = Literal["gradient", "evolution"]
+
+
+def tune(
+    problem: Problem,
+    policy: Any,
+    seed: int = 0,
+    method: Method | None = None,
+    effort: float = 1.0,
+    progress: Progress = silently,
+) -> Any:
+    """The policy with the best parameters found, named `tuned ...`. `effort` multiplies iterations (generations) of the search.
+
+    Same seed, same result. `method` is by default the gradient where the policy is smooth and the scenario continuous.
+    """
+    search = _Search(problem, seed, effort, progress)
+    begin = search.best(policy.beginnings(problem), search.fitting)
+    candidates = [policy, begin]
+    if policy.parameters(problem):
+        method = method or ("gradient" if policy.smooth and _is_smooth(problem) else "evolution")
+        candidates += search.descend(begin) if method == "gradient" else search.evolve(begin)
+        if problem.network.integer:
+            candidates.append(search.polish(search.best(candidates, search.checking)))
+    return replace(search.best(candidates, search.checking), name=f"tuned {policy.name}")
+
+
+def _is_smooth(problem: Problem) -> bool:
+    network = problem.network
+    return not network.integer and network.shipment_cost is None and network.vehicle_cost is None
+
+
+class _Search:
+    def __init__(self, problem: Problem, seed: int, effort: float, progress: Progress) -> None:
+        self.problem, self.seed, self.effort, self.progress = problem, seed, effort, progress
+        self.size = problem.network.size.numel() * problem.scenario.horizon
+        replications = min(128, max(4, DECISIONS // self.size))
+        self.fitting = problem.trace("tune", seed, range(replications))
+        self.checking = problem.trace("tune", seed, range(replications, 2 * replications))
+
+    def best(self, policies: list[Any], trace: Trace) -> Any:
+        with torch.no_grad():
+            return max(policies, key=lambda policy: float(mean_reward(self.problem, policy, trace)))
+
+    def descend(self, begin: Any, iterations: int = 200) -> list[Any]:
+        """Adam along the pathwise gradient, all parameters together; every fiftieth iterate is a candidate."""
+        iterations = max(1, round(self.effort * iterations))
+        parameters, candidates = begin.parameters(self.problem), []
+        steps = {name: torch.zeros_like(parameter.value, requires_grad=True) for name, parameter in parameters.items()}
+        optimizer = torch.optim.Adam(list(steps.values()), lr=0.1)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, iterations, eta_min=0.002)
+        scale = self.problem.network.size.sum()
+        for iteration in self.progress(range(iterations), f"tuning {begin.name}"):
+            optimizer.zero_grad()
+            reward = mean_reward(self.problem, _moved(begin, parameters, steps), self.fitting)
+            if not reward.requires_grad:
+                break  # nothing that is earned depends on the parameters
+            (-reward / scale).backward()
+            optimizer.step()
+            schedule.step()
+            with torch.no_grad():
+                for name, step in steps.items():
+                    _stay_within(parameters[name], step)
+            if iteration % 50 == 49 or iteration == iterations - 1:
+                candidates.append(_moved(begin, parameters, {name: step.detach().clone() for name, step in steps.items()}))
+        return candidates
+
+    def evolve(self, begin: Any, generations: int = 150) -> list[Any]:
+        """CMA-ES in units of the parameters; the means of its last generations and the best it has seen are candidates."""
+        import cma  # only tuning needs it
+
+        parameters = begin.parameters(self.problem)
+        size = sum(parameter.value.numel() for parameter in parameters.values())
+        generations = max(1, round(self.effort * generations))
+        options = {"seed": self.seed + 1, "verbose": -9, "maxiter": generations, "CMA_diagonal": size > 50}
+        strategy = cma.CMAEvolutionStrategy(np.zeros(size), 0.5, options | ({"popsize": 8} if size == 1 else {}))
+        replications = min(64, max(4, POPULATION_DECISIONS // self.size // strategy.popsize))
+        trace = self.problem.trace("tune", self.seed, range(replications))
+        for _ in self.progress(range(generations), f"tuning {begin.name}"):
+            if strategy.stop():
+                break
+            asked = strategy.ask()
+            strategy.tell(asked, (-self._rewards(begin, parameters, np.stack(asked), trace)).tolist())
+        found = [strategy.result.xfavorite, strategy.result.xbest]
+        return [_moved(begin, parameters, _split(parameters, torch.from_numpy(at))) for at in found if at is not None]
+
+    def polish(self, begin: Any, rounds: int = 30) -> Any:
+        """Whole parameters, and then one unit up or down of any of them as long as that helps."""
+        parameters = {name: replace(parameter, value=parameter.value.round()) for name, parameter in begin.parameters(self.problem).items()}
+        whole = [parameter.whole for parameter in parameters.values() for _ in range(parameter.value.numel())]
+        moves = [sign * row for row in np.eye(len(whole))[np.array(whole)] for sign in (1, -1)]
+        at = np.zeros(len(whole))
+        unit = {name: replace(parameter, unit=torch.ones_like(parameter.unit)) for name, parameter in parameters.items()}
+        replications = max(4, min(self.fitting.replications, POPULATION_DECISIONS // self.size // (len(moves) + 1)))
+        trace = self.problem.trace("tune", self.seed, range(replications))
+        for _ in range(rounds):
+            tried = np.stack([at, *(at + move for move in moves)])
+            found = int(np.argmax(self._rewards(begin, unit, tried, trace)))
+            if found == 0:
+                break
+            at = tried[found]
+        return _moved(begin, unit, _split(unit, torch.from_numpy(at)))
+
+    def _rewards(self, begin: Any, parameters: dict[str, Parameter], population: Float[np.ndarray, "P D"], trace: Trace) -> np.ndarray:
+        """Mean reward of every member, all in one batch: member after member, each on all replications of the trace."""
+        members, replications = len(population), trace.replications
+        steps = _split(parameters, torch.from_numpy(population.T.repeat(replications, axis=1)))
+        policy = _moved(begin, parameters, steps)
+        with torch.no_grad():
+            each = reward_by_replication(self.problem, policy, _repeated(trace, members))
+        return each.double().reshape(members, replications).mean(1).cpu().numpy()
+
+
+def _repeated(trace: Trace, times: int) -> Trace:
+    """The same replications, one set after the other."""
+
+    def tile(record: Any, but: str = "") -> dict[str, Tensor]:
+        tensors = {field.name: getattr(record, field.name) for field in fields(record) if field.name != but}
+        return {
+            name: value.repeat(*[1] * (value.ndim - 1), times) if isinstance(value, Tensor) else value for name, value in tensors.items()
+        }
+
+    opening = None if trace.opening is None else replace(trace.opening, **tile(trace.opening))
+    return replace(trace, **tile(trace, but="promotion") | {"opening": opening})
+
+
+def _split(parameters: dict[str, Parameter], vector: Float[Tensor, "D ..."]) -> dict[str, Tensor]:
+    parts = vector.split([parameter.value.numel() for parameter in parameters.values()])
+    return {
+        name: part.reshape(*parameter.value.shape, *vector.shape[1:]).to(parameter.value)
+        for (name, parameter), part in zip(parameters.items(), parts, strict=True)
+    }
+
+
+def _moved(begin: Any, parameters: dict[str, Parameter], steps: dict[str, Tensor]) -> Any:
+    return set_parameters(begin, {name: parameter.at(steps[name]) for name, parameter in parameters.items()})
+
+
+def set_parameters(policy: Any, values: dict[str, Tensor]) -> Any:
+    """Other values for some fields; `base.levels` is the field of the policy that a layer lies over."""
+    own = {name: value for name, value in values.items() if "." not in name}
+    inner = {name.removeprefix("base."): value for name, value in values.items() if "." in name}
+    return replace(policy, **own, base=set_parameters(policy.base, inner)) if inner else replace(policy, **own)
+
+
+def _stay_within(parameter: Parameter, step: Tensor) -> None:
+    """Bounded parameters stop at their bound, so that they can turn back at once."""
+    if isinstance(parameter.most, Tensor) or parameter.most < torch.inf:
+        step.copy_((parameter.at(step) - parameter.value) / parameter.unit)
+
+
+def reward_by_replication(problem: Problem, policy: Policy, trace: Trace) -> Float[Tensor, " B"]:
+    """Mean reward of a period over the scored periods, of the whole network; discounted as evaluation does it."""
+    scenario, total, weight, factor = problem.scenario, 0.0, 0.0, 1.0
+    for period, moment in enumerate(play(problem, policy, trace, trusted=True)):
+        if period >= scenario.warm_up:
+            total = total + factor * rewards(moment.costs).sum((0, 1))
+            weight, factor = weight + factor, factor * scenario.discount_factor
+    return total / weight
+
+
+def mean_reward(problem: Problem, policy: Policy, trace: Trace) -> Tensor:
+    return reward_by_replication(problem, policy, trace).mean()
