@@ -321,7 +321,7 @@ class _Builder:
     def number(self, values: Any) -> Tensor:
         return torch.tensor(values, dtype=self.dtype, device=self.device)
 
-    def index(self, values: list[int]) -> Tensor:
+    def index(self, values: list[int] | list[list[int]]) -> Tensor:
         return torch.tensor(values, dtype=torch.long, device=self.device)
 
     def rate(self, records: list[Any], key: str) -> Tensor:
