@@ -166,7 +166,7 @@ def _largest_remainders(exact: Float[Tensor, "M B"], group: Int[Tensor, " M"], g
     order = (2.0 * group.unsqueeze(1) - remainder.double()).argsort(dim=0, stable=True)
     used = (size * wants).double().gather(0, order).cumsum(0)
     in_order, members = group.sort().values, group.new_zeros(groups).index_add(0, group, torch.ones_like(group))
-    before = torch.cat([torch.zeros_like(used[:1]), used]).index_select(0, members.cumsum(0) - members)
+    before = torch.cat([used.new_zeros(1, used.shape[1]), used]).index_select(0, members.cumsum(0) - members)
     fits = used - before.index_select(0, in_order) <= room.gather(0, order)
     return floors + (wants & torch.empty_like(fits).scatter(0, order, fits))
 
