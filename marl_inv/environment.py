@@ -7,17 +7,21 @@
         observations, rewards, terminations, truncations, infos = env.step(actions)
 
 Observation: a flat Box over product x fact (`interface.fact_names`), in units. Action: a flat Box over product x inbound lane, in
-units, then a promotion level for each product where the warehouse decides one; an agent that decides nothing has an empty Box.
-Entries above `high` count as `high`: shares go by what is asked, so without that limit whoever asked for most would take all.
-`observation_names` and `action_names` name every entry. Reward: what the warehouse earned, or minus what it cost. Importing this
-module registers every scenario of the library with PettingZoo: `pettingzoo.make("parallel", "marl_inv/two_warehouses-v0")`.
+units, then a promotion level for each product where the warehouse decides one, then a reserve for each product where it may keep one;
+an agent that decides nothing (all its lanes may be reactive) has an empty Box. Entries above `high` count as `high`: shares go by what
+is asked, so without that limit whoever asked for most would take all. Where quantities are integer the Box is still of float32, and
+requests and reserves are rounded to whole units. `observation_names` and `action_names` name every entry. Reward: what the warehouse
+earned, or minus what it cost. Importing this module registers every scenario of the library with PettingZoo:
+`pettingzoo.make("parallel", "marl_inv/two_warehouses-v0")`.
 """
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
@@ -29,13 +33,15 @@ from gymnasium.spaces import Box
 from jaxtyping import Float, Int, UInt8
 from pettingzoo.utils.conversions import parallel_to_aec_wrapper
 from pettingzoo.utils.wrappers import OrderEnforcingWrapper
+from torch import Tensor
 
 from marl_inv.interface import View, fact_names, observe
+from marl_inv.metrics import MONEY
 from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem, load_problem
 from marl_inv.reading import InputError, suggestion
-from marl_inv.scenario import library
-from marl_inv.schema import COST_PARTS, INCOME_PARTS, Normal
+from marl_inv.scenario import Scenario, library
+from marl_inv.schema import COST_PARTS, INCOME_PARTS, Normal, Warehouse
 from marl_inv.simulator import Costs, Decision, Flows, State, on_order, step
 from marl_inv.trace import Stream, Trace
 
@@ -45,26 +51,29 @@ Infos = dict[str, dict[str, Any]]
 VERSION = 0
 """Of the registered ids; raised when what an environment does changes."""
 
+TOLD = ("requested", "shipped", "owed", "refused", *MONEY)
+"""What every agent's info holds after a step; agents that reactive lanes lead to are also told what was `transshipped`."""
+
+NOTHING = np.zeros(1)
+"""Comes after all actions: what is decided where nobody decides."""
+
 
 def parallel_env(
-    scenario: str | Path | Problem,
+    scenario: str | Path | Scenario | Problem,
     settings: Iterable[str] = (),
     render_mode: str | None = None,
     max_cycles: int | None = None,
     stream: Stream = "train",
 ) -> WarehouseEnv:
-    """All warehouses act at once. `scenario` is a bare name, a path or a Problem; `settings` are `key.path=value`, as on the command line.
+    """All warehouses act at once. `scenario` is a bare name, a path, a Scenario or a Problem; `settings` are `key.path=value`, as on the
+    command line.
 
     An episode lasts the scenario's horizon, or `max_cycles` if that is fewer. `stream` is where its luck comes from. Raises InputError.
     """
-    if isinstance(scenario, Problem):
-        if tuple(settings):
-            raise InputError("settings: change a scenario as it is read, and this is a Problem; give them to load_problem")
-        return WarehouseEnv(scenario, render_mode, max_cycles, stream)
-    return WarehouseEnv(load_problem(scenario, settings), render_mode, max_cycles, stream)
+    return WarehouseEnv(ready(scenario, settings), render_mode, max_cycles, stream)
 
 
-def env(scenario: str | Path | Problem, **options: Any) -> OrderEnforcingWrapper:
+def env(scenario: str | Path | Scenario | Problem, **options: Any) -> OrderEnforcingWrapper:
     """The same for PettingZoo's agent-environment cycle: agents act in turn, the period is played when the last one has.
 
     Takes the options of `parallel_env`; `env.unwrapped` is that environment.
@@ -72,9 +81,22 @@ def env(scenario: str | Path | Problem, **options: Any) -> OrderEnforcingWrapper
     return OrderEnforcingWrapper(raw_env(scenario, **options))
 
 
-def raw_env(scenario: str | Path | Problem, **options: Any) -> parallel_to_aec_wrapper:
+def raw_env(scenario: str | Path | Scenario | Problem, **options: Any) -> parallel_to_aec_wrapper:
     """`env` without the check that calls come in order."""
     return parallel_to_aec_wrapper(parallel_env(scenario, **options))
+
+
+def ready(scenario: str | Path | Scenario | Problem, settings: Iterable[str] = ()) -> Problem:
+    """A scenario, however it is given, as a problem; raises InputError."""
+    if isinstance(settings, str) or not (isinstance(settings, Iterable) and all(isinstance(entry, str) for entry in settings)):
+        raise InputError(f"settings: are {settings!r}; give a list of texts, like ['horizon=50']")
+    if isinstance(scenario, str | Path):
+        return load_problem(scenario, settings)
+    if not isinstance(scenario, Scenario | Problem):
+        raise InputError(f"scenario: is {scenario!r}; give a bare name such as 'two_warehouses', a path, a Scenario or a Problem")
+    if tuple(settings):
+        raise InputError(f"settings: change a scenario as it is read, and this is a {type(scenario).__name__}; give them to load_problem")
+    return scenario if isinstance(scenario, Problem) else Problem.of(scenario)
 
 
 def register_library() -> None:
@@ -90,9 +112,12 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
     """What `parallel_env` makes.
 
     `reset(seed=s)` plays replication 0 of seed s in the stream, and each `reset()` after it the next replication; without any seed the
-    first one is drawn at random. Continuing episodes truncate at the horizon, finite ones terminate there; cut short by
-    `max_cycles`, either truncates. `infos[agent]`, after a step: `requested` and `shipped`, in the order of `action_names`; the cost
-    parts, whose sum taken from `revenue` is exactly the reward.
+    first one is drawn at random. The stream `evaluate` of a data file has one episode, the file's own weeks, which every seed and reset
+    plays again. Continuing episodes truncate at the horizon, finite ones terminate there; cut short by `max_cycles`, either truncates.
+
+    `infos[agent]`, after a step: `requested`, `shipped`, `owed` and `refused`, units by product x inbound lane in the order of
+    `action_names`; `transshipped`, in the order of `transshipment_names`, where reactive lanes lead in; and every part of its money
+    (`metrics.MONEY`): their sum (`math.fsum`), each times its entry in `reward_weights`, is exactly the reward.
     """
 
     metadata = {"render_modes": ["human", "ansi", "rgb_array"], "render_fps": 4, "is_parallelizable": True, "name": "marl_inv"}
@@ -104,10 +129,9 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         self.metadata = {**self.metadata, "name": f"marl_inv/{problem.scenario.name}-v{VERSION}"}
         self.possible_agents = list(self.network.warehouses)
         self.agents: list[str] = []
-        signs = dict(zip(MONEY, (-1.0,) * len(COST_PARTS) + (1.0,) * len(INCOME_PARTS), strict=True))
-        self.reward_weights = {
-            name: sign * weight for (name, sign), weight in zip(signs.items(), self.network.weights.values(), strict=True)
-        }
+        weights = [self.network.weights[part] for part in INCOME_PARTS] + [-self.network.weights[part] for part in COST_PARTS]
+        self.reward_weights = dict(zip(MONEY, weights, strict=True))
+        self._weights = np.array(weights)
         self._layout = ActionLayout.of(self.network)
         self._facts = fact_names(self.network, problem.scenario)
         low, high = _fact_bounds(problem, self._facts)
@@ -134,9 +158,15 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         return [f"{product}.{fact}" for product in self.network.products for fact in self._facts]
 
     def action_names(self, agent: str) -> list[str]:
-        """`product.request.lane`, then `product.promotion`, for every entry of the agent's action."""
+        """`product.request.lane`, then `product.promotion`, then `product.reserve`, for every entry of the agent's action."""
         self._known(agent)
         return self._layout.names(agent)
+
+    def transshipment_names(self, agent: str) -> list[str]:
+        """`product.transshipped.lane` for what reactive lanes bring to the agent; it decides nothing about that."""
+        self._known(agent)
+        lanes = self._layout.reactive.get(agent, [])
+        return [f"{product}.transshipped.{self.network.reactive.names[lane]}" for product in self.network.products for lane in lanes]
 
     def _known(self, agent: str) -> None:
         if agent not in self.action_spaces:
@@ -160,13 +190,13 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
                 raise InputError("step: no episode is under way; call reset() first")
             return {}, {}, {}, {}, {}
         now = self._now()
-        asked = self._layout.read(actions)
-        state, flows, costs = step(self.network, now.state, self._layout.decision(asked), now.trace.at(now.period))
+        decision = self._layout.decision(self._layout.read(actions))
+        state, flows, costs = step(self.network, now.state, decision, now.trace.at(now.period))
         self._show(Moment(now.trace, now.period + 1, state, flows, costs))
         over = now.period + 1 == len(now.trace)
         terminated = over and self._finite
         truncated = not terminated and (over or now.period + 1 >= self.max_cycles)
-        observations, (rewards, infos) = self._observations(), self._account(asked, flows, costs)
+        observations, (rewards, infos) = self._observations(), self._account(flows, costs)
         terminations, truncations = dict.fromkeys(self.agents, terminated), dict.fromkeys(self.agents, truncated)
         if terminated or truncated:
             self.agents = []
@@ -176,8 +206,8 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         """Make a moment the present one: its facts are what is observed until the next."""
         self._moment = moment
         view = View(self.network, moment.state, moment.trace, moment.period, self._finite)
-        facts = observe(view)[0].transpose(0, 1).flatten(1)
-        self._facts_now = facts.cpu().numpy().astype(np.float32)
+        facts = observe(view)[0].cpu().numpy().swapaxes(0, 1)
+        self._facts_now = facts.reshape(len(facts), -1).astype(np.float32, copy=False)
         if self.render_mode == "human":
             self.render()
 
@@ -189,18 +219,21 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
     def _observations(self) -> Arrays:
         return dict(zip(self.agents, self._facts_now.copy(), strict=True))
 
-    def _account(self, asked: np.ndarray, flows: Flows, costs: Costs) -> tuple[dict[str, float], Infos]:
-        """Rewards and infos. Money is added up over products in float64, so that the parts make the reward to the last bit."""
-        parts = torch.stack([getattr(costs, part) for part in (*COST_PARTS, *INCOME_PARTS)])
-        money = parts.cpu().numpy()[..., 0].sum(1, dtype=np.float64)
-        weights = [self.reward_weights[name] for name in MONEY]
-        earned = sum(weight * part for weight, part in zip(weights, money, strict=True)).tolist()
-        shipped = flows.shipments.cpu().numpy().ravel()[self._layout.slot]
+    def _account(self, flows: Flows, costs: Costs) -> tuple[dict[str, float], Infos]:
+        """Rewards and infos. Money is added up over products in float64 and over its parts exactly, whatever their order."""
+        parts = torch.stack([getattr(costs, part) for part in (*INCOME_PARTS, *COST_PARTS)])
+        money = parts.cpu().numpy()[..., 0].sum(1, dtype=np.float64).T
+        rewards = dict(zip(self.agents, map(math.fsum, (money * self._weights).tolist()), strict=True))
+        requested, shipped, refused = map(self._layout.by_agent, (flows.requests, flows.shipments, flows.refused))
+        owed = np.zeros_like(refused) if flows.owed is None else self._layout.by_agent(flows.owed)
         infos = {}
-        for agent, amounts in zip(self.agents, money.T.tolist(), strict=True):
-            entries = self._layout.requests[agent]
-            infos[agent] = {"requested": asked[entries], "shipped": shipped[entries], **dict(zip(MONEY, amounts, strict=True))}
-        return dict(zip(self.agents, earned, strict=True)), infos
+        for (agent, own), amounts in zip(self._layout.requests.items(), money.tolist(), strict=True):
+            infos[agent] = dict(zip(TOLD, (requested[own], shipped[own], owed[own], refused[own], *amounts), strict=True))
+        if flows.transshipped is not None:
+            transshipped = flows.transshipped.cpu().numpy()[..., 0]
+            for agent, lanes in self._layout.reactive.items():
+                infos[agent]["transshipped"] = transshipped[:, lanes].ravel()
+        return rewards, infos
 
     def state(self) -> Float[np.ndarray, " NKF"]:
         """The global state: every warehouse's observation, one after the other."""
@@ -228,10 +261,6 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         """There is nothing to release: a closed environment can still be looked at and reset."""
 
 
-MONEY = (*(f"{part}_cost" for part in COST_PARTS), *INCOME_PARTS)
-"""The names of money in `infos`, as in `metrics.MEASURES`."""
-
-
 @dataclass(frozen=True)
 class Moment:
     """Where an episode stands before period `period`, and what happened in the one before it."""
@@ -251,43 +280,65 @@ class ActionLayout:
     entries: dict[str, slice]
     """Of every agent."""
     requests: dict[str, slice]
-    """The part of an agent's entries that are requests; promotion levels follow."""
+    """The part of an agent's entries that are requests; promotion levels follow, then reserves."""
+    reactive: dict[str, list[int]]
+    """The reactive lanes that lead to an agent, where there are any."""
     high: Float[np.ndarray, " A"]
     slot: Int[np.ndarray, " A"]
     """For a request's entry, its place in (K, E) requests; 0 elsewhere."""
-    request_at: Int[np.ndarray, "K E 1"]
+    request_at: Int[Tensor, "K E 1"]
     """The entry of every request."""
-    promotion_at: Int[np.ndarray, "K N 1"]
+    promotion_at: Int[Tensor, "K N 1"]
     """The entry of every promotion level; the last one, the 0, where none is decided."""
+    reserve_at: Int[Tensor, "K N 1"]
+    """The same of every reserve."""
 
     @classmethod
     def of(cls, network: TransferNetwork) -> ActionLayout:
-        products, lanes = len(network.products), len(network.lanes)
+        products, lanes, warehouses = len(network.products), len(network.lanes), len(network.warehouses)
+        none = np.zeros((products, warehouses))
         max_request = network.max_request.cpu().numpy().ravel()
-        max_promotion = np.zeros(len(network.warehouses)) if network.max_promotion is None else network.max_promotion.cpu().numpy().ravel()
-        first = lanes * np.arange(products)[:, None]
-        slots = [(first + np.array(network.inbound(n), dtype=int)).ravel() for n in range(len(max_promotion))]
-        promotions = [products * bool(level) for level in max_promotion]
-        ends = np.cumsum([len(own) + promoted for own, promoted in zip(slots, promotions, strict=True)])
-        high, slot = np.zeros(ends[-1], dtype=np.float32), np.zeros(ends[-1], dtype=int)
-        request_at, promotion_at = np.zeros((products, lanes, 1), dtype=int), np.full((products, len(max_promotion), 1), ends[-1])
-        entries, requests = {}, {}
-        for n, (agent, own, end) in enumerate(zip(network.warehouses, slots, ends.tolist(), strict=True)):
-            start, middle = end - len(own) - promotions[n], end - promotions[n]
+        max_promotion = none if network.max_promotion is None else none + network.max_promotion.cpu().numpy().ravel()
+        max_reserve = none if network.max_reserve is None else network.max_reserve.cpu().numpy()
+        first_lane = lanes * np.arange(products)[:, None]
+        high: list[np.ndarray] = []
+        slots: list[np.ndarray] = []
+        request_at = np.zeros((products, lanes, 1), dtype=int)
+        promotion_at, reserve_at = np.full((2, products, warehouses, 1), -1)
+        entries, requests, end = {}, {}, 0
+        for n, agent in enumerate(network.warehouses):
+            slot = (first_lane + np.array(network.inbound(n), dtype=int)).ravel()
+            start, middle = end, end + len(slot)
+            request_at.ravel()[slot] = np.arange(start, middle)
+            end = middle
+            high.append(max_request[slot])
+            slots.append(slot)
+            for most, place in ((max_promotion[:, n], promotion_at), (max_reserve[:, n], reserve_at)):
+                if most.any():
+                    place[:, n, 0] = np.arange(end, end + products)
+                    end += products
+                    high.append(most)
+                    slots.append(np.zeros(products, dtype=int))
             entries[agent], requests[agent] = slice(start, end), slice(start, middle)
-            high[start:middle], high[middle:end] = max_request[own], max_promotion[n]
-            slot[start:middle] = own
-            request_at.ravel()[own] = np.arange(start, middle)
-            if promotions[n]:
-                promotion_at[:, n, 0] = np.arange(middle, end)
-        return cls(network, entries, requests, high, slot, request_at, promotion_at)
+        reactive: dict[str, list[int]] = {}
+        for lane, n in enumerate([] if network.reactive is None else network.reactive.destination.tolist()):
+            reactive.setdefault(network.warehouses[n], []).append(lane)
+        places = [
+            torch.from_numpy(np.where(at < 0, end, at)).to(network.destination.device) for at in (request_at, promotion_at, reserve_at)
+        ]
+        return cls(network, entries, requests, reactive, np.concatenate(high, dtype=np.float32), np.concatenate(slots), *places)
+
+    @cached_property
+    def shapes(self) -> list[tuple[int]]:
+        return [(entries.stop - entries.start,) for entries in self.entries.values()]
 
     def names(self, agent: str) -> list[str]:
-        products, network, decided = self.network.products, self.network, self.entries[agent].stop > self.requests[agent].stop
-        lanes = [network.lanes[lane] for lane in network.inbound(network.warehouses.index(agent))]
-        return [f"{product}.request.{lane}" for product in products for lane in lanes] + [
-            f"{product}.promotion" for product in products
-        ] * decided
+        network, n = self.network, self.network.warehouses.index(agent)
+        lanes = [network.lanes[lane] for lane in network.inbound(n)]
+        names = [f"{product}.request.{lane}" for product in network.products for lane in lanes]
+        for kind, place in (("promotion", self.promotion_at), ("reserve", self.reserve_at)):
+            names += [f"{product}.{kind}" for product in network.products] * (int(place[0, n, 0]) < len(self.high))
+        return names
 
     def space(self, agent: str) -> Box:
         high = self.high[self.entries[agent]]
@@ -297,29 +348,35 @@ class ActionLayout:
         """All agents' actions as one vector, checked and limited to what the spaces allow."""
         if not isinstance(actions, Mapping) or actions.keys() != self.entries.keys():
             raise _not_everyone(actions, self.entries)
-        asked = np.zeros(len(self.high) + 1)
-        for agent, entries in self.entries.items():
-            action, expected = _numbers(agent, actions[agent]), (entries.stop - entries.start,)
-            if action.shape != expected:
-                raise InputError(f"action of {agent}: has shape {action.shape}; give {expected}, as in env.action_names({agent!r})")
-            asked[entries] = action
+        given = [_numbers(agent, actions[agent]) for agent in self.entries]
+        if [action.shape for action in given] != self.shapes:
+            raise self._misshapen(given)
+        asked = np.concatenate([*given, NOTHING])
         playable = (asked >= 0) & (asked < np.inf)
         if not playable.all():
             raise self._unplayable(asked, int(np.argmin(playable)))
         np.minimum(asked[:-1], self.high, out=asked[:-1])
         return asked
 
+    def _misshapen(self, given: list[np.ndarray]) -> InputError:
+        shapes = zip(self.entries, given, self.shapes, strict=True)
+        agent, shape, expected = next((agent, action.shape, shape) for agent, action, shape in shapes if action.shape != shape)
+        return InputError(f"action of {agent}: has shape {shape}; give {expected}, as in env.action_names({agent!r})")
+
     def _unplayable(self, asked: np.ndarray, entry: int) -> InputError:
         agent = next(agent for agent, entries in self.entries.items() if entry < entries.stop)
         name = self.names(agent)[entry - self.entries[agent].start]
         return InputError(f"action of {agent}: {name} is {asked[entry]}; give a number, 0 or more")
 
+    def by_agent(self, units: Float[Tensor, "K E 1"]) -> Float[np.ndarray, " A"]:
+        """What lanes carry, at the entries of the requests on them."""
+        return units.cpu().numpy().take(self.slot)
+
     def decision(self, asked: Float[np.ndarray, " A1"]) -> Decision:
-        like = self.network.initial_stock
-        requests = torch.as_tensor(asked[self.request_at], dtype=like.dtype, device=like.device)
-        if self.network.max_promotion is None:
-            return Decision(requests)
-        return Decision(requests, torch.as_tensor(asked[self.promotion_at], dtype=like.dtype, device=like.device))
+        network = self.network
+        units = torch.from_numpy(asked).to(network.volume)
+        promotion = None if network.max_promotion is None else units.take(self.promotion_at)
+        return Decision(units.take(self.request_at), promotion, None if network.max_reserve is None else units.take(self.reserve_at))
 
 
 def _numbers(agent: str, action: Any) -> np.ndarray:
@@ -333,8 +390,9 @@ def _not_everyone(actions: Any, agents: Iterable[str]) -> InputError:
     if not isinstance(actions, Mapping):
         return InputError(f"actions: are {actions!r}; give a dict with an action for every agent")
     if missing := [agent for agent in agents if agent not in actions]:
-        return InputError(f"actions: hold none for {', '.join(missing)}; give one for every agent")
-    stranger = next(agent for agent in actions if agent not in set(agents))
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        return InputError(f"actions: hold none for {', '.join(missing[:5])}{more}; give one for every agent")
+    stranger = next(iter(actions.keys() - set(agents)))
     return InputError(f"actions: {stranger!r} is no agent{suggestion(str(stranger), agents)}")
 
 
@@ -359,23 +417,40 @@ def _whole(name: str, given: Any, least: int) -> int:
 
 
 def _fact_bounds(problem: Problem, facts: list[str]) -> tuple[Float[np.ndarray, "N KF"], Float[np.ndarray, "N KF"]]:
-    """What every fact really keeps to. Stock is at least 0 where unmet demand is lost; it has no upper bound that rounding respects."""
+    """What the facts keep to at every warehouse."""
     network, scenario = problem.network, problem.scenario
-    low = np.full((len(network.warehouses), len(network.products), len(facts)), -np.inf, dtype=np.float32)
-    high = np.full_like(low, np.inf)
-    lost = network.backordered.cpu().numpy().ravel() == 0
-    demands = [scenario.demand_of(warehouse) for warehouse in scenario.warehouses]
-    never_returned = np.array([not isinstance(demand, Normal) or demand.cut_at_zero for demand in demands])
-    for column, fact in enumerate(facts):
-        if fact in ("inventory_level", "inventory_position"):
-            low[lost, :, column] = 0
-        elif fact.startswith("due_in"):
-            low[..., column] = 0
-        elif fact.startswith("demand"):
-            low[never_returned, :, column] = 0
-        elif fact == "periods_left":
-            low[..., column], high[..., column] = 0, scenario.horizon
-    return low.reshape(len(low), -1), high.reshape(len(high), -1)
+    owing = {lane.origin for lane in scenario.lanes if lane.unfilled == "owed"}
+    low = [[_least(fact, scenario, warehouse, warehouse.name in owing) for fact in facts] for warehouse in scenario.warehouses]
+    high = [[_most(fact, scenario) for fact in facts]] * len(low)
+    return tuple(np.tile(np.array(bounds, dtype=np.float32), len(network.products)) for bounds in (low, high))
+
+
+def _least(fact: str, scenario: Scenario, warehouse: Warehouse, owing: bool) -> float:
+    demand = scenario.demand_of(warehouse)
+    if fact.startswith("inventory"):
+        backordered = warehouse.unmet_demand == "backordered" and demand is not None
+        return -np.inf if backordered or (owing and fact == "inventory_position") else 0.0
+    returned = isinstance(demand, Normal) and not demand.cut_at_zero
+    return -np.inf if returned and fact.startswith(("demand", "forecast")) else 0.0
+
+
+def _most(fact: str, scenario: Scenario) -> float:
+    """Infinite where nothing bounds a fact, or rounding would not keep to what does, as with stock and its storage."""
+    promotions = [warehouse.promotion for warehouse in scenario.warehouses if warehouse.promotion]
+    planned = max((promotion.planned.level for promotion in promotions if promotion.planned), default=0.0)
+    match fact.split("_")[0]:
+        case "planned":
+            return planned
+        case "past":
+            highest = max(planned, *(promotion.max_level for promotion in promotions if promotion.decided), 0.0)
+            lasting = max(promotion.recovery for promotion in promotions)
+            return np.inf if lasting == 1 else 1.001 * highest / (1 - lasting)
+        case "source":
+            return 1.0
+        case "periods":
+            return float(scenario.horizon)
+        case _:
+            return np.inf
 
 
 def table(network: TransferNetwork, now: Moment) -> str:

@@ -15,8 +15,9 @@ from pettingzoo.test.state_test import state_test
 
 from building import problem
 from marl_inv.drawing import lay_out
-from marl_inv.environment import MONEY, WarehouseEnv, env, parallel_env
+from marl_inv.environment import WarehouseEnv, env, parallel_env
 from marl_inv.interface import View, observe, rewards
+from marl_inv.metrics import MONEY
 from marl_inv.reading import InputError
 from marl_inv.scenario import library
 from marl_inv.simulator import Decision, initial_state, step
@@ -170,7 +171,7 @@ def test_the_parts_in_infos_make_the_reward_exactly(name):
     env = made(name)
     for (_, earned, _, _, infos), _ in list(play(env, seed=4))[1:]:
         for agent, info in infos.items():
-            assert earned[agent] == sum(env.reward_weights[part] * info[part] for part in MONEY)
+            assert earned[agent] == math.fsum(env.reward_weights[part] * info[part] for part in MONEY)
 
 
 @every_scenario
