@@ -279,6 +279,13 @@ def test_a_forecast_without_error_is_the_demand_to_come():
     assert torch.equal(told.forecast[..., 0], told.forecast[..., 1])
 
 
+def test_what_is_beyond_an_episode_has_luck_of_its_own():
+    told = problem("history: 0\nforecast: {horizon: 6}\nwarehouses: [{name: a, demand: {kind: normal, mean: 50, sd: 5}}]").trace(
+        "train", 0, 3
+    )
+    assert not np.isin(told.forecast[-1].numpy(), told.demand.numpy()).any()
+
+
 def test_the_error_of_a_forecast_grows_with_the_root_of_the_periods_ahead():
     """0.1 of a mean of 50 one period ahead, twice that four ahead; unbiased; each row errs anew."""
     shops = "[{name: a, demand: {kind: normal, mean: 50, sd: 5}}, {name: b, demand: {kind: normal, mean: 20, sd: 1}}]"
@@ -420,8 +427,9 @@ def test_forecasts_look_on_in_the_file_and_see_the_mean_beyond_its_part(tmp_path
     shops = sales(table(tmp_path, COUNTING), "", "forecast={horizon: 3}")
     assert shops.trace("evaluate", 0, 1).forecast[:, :, 0, 0, 0].tolist() == [[8, 9, 10], [9, 10, 11], [10, 11, 3.5], [11, 3.5, 3.5]]
     assert shops.trace("evaluate", 0, 1).demand[:, 0, 0, 0].tolist() == [6, 7, 8, 9, 10]
-    plain = sales(table(tmp_path, COUNTING)).trace("train", 0, 50)
-    assert torch.equal(shops.trace("train", 0, 50).demand, plain.demand)
+    training, plain = shops.trace("train", 0, 50), sales(table(tmp_path, COUNTING)).trace("train", 0, 50)
+    assert torch.equal(training.demand, plain.demand)
+    assert set(training.forecast[:, :, 0, 0].unique().tolist()) == {2, 3, 3.5, 4, 5, 6, 7}, "periods 8 to 11 are for evaluation"
 
 
 def test_surges_multiply_what_the_file_says_and_integer_quantities_round_it(tmp_path: Path):
