@@ -19,6 +19,7 @@ from torch import Tensor
 
 from marl_inv.problem import Problem
 from marl_inv.progress import Progress, silently
+from marl_inv.simulator import State
 from marl_inv.trace import Trace
 
 
@@ -47,15 +48,20 @@ def perfect_information(problem: Problem, trace: Trace, workers: int = 1, progre
     replications = range(trace.replications)
     if workers == 1:
         return [plan(problem, trace, replication) for replication in progress(replications, "perfect information")]
-    alone = [replace(trace, **_column(trace, replication)) for replication in replications]
+    alone = [single(trace, replication) for replication in replications]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         return list(progress(pool.map(plan, repeat(problem), alone, repeat(0), chunksize=4), "perfect information"))
 
 
-def _column(trace: Trace, replication: int) -> dict[str, Tensor]:
-    given = {field.name: getattr(trace, field.name) for field in fields(trace)}
-    tensors = {name: value for name, value in given.items() if isinstance(value, Tensor)}
-    return {name: value if name == "promotion" else value[..., replication : replication + 1] for name, value in tensors.items()}
+def single(trace: Trace, replication: int) -> Trace:
+    """A trace of one of its replications."""
+
+    def column(record: Trace | State) -> Trace | State:
+        given = {field.name: getattr(record, field.name) for field in fields(record)}
+        tensors = {name: value for name, value in given.items() if isinstance(value, Tensor) and name != "promotion"}
+        return replace(record, **{name: value[..., replication : replication + 1] for name, value in tensors.items()})
+
+    return replace(column(trace), opening=None if trace.opening is None else column(trace.opening))
 
 
 def plan(problem: Problem, trace: Trace, replication: int = 0) -> Plan:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import linprog
-from scipy.sparse import coo_array
+from scipy.sparse import coo_array, csr_array
 from torch import Tensor
 
 from marl_inv.network import UNLIMITED, TransferNetwork
@@ -76,7 +76,7 @@ class Rows:
         self.columns.append(columns.ravel())
         self.values.append(values.ravel().astype(float))
 
-    def matrix(self, columns: int) -> tuple[coo_array | None, np.ndarray | None]:
+    def matrix(self, columns: int) -> tuple[csr_array | None, np.ndarray | None]:
         if not self.count:
             return None, None
         entries = np.concatenate(self.values), (np.concatenate(self.rows), np.concatenate(self.columns))
@@ -107,9 +107,10 @@ def _array(tensor: Tensor | None, like: tuple[int, ...]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Path:
-    """What a programme is told: a state, and all that chance brings from then on. Tensors of one replication, without their last dimension."""
+    """What a programme is told: a state, and all that chance brings from then on. Of one replication."""
 
     state: State
+    """A batch of one."""
     demand: Float[np.ndarray, "T K N"]
     """Before promotions."""
     lead_time: Int[np.ndarray, "T E"]
@@ -126,7 +127,7 @@ class Path:
         """Some periods of a trace, from the state before the first of them."""
         first, end = periods.start, periods.stop
         columns = {field.name: getattr(state, field.name) for field in fields(state)}
-        alone = State(**{name: None if value is None else value[..., replication] for name, value in columns.items()})
+        alone = State(**{name: None if value is None else value[..., replication : replication + 1] for name, value in columns.items()})
         fixed = network.lead_time.expand(len(periods), len(network.lanes))
         return cls(
             alone,
@@ -149,8 +150,11 @@ class Model:
         self.network, self.products, self.path, self.programme = network, products, path, programme
         self.T, self.K, self.N, self.E = len(path.demand), len(products), len(network.warehouses), len(network.lanes)
         self.X = 0 if network.reactive is None else len(network.reactive.names)
-        self.level, self.pipeline = _array(path.state.inventory_level[products], ()), _array(path.state.pipeline[products], ())
-        self.orders = None if path.state.orders is None else _array(path.state.orders[products], ())
+        self.level, self.pipeline = (
+            _array(path.state.inventory_level[products, ..., 0], ()),
+            _array(path.state.pipeline[products, ..., 0], ()),
+        )
+        self.orders = None if path.state.orders is None else _array(path.state.orders[products, ..., 0], ())
         self.demand, self.lead_time = path.demand[:, products], path.lead_time
         self.volume = self.rate(network.volume)[:, 0]
         self.origin, self.destination = network.origin.cpu().numpy(), network.destination.cpu().numpy()
@@ -173,7 +177,7 @@ class Model:
         network, unplanned, planned = self.network, self.demand, self.path.planned[:, None]
         uplift, recovery = network.uplift.cpu().numpy()[:, 0], network.recovery.cpu().numpy()[:, 0]
         dip = _array(network.dip, (self.N, 1))[:, 0]
-        past = np.zeros((self.K, self.N)) if self.path.state.dip is None else _array(self.path.state.dip[self.products], ())
+        past = np.zeros((self.K, self.N)) if self.path.state.dip is None else _array(self.path.state.dip[self.products, ..., 0], ())
         left = np.ones((self.T, self.K, self.N))
         for period in range(self.T):
             left[period] = np.maximum(1 - dip * past, 0)
@@ -216,26 +220,32 @@ class Model:
         rows, network, supplied = self.programme.equal, self.network, self.network.replenishments
         at = rows.add(self.demand)
         rows.put(at, self.opening[:-1])
-        rows.put(at, self.waiting[:-1], -1)
-        rows.put(at, self.held, -1)
+        rows.put(at, self.waiting[:-1], -1.0)
+        rows.put(at, self.held, -1.0)
         rows.put(at, self.short)
         rows.put(at, self.extra, -self.per_level)
-        rows.put(at[:, :, self.origin], self.shipped[:, :, supplied:], -1)
+        rows.put(at[:, :, self.origin], self.shipped[:, :, supplied:], -1.0)
         rows.put(at[:, :, self.destination], self.shipped, (self.lead_time == 0)[:, None].astype(float))
-        first = rows.add(self.level)
-        rows.put(first, self.opening[0])
-        rows.put(first, self.waiting[0], -1)
+        rows.put(rows.add(self.level.clip(0)), self.opening[0])
+        rows.put(rows.add((-self.level).clip(0)), self.waiting[0])
         stock = self.programme.at_most
         holds = stock.add(np.zeros((self.T, self.K, self.N)))
-        stock.put(holds, self.opening[:-1], -1)
+        stock.put(holds, self.opening[:-1], -1.0)
         stock.put(holds[:, :, self.origin], self.shipped[:, :, supplied:])
+        customers = stock.add(self.demand.clip(0))
+        stock.put(customers, self.short)
+        stock.put(customers, self.waiting[:-1], -1.0)
+        stock.put(customers, self.extra, -self.per_level)
+        still = stock.add(np.zeros((self.T, self.K, self.N)))
+        stock.put(still, self.waiting[1:])
+        stock.put(still, self.short, -1.0)
         if network.reactive is not None:
             origin, destination = network.reactive.origin.cpu().numpy(), network.reactive.destination.cpu().numpy()
-            rows.put(at[:, :, origin], self.moved, -1)
+            rows.put(at[:, :, origin], self.moved, -1.0)
             rows.put(at[:, :, destination], self.moved)
             wanted = stock.add(self.demand.clip(0))
             stock.put(wanted[:, :, destination], self.moved)
-            stock.put(wanted, self.waiting[:-1], -1)
+            stock.put(wanted, self.waiting[:-1], -1.0)
             stock.put(wanted, self.extra, -self.per_level)
         if network.full_shipment is not None and not network.limits and self.X == 0:
             self._ship_everything(rows)
@@ -244,7 +254,7 @@ class Model:
         lanes, origins, _ = (tensor.cpu().numpy() for tensor in self.network.full_shipment)
         docks = np.unique(origins)
         gone = rows.add(np.zeros((self.T, self.K, len(docks))))
-        rows.put(gone, self.opening[:-1][:, :, docks], -1)
+        rows.put(gone, self.opening[:-1][:, :, docks], -1.0)
         rows.put(gone[:, :, np.searchsorted(docks, origins)], self.shipped[:, :, lanes])
 
     def _receive(self) -> None:
@@ -255,13 +265,13 @@ class Model:
         due[:depth] = self.pipeline[:, :depth].transpose(1, 0, 2)
         at = rows.add(due)
         rows.put(at, self.opening[1:])
-        rows.put(at, self.waiting[1:], -1)
-        rows.put(at, self.held, -1)
+        rows.put(at, self.waiting[1:], -1.0)
+        rows.put(at, self.held, -1.0)
         rows.put(at, self.short, self.backordered.astype(float))
         rows.put(at, self.discarded)
         arrival = np.arange(self.T)[:, None] + self.lead_time - 1
         period, lane = np.nonzero((self.lead_time > 0) & (arrival < self.T))
-        rows.put(at[arrival[period, lane], :, self.destination[lane]], self.shipped[period, :, lane], -1)
+        rows.put(at[arrival[period, lane], :, self.destination[lane]], self.shipped[period, :, lane], -1.0)
         if self.stored.any():
             self._store()
 
@@ -271,7 +281,7 @@ class Model:
         storage = self.network.storage.double().cpu().numpy()[kept_to, 0]
         within = rows.add(np.broadcast_to(storage, (self.T, len(kept_to))).copy())
         rows.put(within[:, None], self.opening[1:][:, :, kept_to], self.volume[:, None])
-        rows.put(within, self.rented[:, kept_to], -1)
+        rows.put(within, self.rented[:, kept_to], -1.0)
         self._fit_free_space(np.flatnonzero(self.stored & ~returned & ~self.keeps))
 
     def _fit_free_space(self, places: np.ndarray) -> None:
@@ -351,6 +361,6 @@ class Model:
         rows = self.programme.at_most
         at = rows.add((1 - rule.fill_rate) * self.demand[:, :, lost].clip(0))
         rows.put(at, self.short[:, :, lost])
-        rows.put(at, missing, -1)
+        rows.put(at, missing, -1.0)
         rows.put(at, self.extra[:, :, lost], -(1 - rule.fill_rate) * self.per_level[:, :, lost])
         self.programme.pay(missing, weight * self.network.weights["shortfall"] * rule.price)

@@ -73,14 +73,14 @@ class RollingHorizon:
         """What may come, seen from now: one path of expectations, or samples. Capacity and planned promotions are taken as they are now."""
         periods = min(self.horizon, len(view.trace) - view.period) if view.finite else self.horizon
         here = view.trace.history + view.period
-        weight = self.problem.scenario.discount_factor ** np.arange(periods)
-        now = Path.of(view.network, view.state, view.trace, replication, range(view.period, view.period + 1), weight)
+        now = Path.of(view.network, view.state, view.trace, replication, range(view.period, view.period + 1), np.ones(1))
         demand = self.samples.demand[here : here + periods].double().cpu().numpy()
         path = replace(
             now,
             lead_time=np.broadcast_to(view.network.lead_time.cpu().numpy(), (periods, len(view.network.lanes))),
             available=None if now.available is None else now.available.expand(periods, -1),
             planned=self._planned(view, periods),
+            weight=self.problem.scenario.discount_factor ** np.arange(periods, dtype=float),
             ends=view.finite and view.period + periods == len(view.trace),
         )
         expected = [demand.mean(-1)] if not self.paths else list(np.moveaxis(demand[..., : self.paths], -1, 0))
@@ -121,12 +121,12 @@ def decide(network: TransferNetwork, paths: list[Path]) -> Decided:
             for block, own in ((first[0], shipped), (models[0].extra[0], other.extra[0])):
                 same = programme.equal.add(np.zeros(block.shape))
                 programme.equal.put(same, block)
-                programme.equal.put(same, own, -1)
+                programme.equal.put(same, own, -1.0)
         _, x, _ = programme.solve()
         requests[products] = x[first[0]].T
         promotion[products] = x[models[0].extra[0]] + models[0].planned[0] * (models[0].most_extra[0] > 0)
     owed = paths[0].state.owed
-    return (requests if owed is None else (requests - owed.double().cpu().numpy()).clip(0)), promotion
+    return (requests if owed is None else (requests - owed[..., 0].double().cpu().numpy()).clip(0)), promotion
 
 
 def _longest_way(network: TransferNetwork) -> int:
