@@ -75,16 +75,15 @@ class RollingHorizon:
         here = view.trace.history + view.period
         now = Path.of(view.network, view.state, view.trace, replication, range(view.period, view.period + 1), np.ones(1))
         demand = self.samples.demand[here : here + periods].double().cpu().numpy()
-        path = replace(
-            now,
-            lead_time=np.broadcast_to(view.network.lead_time.cpu().numpy(), (periods, len(view.network.lanes))),
-            available=None if now.available is None else now.available.expand(periods, -1),
-            planned=self._planned(view, periods),
-            weight=self.problem.scenario.discount_factor ** np.arange(periods, dtype=float),
-            ends=view.finite and view.period + periods == len(view.trace),
-        )
-        expected = [demand.mean(-1)] if not self.paths else list(np.moveaxis(demand[..., : self.paths], -1, 0))
-        return [replace(path, demand=self._informed(view, replication, one)) for one in expected]
+        expected = np.moveaxis(demand[..., : self.paths], -1, 0) if self.paths else [demand.mean(-1)]
+        known = {
+            "lead_time": np.broadcast_to(view.network.lead_time.cpu().numpy(), (periods, len(view.network.lanes))),
+            "available": None if now.available is None else now.available.expand(periods, -1),
+            "planned": self._planned(view, periods),
+            "weight": self.problem.scenario.discount_factor ** np.arange(periods, dtype=float),
+            "ends": view.finite and view.period + periods == len(view.trace),
+        }
+        return [replace(now, demand=self._informed(view, replication, one), **known) for one in expected]
 
     def _planned(self, view: View, periods: int) -> Float[np.ndarray, "T N"]:
         levels, given = np.zeros((periods, len(view.network.warehouses))), view.trace.promotion
