@@ -125,6 +125,25 @@ def simulate(
         console.print(lane_table(problem, score))
 
 
+@app.command()
+def tune(
+    scenario: ScenarioName,
+    policy: Annotated[str, typer.Argument(help="A baseline that has something to tune: order_up_to, threshold_balancing, ...")],
+    settings: Settings = None,
+    seed: Seed = 0,
+    effort: Annotated[float, typer.Option(help="Multiplies the length of the search.")] = 1.0,
+) -> None:
+    """Find the best parameters of a classical policy; `compare` and `simulate` reuse what was found."""
+    from marl_inv.experiment import tuning_result
+    from marl_inv.problem import load_problem
+    from marl_inv.report import parameter_table
+
+    _one_thread()
+    problem = load_problem(scenario, settings or [])
+    _say_notes(problem)
+    console.print(parameter_table(problem, *tuning_result(problem, policy, seed, effort, progress_bar)))
+
+
 def _training_settings() -> str:
     """Every training setting with its default and what it does, for the end of `train --help`."""
     lines = [f"{name}={field.default}: {field.description}" for name, field in TrainSettings.model_fields.items()]

@@ -15,6 +15,7 @@ from marl_inv.policy import Policy
 from marl_inv.problem import Problem
 from marl_inv.progress import Progress, silently
 from marl_inv.rollout import play
+from marl_inv.trace import Stream
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,15 @@ def _over_products(record: Record) -> bool:
 
 
 def evaluate(
-    problem: Problem, policies: Sequence[Policy], seed: int = 0, replications: int = 512, progress: Progress = silently
+    problem: Problem,
+    policies: Sequence[Policy],
+    seed: int = 0,
+    replications: int = 512,
+    progress: Progress = silently,
+    stream: Stream = "evaluate",
 ) -> list[Score]:
-    """Play every policy on the same replications of the evaluation stream and score the periods after the warm-up."""
-    trace = problem.trace("evaluate", seed, replications)
+    """Play every policy on the same replications of a stream and score the periods after the warm-up."""
+    trace = problem.trace(stream, seed, replications)
     scores = []
     for policy in progress(policies, "evaluating"):
         with torch.no_grad():

@@ -131,6 +131,19 @@ def policy_named(name: str, problem: Problem, seed: int = 0, progress: Progress 
     raise InputError(f"{name}: is no policy{suggestion(name, known)}; or give a run folder, or module:Class")
 
 
+def tuning_result(
+    problem: Problem, name: str, seed: int = 0, effort: float = 1.0, progress: Progress = silently
+) -> tuple[Any, list[Score]]:
+    """A baseline's tuned self, and how it does beside the untuned one on validation traces."""
+    if name not in BASELINES:
+        raise InputError(f"{name}: is no baseline{suggestion(name, BASELINES)}")
+    policy = BASELINES[name].of(problem)
+    if not hasattr(policy, "parameters"):
+        raise InputError(f"{name}: has nothing to tune; give another baseline")
+    found = tuned(problem, policy, seed, effort, progress)
+    return found, evaluate(problem, [policy, found], seed, stream="validate")
+
+
 def _own_policy(name: str, problem: Problem) -> Policy:
     module, _, attribute = name.partition(":")
     try:

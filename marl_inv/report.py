@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from rich import box
 from rich.table import Table
@@ -10,6 +11,9 @@ from rich.table import Table
 from marl_inv.evaluate import Interval, Score
 from marl_inv.problem import Problem
 from marl_inv.schema import COST_PARTS, INCOME_PARTS
+
+FEW = 6
+"""Products that tables list one by one."""
 
 SHORT = {"procurement": "procure", "promotion": "promote", "in_transit": "in transit", "transfer_payment": "paid others"}
 """Headings that keep a table within a terminal's width."""
@@ -68,6 +72,28 @@ def warehouse_table(problem: Problem, score: Score) -> Table:
         table.add_row(name, *(f"{float(values[row]):,.1f}" for values in shown.values()), served)
     table.add_section()
     table.add_row("all", *(f"{float(values.sum()):,.1f}" for values in shown.values()), f"{score.fill_rate:.3f}")
+    return table
+
+
+def parameter_table(problem: Problem, policy: Any, scores: list[Score]) -> Table:
+    """What tuning found, by warehouse (and product, where there are few), and what it brought on validation traces."""
+    network, before, after = problem.network, *scores
+    parameters, gain = policy.parameters(problem), after.gain_over(before)
+    products = len(network.products)
+    share = after.gain_in_percent_over(before).mean
+    caption = (
+        f"On validation traces {plus_minus(gain, sign=True)} ({share:+.1f}%) a period over {before.policy} as it begins. "
+        f"Units{'' if products <= FEW else f', means over {products} products'}."
+    )
+    table = _table(f"{policy.name} on {problem.scenario.name}", "warehouse", list(parameters), caption)
+    table.min_width = 60
+    rows = [parameter.value.double().cpu() for parameter in parameters.values()]
+    for n, name in enumerate(network.warehouses):
+        if products > FEW:
+            table.add_row(name, *(quantity(float(values[:, n].mean())) for values in rows))
+        else:
+            for k, product in enumerate(network.products):
+                table.add_row(name if products == 1 else f"{name}, {product}", *(quantity(float(values[k, n])) for values in rows))
     return table
 
 
