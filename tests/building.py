@@ -65,19 +65,50 @@ def requests(network: TransferNetwork, **asked: PerProduct) -> Tensor:
     )
 
 
+Periods = Sequence[dict[str, PerProduct]]
+"""For every period, quantities by name; 0, or what is usual, where none is given."""
+
+
 def play(
     network: TransferNetwork,
-    ask: Sequence[dict[str, PerProduct]],
-    demand: Sequence[dict[str, PerProduct]] | None = None,
-    promote: Sequence[dict[str, PerProduct]] | None = None,
+    ask: Periods,
+    demand: Periods | None = None,
+    promote: Periods | None = None,
+    reserve: Periods | None = None,
+    planned: Periods | None = None,
+    lead_time: Periods | None = None,
+    available: Periods | None = None,
+    finite: bool = False,
 ) -> Played:
-    """Play as many periods as `ask` has entries: requests by lane, demand and promotion levels by warehouse, 0 where none is given."""
+    """Play as many periods as `ask` has entries: requests and lead times by lane, the share that is available by the name of lane, pool or
+    supplier, everything else by warehouse. `finite` ends the episode with the last of them."""
     products, played, state = len(network.products), Played([], [], []), initial_state(network, 1)
+    like, interruptible = network.volume, network.graph.graph["interruptible"]
+
+    def by_warehouse(given: Periods | None, period: int) -> Tensor | None:
+        return None if given is None else _rows(given[period], network.warehouses, products).to(like)
+
     for period, asked in enumerate(ask):
-        promotion = _rows(promote[period], network.warehouses, products).to(network.volume) if promote else None
-        met = _rows(demand[period] if demand else {}, network.warehouses, products).to(network.volume)
-        state, flows, costs = step(network, state, Decision(requests(network, **asked), promotion), Chance(met))
+        decision = Decision(requests(network, **asked), by_warehouse(promote, period), by_warehouse(reserve, period))
+        chance = Chance(
+            demand=_rows(demand[period] if demand else {}, network.warehouses, products).to(like),
+            lead_time=None if lead_time is None else _given(lead_time[period], network.lanes, network.lead_time),
+            available=None
+            if available is None
+            else _given(available[period], [*interruptible, ""], torch.ones(len(interruptible) + 1)).to(like),
+            promotion=None if planned is None else _rows(planned[period], network.warehouses, 1)[0].to(like),
+            last=finite and period == len(ask) - 1,
+        )
+        state, flows, costs = step(network, state, decision, chance)
         played.states.append(state)
         played.flows.append(flows)
         played.costs.append(costs)
     return played
+
+
+def _given(given: dict[str, PerProduct], names: Sequence[str], usual: Tensor) -> Tensor:
+    """A column of what is given by name (of a lane with `_to_` for `->`), and the usual where nothing is."""
+    given = {name.replace("_to_", "->"): value for name, value in given.items()}
+    assert given.keys() <= set(names), f"{given.keys()} are not all among {names}"
+    column = [given.get(name, common) for name, common in zip(names, usual.tolist(), strict=True)]
+    return torch.tensor(column, dtype=usual.dtype).unsqueeze(-1)
