@@ -25,6 +25,13 @@ def problem_under_test(name: str) -> Problem:
     return load_problem(name, settings_for(name))
 
 
+def periods(name: str) -> int | None:
+    """How much of an episode tests play where any part of it serves: less of large ones, all of a season, which has to end."""
+    scenario = problem_under_test(name).scenario
+    size = len(scenario.product_list) * len(scenario.warehouses)
+    return None if scenario.ending == "finite" and size < 50 else 3 if size > 100 else 8
+
+
 def _scenario(name: str) -> pytest.param:
     absent = name == "favorita" and not FAVORITA_SALES.exists()
     return pytest.param(

@@ -1,0 +1,428 @@
+"""Tests for scenarios and environments of one's own: does what is played keep to the rules?
+
+    check_scenario("my_scenario.yaml")
+    check_environment(lambda: MyWrapper(parallel_env("two_warehouses")))
+
+Both return nothing, or raise a CheckFailed that says in one line what does not hold, where and when. `check_scenario` is
+all of this module: the laws of the simulator, PettingZoo's own tests, what those miss, and the same luck in every process.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import io
+import math
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from pettingzoo import AECEnv, ParallelEnv
+from torch import Tensor
+
+from marl_inv.environment import env, parallel_env, ready
+from marl_inv.exchange import write_scenario
+from marl_inv.metrics import MONEY
+from marl_inv.network import TransferNetwork
+from marl_inv.problem import Problem
+from marl_inv.rollout import Moment, play
+from marl_inv.scenario import Scenario
+from marl_inv.schema import COST_PARTS, INCOME_PARTS
+from marl_inv.simulator import whole_units
+from marl_inv.trace import Trace
+
+ADVICE = [
+    "(min|max)imum (observation|state) space value is -?infinity",  # nothing bounds stock from above
+    "different (observation space sizes|shapes)",  # warehouses have different lanes
+    "maximum and minimum action space values are equal",  # of an agent that decides nothing
+    "(Observation numpy array|State numpy array) is all zeros",  # a network may start empty
+    "We recommend agents to be named",
+]
+"""What PettingZoo warns of and marl_inv means as it is."""
+
+PRECISION = 1e-9
+"""Float noise that laws allow, in float64, next to the size of what is added up."""
+
+PARTS = ("observation", "reward", "termination", "truncation", "info")
+"""What a step returns for every agent; a reset returns the first and the last."""
+
+
+class CheckFailed(AssertionError):
+    """Something does not hold; the message says where, when and what, in one line."""
+
+
+def check_scenario(scenario: str | Path | Scenario | Problem, episodes: int = 1, periods: int | None = None) -> None:
+    """Play a scenario in every way and check all that happens; `periods` cuts episodes short.
+
+    Raises CheckFailed, and InputError for a scenario that cannot be played at all.
+    """
+    problem = ready(scenario)
+    check_laws(problem, periods)
+    check_pettingzoo(problem, periods)
+    check_environment(lambda: parallel_env(problem, max_cycles=periods), episodes)
+    check_processes([problem], periods)
+
+
+# The laws of the simulator
+
+
+def check_laws(problem: Problem, periods: int | None = None, replications: int = 4, seed: int = 0) -> None:
+    """A batch of random requests and one of order-up-to: in every period units are conserved, limits kept, and money adds up."""
+    from marl_inv.baselines.order_up_to import OrderUpTo  # baselines see the simulator, and are seen from here alone
+    from marl_inv.baselines.random_requests import RandomRequests
+
+    precise = replace(problem, network=TransferNetwork.from_graph(problem.network.graph, dtype=torch.float64))
+    trace = precise.trace("validate", seed, replications, periods)
+    for policy in (RandomRequests.of(precise), OrderUpTo.of(precise)):
+        for moment in play(precise, policy, trace):
+            where = f"{problem.scenario.name}: {policy.name}, period {moment.view.period}"
+            for broken, names, excess, size in laws(moment):
+                _hold(where, broken, names, excess, size)
+
+
+def _hold(where: str, broken: str, names: Sequence[str], excess: Tensor, size: Tensor) -> None:
+    """`excess` is (..., names, B), 0 or less where the law holds."""
+    bad = ~(excess <= PRECISION * (1 + size.abs().amax())) if excess.numel() else torch.zeros(0)
+    if bool(bad.any()):
+        first = bad.nonzero()[0].tolist()
+        name, by = names[first[-2]], excess[bad][0].item()
+        raise CheckFailed(f"{where}, replication {first[-1]}, {name}: {broken}, by {by:g}")
+
+
+def laws(moment: Moment) -> Iterator[tuple[str, Sequence[str], Tensor, Tensor]]:
+    """For every law how its breach is told, of whom it speaks, by how much it is broken (0 or less is not at all), and the size
+    of what was added up."""
+    network, flows, costs, before, after = moment.view.network, moment.flows, moment.costs, moment.view.state, moment.state
+    supplied, on_hand = flows.shipments[:, : network.replenishments].sum(1), before.on_hand
+    there = on_hand.sum(1) + before.in_transit.sum(1) + supplied
+    here = after.on_hand.sum(1) + after.in_transit.sum(1) + (flows.served + flows.discarded).sum(1)
+    yield "units are lost or made", network.products, (there - here).abs(), there
+    parts = [network.weights[part] * getattr(costs, part) for part in INCOME_PARTS]
+    parts += [-network.weights[part] * getattr(costs, part) for part in COST_PARTS]
+    size = sum(part.abs() for part in parts)
+    yield "the reward is not the sum of its parts", network.warehouses, (costs.reward - sum(parts)).abs(), size
+    paid = costs.transfer_payment
+    yield "what warehouses pay each other does not add up to nothing", network.products, paid.sum(1).abs(), paid
+    yield "less than nothing is shipped", network.lanes, -flows.shipments, flows.shipments
+    yield "less than nothing is on its way", network.warehouses, -after.in_transit, there
+    if network.full_shipment is None:
+        yield "more is sent than was asked for", network.lanes, flows.shipments - flows.asked, flows.asked
+    if network.integer:
+        yield "part of a unit is shipped", network.lanes, (flows.shipments - flows.shipments.round()).abs(), flows.shipments
+    sent = network.departures(flows.shipments[:, network.replenishments :])
+    yield "more is shipped than it held", network.warehouses, sent - on_hand, on_hand
+    if moment.decision.reserve is not None and network.full_shipment is None:
+        reserve = whole_units(network, moment.decision.reserve)
+        yield "its reserve is shipped", network.warehouses, sent - (on_hand - reserve).clamp(min=0), on_hand
+    yield "there are backorders where unmet demand is lost", network.warehouses, after.backorders * (1 - network.backordered), on_hand
+    if network.storage is not None:
+        room = network.storage if network.keeps_overflow is None else network.storage + torch.inf * network.keeps_overflow.gt(0)
+        held, opened = ((state.on_hand * network.volume).sum(0) for state in (after, before))
+        yield "more is held than its storage", network.warehouses, held - torch.maximum(room, opened), held
+    available = moment.view.trace.at(moment.view.period).available
+    for limit in network.limits:
+        carried = torch.zeros_like(limit.capacity).expand(-1, before.inventory_level.shape[-1])
+        carried = carried.index_add(0, limit.group, (flows.shipments * network.volume).sum(0))
+        if flows.transshipped is not None:
+            carried = carried.index_add(0, limit.reactive_group, (flows.transshipped * network.volume).sum(0))
+        yield "more is carried than its capacity", (*limit.names, "the rest"), carried - limit.now(available), carried
+
+
+# PettingZoo's own tests
+
+
+def check_pettingzoo(problem: Problem, periods: int | None = None) -> None:
+    """PettingZoo's tests for both of its interfaces; what they only warn of fails too, but for ADVICE."""
+    from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test, render_test, seed_test
+    from pettingzoo.test.max_cycles_test import max_cycles_test
+    from pettingzoo.test.state_test import state_test
+
+    def parallel(**options: Any) -> ParallelEnv:
+        return parallel_env(problem, **{"max_cycles": periods} | options)
+
+    def agent_cycle(**options: Any) -> AECEnv:
+        return env(problem, **{"max_cycles": periods} | options)
+
+    def without_window(render_mode: str) -> AECEnv:
+        drawn = agent_cycle(render_mode=render_mode)
+        drawn.metadata["render_modes"] = [mode for mode in drawn.metadata["render_modes"] if mode != "human"]
+        return drawn
+
+    cycles, agents = min(periods or math.inf, problem.scenario.horizon), len(problem.network.warehouses)
+    tests: dict[str, Callable[[], None]] = {
+        "parallel_api_test": lambda: parallel_api_test(parallel(), num_cycles=cycles),
+        "api_test": lambda: api_test(agent_cycle(), num_cycles=min(cycles * agents, 1000)),
+        "parallel_seed_test": lambda: parallel_seed_test(parallel),
+        "seed_test": lambda: seed_test(agent_cycle),
+        "state_test": lambda: state_test(agent_cycle(), parallel()),
+        "render_test": lambda: render_test(without_window),
+    }
+    if cycles >= 4:
+        tests["max_cycles_test"] = lambda: max_cycles_test(SimpleNamespace(parallel_env=parallel, env=agent_cycle))
+    for name, test in tests.items():
+        with _told(f"{problem.scenario.name}: PettingZoo's {name}"):
+            test()
+
+
+@contextmanager
+def _told(test: str) -> Iterator[None]:
+    """A failed assertion, and a warning of PettingZoo's, as a CheckFailed; what the test prints is dropped."""
+    with warnings.catch_warnings(record=True) as caught, redirect_stdout(io.StringIO()):
+        warnings.simplefilter("always")
+        try:
+            yield
+        except AssertionError as error:
+            raise CheckFailed(f"{test} fails: {error or 'an assertion without a message'}") from error
+    said = [str(warning.message) for warning in caught if "pettingzoo" in warning.filename]
+    if unknown := [text for text in said if not any(re.search(known, text) for known in ADVICE)]:
+        raise CheckFailed(f"{test} warns: {unknown[0]}")
+
+
+# What those miss
+
+
+def check_environment(make_env: Callable[[], ParallelEnv], episodes: int = 1, seed: int = 0) -> None:
+    """Whole episodes of sampled actions in an environment of marl_inv, or a wrapper that leaves its rewards alone.
+
+    At every reset and step: observations and state are finite, of float32 and within their spaces, which stay the same objects; every agent
+    is told of in every dict; rewards are exactly the sum of the parts in infos; nothing that was returned, or given as an action, is
+    changed by a later step. All agents end together, at the horizon: by termination in a finite season, else by truncation. The same
+    seed plays the same episodes, in a new environment and in a used one; another seed, and a reset without one, play others.
+    """
+    watched = _Watched(make_env())
+    first = watched.episodes(seed, 1 + episodes)
+    _same(watched, first, _Watched(make_env()).episodes(seed, 1 + episodes), f"seed {seed}, played in two environments,")
+    _same(watched, first[:1], watched.episodes(seed, 1), f"seed {seed}, played again in the same environment,")
+    if watched.is_left_to_chance(seed):
+        if not any(_difference(watched, first[0], watched.episode(other)) for other in range(seed + 1, seed + OTHERS)):
+            raise CheckFailed(f"{watched.name}: seeds {seed} to {seed + OTHERS - 1} play the same episode; let the seed draw the luck")
+        watched.episode(seed)
+        if not any(_difference(watched, first[0], watched.episode(None)) for _ in range(1, OTHERS)):
+            raise CheckFailed(f"{watched.name}: reset() without a seed plays the episode before it again; let it go on to another one")
+
+
+OTHERS = 6
+"""Episodes among which there is to be one that differs; a data file may hold so few that two are the same by chance."""
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What a reset or a step returned, as it was: what is said of every agent, by PARTS."""
+
+    step: int
+    parts: dict[str, dict[str, Any]]
+
+
+class _Watched:
+    """An environment that is played, with an eye on all that it returns."""
+
+    def __init__(self, env: ParallelEnv) -> None:
+        self.env, self.core = env, env.unwrapped
+        scenario = self.core.problem.scenario
+        self.name, self.agents = scenario.name, list(env.possible_agents)
+        self.spaces = {agent: (env.observation_space(agent), env.action_space(agent)) for agent in self.agents}
+        self.periods = min(self.core.max_cycles, scenario.horizon)
+        self.terminates = scenario.ending == "finite" and self.periods == scenario.horizon
+        self.known: dict[str, list[str]] = {}
+
+    def episodes(self, seed: int, count: int) -> list[list[_Told]]:
+        """The first episodes of a seed."""
+        return [self.episode(None if index else seed) for index in range(count)]
+
+    def is_left_to_chance(self, seed: int) -> bool:
+        """Whether seeds draw different traces."""
+
+        def luck(seed: int) -> Trace:
+            return self.core.problem.trace(self.core.stream, seed, range(1), self.periods)
+
+        first, names = luck(seed), [field.name for field in fields(Trace)]
+        others = [luck(other) for other in range(seed + 1, seed + OTHERS)]
+        drawn = [name for name in names if isinstance(getattr(first, name), Tensor)]
+        return any(not torch.equal(getattr(first, name), getattr(other, name)) for other in others for name in drawn)
+
+    def episode(self, seed: int | None) -> list[_Told]:
+        """A whole episode of sampled actions, the same actions whenever it is called."""
+        for index, agent in enumerate(self.agents):
+            self.spaces[agent][1].seed(index)
+        given = self.env.reset(seed=seed)
+        told = [self._reset(given)]
+        while self.env.agents:
+            step = len(told)
+            if step > self.periods:
+                self._fail(self.env.agents[0], step, f"goes on after the last of {self.periods} periods; end the episode")
+            actions = {agent: self.spaces[agent][1].sample() for agent in self.agents}
+            asked, before, was = copy.deepcopy(actions), given, told[-1]
+            given = self.env.step(actions)
+            told.append(self._step(step, given))
+            self._left_alone(step, dict(zip(("observation", "info"), (before[0], before[-1]), strict=True)), was.parts)
+            self._left_alone(step, {"action": actions}, {"action": asked})
+        return told
+
+    def _fail(self, agent: str, step: int, what: str) -> None:
+        when = f"step {step}" if step else "reset"
+        raise CheckFailed(f"{self.name}: {agent}, {when}: {what}")
+
+    def _reset(self, given: Any) -> _Told:
+        if not (isinstance(given, tuple) and len(given) == 2):
+            self._fail("all", 0, f"returns {type(given).__name__}; return observations and infos")
+        if list(self.env.agents) != self.agents:
+            self._fail("all", 0, f"agents are {self.env.agents}; begin with all of possible_agents")
+        parts = dict(zip(("observation", "info"), given, strict=True))
+        self._about_everyone(0, parts)
+        self._seen(0, parts["observation"])
+        return _Told(0, copy.deepcopy(parts))
+
+    def _step(self, step: int, given: Any) -> _Told:
+        if not (isinstance(given, tuple) and len(given) == len(PARTS)):
+            self._fail("all", step, f"returns {type(given).__name__}; return observations, rewards, terminations, truncations and infos")
+        parts = dict(zip(PARTS, given, strict=True))
+        self._about_everyone(step, parts)
+        self._seen(step, parts["observation"])
+        for agent in self.agents:
+            self._informed(step, agent, parts["info"][agent])
+            self._earned(step, agent, parts["reward"][agent], parts["info"][agent])
+            self._ended(step, agent, parts["termination"][agent], parts["truncation"][agent])
+        left = [] if step == self.periods else self.agents
+        if list(self.env.agents) != left:
+            self._fail("all", step, f"agents are {self.env.agents} afterwards; leave {left}")
+        return _Told(step, copy.deepcopy(parts))
+
+    def _about_everyone(self, step: int, parts: dict[str, Any]) -> None:
+        for part, told in parts.items():
+            if not isinstance(told, dict):
+                self._fail("all", step, f"{part}s are a {type(told).__name__}; return a dict of agents")
+            if missing := [agent for agent in self.agents if agent not in told]:
+                self._fail(missing[0], step, f"has no {part}; return one for every agent")
+            if strangers := [name for name in told if name not in self.spaces]:
+                self._fail(str(strangers[0]), step, f"is no agent; leave it out of the {part}s")
+
+    def _seen(self, step: int, observations: dict[str, np.ndarray]) -> None:
+        for agent, observation in observations.items():
+            spaces = self.env.observation_space(agent), self.env.action_space(agent)
+            for kind, space, known in zip(("observation", "action"), spaces, self.spaces[agent], strict=True):
+                if space is not known:
+                    self._fail(agent, step, f"{kind}_space is another object than before; return the same one at every call")
+            self._within(step, agent, "observation", observation, spaces[0])
+        self._within(step, "all", "state", self.env.state(), self.core.state_space)
+
+    def _within(self, step: int, agent: str, kind: str, given: Any, space: Any) -> None:
+        if not isinstance(given, np.ndarray) or given.dtype != np.float32 or space.dtype != np.float32:
+            what = given.dtype if isinstance(given, np.ndarray) else type(given).__name__
+            self._fail(agent, step, f"{kind} is of {what}, its space of {space.dtype}; give float32")
+        if given.shape != space.shape:
+            self._fail(agent, step, f"{kind} has shape {given.shape}, its space {space.shape}; let them agree")
+        names = self.core.observation_names(agent) if kind == "observation" else range(given.size)
+        for what, right in (("finite", np.isfinite(given)), ("in its space", (given >= space.low) & (given <= space.high))):
+            if not right.all():
+                entry = int(np.argmin(right))
+                bounds = f"{space.low[entry]:g} to {space.high[entry]:g}"
+                self._fail(agent, step, f"{kind} {names[entry]} is {given[entry]:g}, not {what} ({bounds})")
+
+    def _informed(self, step: int, agent: str, info: dict[str, Any]) -> None:
+        known = self.known.setdefault(agent, sorted(info))
+        if sorted(info) != known:
+            changed = sorted(set(info) ^ set(known))
+            self._fail(agent, step, f"info has {', '.join(changed)} at some steps only; give the same keys at every step")
+        for key, value in info.items():
+            if not np.isfinite(value).all():
+                self._fail(agent, step, f"info {key} is {value}; give finite numbers")
+
+    def _earned(self, step: int, agent: str, reward: Any, info: dict[str, Any]) -> None:
+        if not isinstance(reward, float | np.floating) or not math.isfinite(reward):
+            self._fail(agent, step, f"reward is {reward!r}; give a finite number")
+        if missing := [part for part in MONEY if part not in info]:
+            self._fail(agent, step, f"info lacks {', '.join(missing)}; give every part of the reward")
+        total = math.fsum(weight * info[part] for part, weight in self.core.reward_weights.items())
+        if reward != total:
+            self._fail(agent, step, f"reward is {reward!r}, and the parts in info make {total!r}; let them agree")
+
+    def _ended(self, step: int, agent: str, terminated: Any, truncated: Any) -> None:
+        for kind, given, due in (("terminated", terminated, self.terminates), ("truncated", truncated, not self.terminates)):
+            expected = due and step == self.periods
+            if not isinstance(given, bool | np.bool_) or given != expected:
+                ending = f"{'terminate' if self.terminates else 'truncate'} all agents after period {self.periods}, and not before"
+                self._fail(agent, step, f"is {'' if given else 'not '}{kind}; {ending}")
+
+    def _left_alone(self, step: int, now: dict[str, Any], was: dict[str, Any]) -> None:
+        for part, told in now.items():
+            for agent in told:
+                if not _equal(told[agent], was[part][agent]):
+                    self._fail(agent, step, f"changes the {part} of the step before in place; return arrays of their own")
+
+
+def _equal(ours: Any, theirs: Any) -> bool:
+    if isinstance(ours, dict):
+        return ours.keys() == theirs.keys() and all(_equal(ours[key], theirs[key]) for key in ours)
+    return bool(np.array_equal(ours, theirs))
+
+
+def _difference(watched: _Watched, ours: list[_Told], theirs: list[_Told]) -> str:
+    """Where two episodes part; empty if they are the same."""
+    for one, other in zip(ours, theirs, strict=True):
+        for part, told in one.parts.items():
+            for agent in watched.agents:
+                if not _equal(told[agent], other.parts[part][agent]):
+                    return f"{agent}, step {one.step}: {part} {told[agent]} or {other.parts[part][agent]}"
+    return ""
+
+
+def _same(watched: _Watched, ours: list[list[_Told]], theirs: list[list[_Told]], what: str) -> None:
+    for episode, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+        if difference := _difference(watched, one, other):
+            raise CheckFailed(f"{watched.name}: {what} differs in episode {episode}: {difference}")
+
+
+# The same in every process
+
+
+def fingerprint(problem: Problem, periods: int | None = None, seed: int = 0) -> str:
+    """SHA-256 of all that an episode of sampled actions returns."""
+    seen = hashlib.sha256()
+    for told in _Watched(parallel_env(problem, max_cycles=periods)).episode(seed):
+        for part, by_agent in told.parts.items():
+            for agent, value in by_agent.items():
+                for key, number in sorted(value.items()) if isinstance(value, dict) else [("", value)]:
+                    seen.update(f"{part} {agent} {key}".encode() + np.asarray(number, dtype=np.float64).tobytes())
+    return seen.hexdigest()
+
+
+def check_processes(problems: Iterable[Problem], periods: int | None = None) -> None:
+    """Two new processes, in which Python orders its sets in different ways, play the same episodes as this one."""
+    problems = list(problems)
+    here = [fingerprint(problem, periods) for problem in problems]
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{index}.yaml" for index in range(len(problems))]
+        for problem, path in zip(problems, paths, strict=True):
+            write_scenario(problem.scenario, path)
+        command = [sys.executable, "-m", "marl_inv.testing", str(torch.get_num_threads()), str(periods or ""), *map(str, paths)]
+        started = [
+            subprocess.Popen(command, env=os.environ | {"PYTHONHASHSEED": seed}, stdout=subprocess.PIPE, text=True) for seed in ("1", "2")
+        ]
+        printed = [process.communicate()[0].split() for process in started]
+    for process, there in zip(started, printed, strict=True):
+        if process.returncode or len(there) != len(here):
+            raise CheckFailed(f"a new process that plays the scenarios ends with exit code {process.returncode}")
+    for problem, *hashes in zip(problems, here, *printed, strict=True):
+        if len(set(hashes)) > 1:
+            raise CheckFailed(f"{problem.scenario.name}: seed 0 differs between processes: {', '.join(hashes)}")
+
+
+def _print_fingerprints(threads: str, periods: str, *paths: str) -> None:
+    torch.set_num_threads(int(threads))
+    for path in paths:
+        print(fingerprint(ready(Path(path)), int(periods) if periods else None), flush=True)
+
+
+if __name__ == "__main__":
+    _print_fingerprints(*sys.argv[1:])
