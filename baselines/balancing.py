@@ -42,7 +42,7 @@ class ThresholdBalancing:
         network, base = problem.network, base or OrderUpTo.of(problem)
         shortage = network.mean_demand + network.sd_demand
         levels = getattr(base, "levels", 2 * network.size)
-        return cls(base, torch.maximum(0.5 * levels, shortage), shortage, name=f"{base.name} + threshold balancing")
+        return cls(base, torch.maximum(0.5 * levels, shortage), shortage, name=f"balanced {base.name}")
 
     @property
     def smooth(self) -> bool:

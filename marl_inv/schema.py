@@ -46,6 +46,14 @@ def _stretch(value: object) -> object:
     raise ValueError(f"is {value!r}; give two whole numbers, first period and end: [0, 88]")
 
 
+def _duration(value: object) -> object:
+    if type(value) is int and value >= 1:
+        return value
+    if isinstance(value, list) and len(value) == 2 and all(type(n) is int for n in value) and 1 <= value[0] <= value[1]:
+        return tuple(value)
+    raise ValueError(f"is {value!r}; give a whole number of periods, 1 or more, or two: [shortest, longest]")
+
+
 def _kind_by(*types: type) -> Any:
     """For unions of plain values and records: tells them apart by what was written, so that an error speaks of the one meant."""
     return lambda value: "record" if isinstance(value, (dict, *types)) else "plain"
@@ -54,6 +62,7 @@ def _kind_by(*types: type) -> Any:
 PerProduct = Annotated[float | list[float], BeforeValidator(_per_product)]
 Stretch = Annotated[tuple[int, int], BeforeValidator(_stretch)]
 Periods = Annotated[int, Field(ge=0, le=LONGEST)]
+Amount = Annotated[float, Field(ge=0, le=LARGEST)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -127,7 +136,7 @@ class Season(Record):
     period: PositiveInt | None = None
     amplitude: Share = 0.0
     peak: float = 0.0
-    factors: list[NonNegativeFloat] | None = Field(default=None, min_length=1)
+    factors: list[Amount] | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
     def _one_way(self) -> Season:
@@ -196,7 +205,7 @@ class Known(DemandModel):
     """No chance: the demand of period 0, 1, 2..; the last value stays."""
 
     kind: Literal["known"]
-    values: list[NonNegativeFloat] = Field(min_length=1)
+    values: list[Amount] = Field(min_length=1)
 
 
 class Empirical(Record):
@@ -220,7 +229,7 @@ Demand = Annotated[ParametricDemand | Empirical, Field(discriminator="kind")]
 class Regimes(Record):
     """Hidden states of the world, as a Markov chain: each multiplies mean demand by its factor."""
 
-    factors: list[NonNegativeFloat] = Field(min_length=2)
+    factors: list[Amount] = Field(min_length=2)
     stay: Share = 0.9
     """Probability to remain in a regime for another period; the others are equally likely next."""
     transition: list[list[Share]] | None = None
@@ -245,7 +254,7 @@ class _Happening(Record):
     """Periods in which it begins."""
     probability: Share = 0.0
     """That it begins in a period in which it is not under way."""
-    duration: Annotated[Annotated[PositiveInt, Tag("plain")] | Annotated[Stretch, Tag("record")], Discriminator(_kind_by(list, tuple))] = 1
+    duration: Annotated[int | tuple[int, int], BeforeValidator(_duration)] = 1
     """Periods it lasts, or [shortest, longest] to draw from."""
 
     @model_validator(mode="after")
@@ -259,7 +268,7 @@ class Surge(_Happening):
     """Multiplies demand."""
 
     kind: Literal["surge"]
-    factor: NonNegativeFloat
+    factor: Amount
     targets: list[str] = []
     """Warehouses; all when empty."""
 
