@@ -212,11 +212,12 @@ def compare(
     if isinstance(scenario, Problem) and of_scenario:
         raise InputError("settings: change a scenario as it is read, and this is a Problem; give them to load_problem")
     problem = scenario if isinstance(scenario, Problem) else Problem.of(load_scenario(scenario, of_scenario), chosen.device)
+    given = {str(other): policy_named(str(other), problem, seed, progress) for other in others}
     named = ["random", "order_up_to", REFERENCE]
     if bool(lateral(problem.network).any()):
         named.append("tuned_threshold_balancing")
-    named += [str(other) for other in others if str(other) not in named]
-    policies = [policy_named(name, problem, seed, progress) for name in named]
+    named += [name for name in given if name not in named]
+    policies = [given.get(name) or policy_named(name, problem, seed, progress) for name in named]
     reference = policies[named.index(REFERENCE)]
     if train_one and not others:
         from marl_inv.learning.train import train
