@@ -8,27 +8,32 @@ from marl_inv.baselines.tuning import tune
 from scipy import stats
 
 from marl_inv.evaluate import evaluate
+from marl_inv.experiment import policy_named, tuned
+from marl_inv.metrics import score
+from marl_inv.policy import Policy
 from marl_inv.problem import Problem
-from marl_inv.reading import Document
+from marl_inv.reading import Document, InputError
 from marl_inv.rollout import play
 from marl_inv.scenario import read_scenario
 from scenarios_under_test import SCENARIOS, problem_under_test
 
 
-def one_shop(demand, lead_time=0, unmet="backordered", holding=1.0, shortage=9.0, horizon=120):
+def one_shop(demand, lead_time=0, unmet="backordered", holding=1.0, shortage=9.0, horizon=120, **also):
     shop = {"name": "shop", "holding_cost": holding, "shortage_cost": shortage, "unmet_demand": unmet}
     lanes = [{"origin": "supplier", "destination": "shop", "lead_time": lead_time}]
     data = {"demand": demand, "horizon": horizon, "warm_up": 20, "suppliers": [{"name": "supplier"}], "warehouses": [shop], "lanes": lanes}
-    return Problem.of(read_scenario(Document("one_shop", data)))
+    return Problem.of(read_scenario(Document("one_shop", data | also)))
 
 
 @pytest.mark.parametrize("name", BASELINES)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_every_baseline_plays_every_scenario(name, scenario):
     problem = problem_under_test(scenario)
-    score = evaluate(problem, [BASELINES[name].of(problem)], replications=2)[0]
-    assert torch.isfinite(score.samples).all()
-    assert 0 <= score.fill_rate <= 1 + 1e-6
+    policy = BASELINES[name].of(problem)
+    assert isinstance(policy, Policy)
+    record = score(play(problem, policy, problem.trace("evaluate", 0, range(2 - problem.demand.from_file), horizon=12)))
+    assert record.sums["reward"].isfinite().all()
+    assert ((record.fill_rate >= 0) & (record.fill_rate <= 1 + 1e-6)).all()
 
 
 def test_newsvendor_level_of_normal_demand_is_the_textbook_one():
@@ -84,3 +89,58 @@ def test_tuning_promotes_where_it_pays_and_not_where_it_does_not():
         )
         promotion = tune(problem, OrderUpTo.of(problem), effort=0.3).promotion
         assert (0.0 if promotion is None else promotion.item()) == pytest.approx(expected, abs=0.05)
+
+
+SHOPS = {
+    "demand": {"kind": "poisson", "mean": 5},
+    "horizon": 40,
+    "warm_up": 10,
+    "suppliers": [{"name": "mill", "capacity": 16}],
+    "warehouses": [{"name": name, "holding_cost": 1, "shortage_cost": 9, "initial_stock": 15} for name in "abc"],
+    "lanes": [{"origin": "mill", "destination": name, "lead_time": 4} for name in "abc"]
+    + [{"origin": a, "destination": b, "lead_time": 1, "transport_cost": 0.2} for a in "abc" for b in "abc" if a != b],
+}
+
+
+def test_balancing_pays_where_neighbours_are_quicker_than_the_mill():
+    """Three shops that share a tight mill four periods away and are one period from each other."""
+    problem = Problem.of(read_scenario(Document("shops", SHOPS)))
+    alone, balanced = (
+        tune(problem, BASELINES[name].of(problem), method="evolution", effort=0.3) for name in ("order_up_to", "threshold_balancing")
+    )
+    before, after = evaluate(problem, [alone, balanced], replications=256)
+    gain = after.gain_in_percent_over(before)
+    assert gain.low > 1
+
+
+def test_evolution_and_gradient_find_the_same_levels():
+    problem = Problem.of(read_scenario(Document("shops", SHOPS)))
+    found = [tune(problem, OrderUpTo.of(problem), method=method, effort=0.25) for method in ("gradient", "evolution")]
+    left, right = evaluate(problem, found, replications=256)
+    assert abs(left.gain_in_percent_over(right).mean) < 0.5
+
+
+def test_whole_quantities_end_in_whole_levels_that_no_neighbour_beats():
+    """Backlog, Poisson 5, lead time 2, h 1, p 9: the best level is 20 (newsvendor on 3 periods' demand)."""
+    problem = one_shop({"kind": "poisson", "mean": 5}, lead_time=2, quantities="integer")
+    assert tune(problem, OrderUpTo.of(problem)).levels.item() == 20
+
+
+def test_tuning_is_remembered(monkeypatch, tmp_path):
+    monkeypatch.setenv("MARL_INV_CACHE", str(tmp_path))
+    problem = one_shop({"kind": "poisson", "mean": 5}, lead_time=2)
+    first = tuned(problem, OrderUpTo.of(problem), effort=0.05)
+    monkeypatch.setattr("marl_inv.experiment.tune", None)
+    again = tuned(problem, OrderUpTo.of(problem), effort=0.05)
+    assert torch.equal(first.levels, again.levels)
+    assert again.name == "tuned order-up-to"
+    assert len(list(tmp_path.iterdir())) == 1
+    with pytest.raises(TypeError):
+        tuned(problem, OrderUpTo.of(problem), seed=1, effort=0.05)
+
+
+def test_an_own_policy_is_played_by_module_and_class():
+    problem = one_shop({"kind": "poisson", "mean": 5})
+    assert policy_named("marl_inv.baselines.random_requests:RandomRequests", problem).name == "random"
+    with pytest.raises(InputError, match="cannot be imported"):
+        policy_named("no_such_module:Policy", problem)
