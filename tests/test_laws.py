@@ -234,12 +234,16 @@ class Laws:
             assert within(moved[:, [e for e in entering if e >= asking]].sum(1), (-level).clamp(min=0)[:, n], size)
 
     def storage_is_kept(self, period: Period) -> None:
-        """Where it was kept to when the period began: what is on its way before the first period may be too much for it."""
+        """Where it was kept to when the period began: what is on its way before the first period may be too much for it. It is full when
+        anything is discarded, but for what a whole unit would not fit into."""
+        gap = 2.5 if self.scenario["quantities"] == "integer" else 0.0
         for n, warehouse in enumerate(self.scenario["warehouses"]):
             if "storage" in warehouse and warehouse["overflow"] == "discarded":
                 held_before, held = ((state.on_hand * self.net.volume).sum(0)[n] for state in (period.before, period.after))
                 size = 1 + period.flows.receipts.max() + period.flows.demand.max()
                 assert within(held * (held_before <= warehouse["storage"]), warehouse["storage"], size)
+                room = (warehouse["storage"] - held) * period.flows.discarded[:, n].any(0)
+                assert within(room, gap, size + warehouse["storage"])
             else:
                 assert not period.flows.discarded[:, n].any()
 
