@@ -115,7 +115,9 @@ class _Maker:
     def warehouse(self, name: str) -> Data:
         choice = self.random.choice
         promotion = {"max_level": 2.0, "uplift": 0.5, "cost": 3.0, "decided": choice([True, False])}
-        promotion |= self.some(dip=choice([0.3, 0.9]), recovery=choice([0.0, 0.6])) | self.some(planned={"first": 0, "every": 2, "level": 1.5})
+        promotion |= self.some(dip=choice([0.3, 0.9]), recovery=choice([0.0, 0.6])) | self.some(
+            planned={"first": 0, "every": 2, "level": 1.5}
+        )
         stock = self.each()
         return (
             {

@@ -92,3 +92,65 @@ def test_an_episode_that_is_all_warm_up_cannot_be_scored():
     shop = problem(SHOP % "lost")
     with pytest.raises(ValueError, match="no period was scored"):
         score(play(shop, Always(torch.zeros(1, 1, 1).double()), trace(shop, 1, 4)), warm_up=2)
+
+
+def test_a_discount_counts_later_periods_less():
+    """Of holding costs 1, 1 and 1, with half of each period's weight in the next: 1 + 0.5 + 0.25 over a weight of 1.75."""
+    shop = problem((SHOP % "lost").replace("initial_stock: 3", "initial_stock: 1"))
+    nothing = Always(torch.zeros(1, 1, 1).double())
+    record = score(play(shop, nothing, trace(shop, 0, 0, 0)), discount=0.5)
+    assert (record.periods, record.weight, record.sums["holding_cost"].item()) == (3, 1.75, 1.75)
+    assert record.per_period("holding_cost").item() == 1
+    after_one = score(play(shop, nothing, trace(shop, 0, 0, 9)), warm_up=1, discount=0.5)  # holding 1, then 8 lost at half
+    assert (after_one.sums["reward"].item(), after_one.per_period("reward").item()) == (-1 - 0.5 * 80, pytest.approx(-41 / 1.5))
+
+
+def test_the_cycle_service_level_is_the_share_of_periods_without_a_stockout():
+    """3 on hand for 1, 4 and 2: the second falls short, the third too; the hub, which has no customers, does not count."""
+    given = (SHOP % "lost").replace("holding_cost: 1,", "").replace("warehouses: [", "warehouses: [{name: hub, faces_demand: false}, ")
+    shop = problem(given)
+    luck = Trace(torch.tensor([0.0, 1, 4, 2]).double().reshape(-1, 1, 1, 1) * torch.tensor([0.0, 1.0]).reshape(1, 1, 2, 1), history=1)
+    record = score(play(shop, Always(torch.zeros(1, 1, 1).double()), luck))
+    assert record.cycle_service_level.item() == pytest.approx(1 / 3)
+    assert record.fill_rate.item() == pytest.approx(3 / 7)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_who_asks_for_exactly_the_demand_has_no_stockout(dtype: torch.dtype):
+    """0.1 and 0.7 arrive at once for a demand of 0.8, which they miss by a rounding error."""
+    given = """
+      suppliers: [{name: mill}]
+      warehouses: [{name: shop}]
+      lanes: [{name: ship, origin: mill, destination: shop, lead_time: 0}, {name: plane, origin: mill, destination: shop, lead_time: 0}]
+    """
+    shop = problem(given, dtype)
+    asked = torch.tensor([[[0.1], [0.7]]], dtype=dtype)
+    luck = Trace(torch.tensor([0, 0.8, 0.8000000000000002, 0.8001, 0.7], dtype=dtype).reshape(-1, 1, 1, 1), history=1)
+    record = score(play(shop, Always(asked), luck))
+    assert record.sums["stockout"].item() == 1  # of the demand of 0.8001
+
+
+def test_lanes_are_measured_one_by_one():
+    """b asks for 3 a period of the 2 that a has, and a owes the rest, which never comes: 2 shipped, owed 1, 4 and 7. c's lane forgets. What
+    b lacks then comes from d."""
+    net = problem("""
+      warehouses: [{name: a, initial_stock: 2}, {name: b, shortage_cost: 1}, {name: c}, {name: d, initial_stock: 5}]
+      lanes:
+        - {origin: a, destination: b, lead_time: 1, unfilled: owed}
+        - {origin: b, destination: c, lead_time: 1}
+        - {name: d=>b, origin: d, destination: b, reactive: true}
+    """)
+    demand = torch.zeros(4, 1, 4, 1).double()
+    demand[1, 0, 1] = 3
+    record = score(play(net, Always(torch.tensor([[[3.0], [1.0]]]).double()), Trace(demand, history=1)))
+    lanes = {measure: value.flatten().tolist() for measure, value in record.lane_sums.items()}
+    assert lanes == {"requested": [9, 3], "shipped": [2, 2], "owed": [12, 0], "refused": [0, 1], "transshipped": [3]}
+    assert record.per_lane("owed").flatten().tolist() == [4, 0]
+    assert record.transferred.item() == pytest.approx((2 + 2 + 3) / 3)
+
+
+def test_what_a_network_does_not_have_is_measured_as_nothing():
+    shop = problem(SHOP % "lost")
+    record = score(play(shop, Always(torch.zeros(1, 1, 1).double()), trace(shop, 1)))
+    assert set(record.lane_sums) == {"requested", "shipped", "refused"}
+    assert record.sums["overflow"].tolist() == record.sums["salvage"].tolist() == [[[0]]]

@@ -58,6 +58,20 @@ def test_what_a_network_does_not_use_is_none():
         "procurement_cost",
         "transport_cost",
         "max_promotion",
+        "max_reserve",
+        "owes",
+        "order_slot",
+        "reactive",
+        "full_shipment",
+        "keeps_overflow",
+        "dip",
+        "salvage_value",
+        "in_transit_cost",
+        "shipment_cost",
+        "vehicle_cost",
+        "transfer_price",
+        "initial_pipeline",
+        "initial_orders",
     )
     assert [getattr(net, name) for name in unused] == [None] * len(unused)
     assert net.limits == ()
@@ -72,6 +86,67 @@ def test_a_price_counts_when_the_objective_is_profit():
     shop = {"warehouses": [{"name": "a", "price": 3}]}
     assert network(shop).counted_price is None
     assert network(shop | {"objective": "profit"}).counted_price.item() == 3
+
+
+# Limits, rules and initial goods
+
+
+def test_limits_are_of_lanes_then_each_pool_then_suppliers():
+    """The last group of each holds the lanes that it does not limit; reactive lanes are in groups, too."""
+    net = network(
+        AB
+        | {
+            "suppliers": [{"name": "s", "capacity": 9}, {"name": "z"}],
+            "lanes": [
+                *lanes("b->a", capacity=4),
+                *lanes("s->a", "z->b"),
+                {"origin": "a", "destination": "b", "reactive": True, "capacity": 5},
+            ],
+            "pools": [{"name": "p", "lanes": ["z->b", "a->b"], "capacity": 2}, {"name": "q", "lanes": ["s->a"], "capacity": 3}],
+        }
+    )
+    told = [(limit.names, limit.group.tolist(), limit.reactive_group.tolist()) for limit in net.limits]
+    assert net.lanes == ("s->a", "z->b", "b->a")
+    assert told == [(("b->a", "a->b"), [2, 2, 0], [1]), (("p",), [1, 0, 1], [0]), (("q",), [0, 1, 1], [1]), (("s",), [0, 1, 1], [1])]
+    assert [limit.capacity.flatten().tolist()[:-1] for limit in net.limits] == [[4, 5], [2], [3], [9]]
+    assert not net.interruptible
+
+
+def test_an_outage_limits_what_had_no_limit():
+    """z becomes a supplier with a limit that only an outage makes felt; rows of `Chance.available` are in the order of the events."""
+    events = [{"kind": "outage", "at": [1], "targets": ["z"]}, {"kind": "outage", "at": [1], "targets": ["s->a", "z"]}]
+    net = network(AB | {"lanes": lanes("s->a", "z->b"), "events": events})
+    assert net.interruptible
+    assert [(limit.names, limit.outage.tolist()) for limit in net.limits] == [(("s->a",), [1, 2]), (("z",), [0, 2])]
+
+
+def test_lanes_are_sorted_by_the_rule_of_their_origin():
+    """Priorities 1 and 2 and, last, the lanes without any; all lanes come back to their places."""
+    warehouses = [{"name": name} for name in "ab"] + [{"name": "c", "rationing": "priority"}]
+    routes = [*lanes("c->a"), *lanes("a->b"), *lanes("c->b", priority=2), {"name": "x"} | lanes("c->a", priority=1)[0]]
+    net = network(AB | {"warehouses": warehouses, "lanes": [*routes, *lanes("s->c")]})
+    assert [(rule.name, rule.lanes.tolist()) for rule in net.stock_rules] == [("priority", [1, 3, 4]), ("proportional", [2])]
+    assert [places.tolist() for places in net.stock_rules[0].rounds] == [[2], [1], [0]]
+    joined = [0, 1, 3, 4, 2]
+    assert [joined[place] for place in net.lane_order.tolist()] == [0, 1, 2, 3, 4]
+
+
+def test_initial_shipments_stand_in_the_pipeline_by_arrival():
+    """Two lanes into a: 3 shipments of 2 units and, at a random lead time of 2 on average, two of 5."""
+    drawn = {"values": [1, 3]}
+    net = network(AB | {"lanes": [*lanes("s->a", lead_time=3, initial_shipments=2), *lanes("z->a", lead_time=drawn, initial_shipments=5)]})
+    assert net.initial_pipeline[0, :, 0, 0].tolist() == [7, 7, 2]
+    assert (net.lead_time.tolist(), net.longest_lead_time) == ([3, 2], 3)
+
+
+def test_the_longest_lead_time_counts_delays():
+    delays = [{"kind": "delay", "at": [3], "periods": 2}, {"kind": "delay", "at": [4], "periods": 1}]
+    assert network(AB | {"lanes": lanes("s->a", lead_time=4), "events": delays}).longest_lead_time == 7
+    assert network(AB | {"events": delays}).longest_lead_time == 0
+
+
+def test_the_response_time_is_order_delay_and_lead_time():
+    assert network(AB | {"lanes": lanes("s->a", lead_time=4, order_delay=2)}).response_time.tolist() == [6]
 
 
 # Source lanes
