@@ -620,3 +620,31 @@ def test_a_scenario_plays_the_same_in_every_process(tmp_path: Any):
     printed = {process.communicate(timeout=120)[0] for process in processes}
     assert len(printed) == 1
     assert len(printed.pop().strip()) == 64
+
+
+COMPILE_AND_COMPARE = """
+import torch
+from marl_inv.problem import load_problem
+from marl_inv.simulator import Decision, step
+
+torch.set_num_threads(1)
+for quantities in ("continuous", "integer"):
+    problem = load_problem("{scenario}", ["quantities=" + quantities])
+    network, trace = problem.network, problem.trace("evaluate", 5, 4)
+    state, compiled = problem.opening(trace), torch.compile(step, backend="eager", fullgraph=True)
+    decision = Decision(network.max_request.unsqueeze(-1).expand(-1, -1, 4), None, network.max_reserve.unsqueeze(-1).expand(-1, -1, 4))
+    for period in range(5):
+        plain, graph = (play(network, state, decision, trace.at(period)) for play in (step, compiled))
+        for left, right in zip(plain, graph, strict=True):
+            for name, value in vars(left).items():
+                assert value is None or torch.equal(value, getattr(right, name)), name
+        state = plain[0]
+print("same")
+"""
+
+
+def test_a_step_compiles_to_one_graph_and_to_the_same_numbers(tmp_path: Any):
+    """Nothing in it waits for a value. (In a process of its own, for the checks of shapes in these tests cannot be compiled.)"""
+    (tmp_path / "mills.yaml").write_text(TWO_MILLS, encoding="utf-8")
+    program = COMPILE_AND_COMPARE.replace("{scenario}", str(tmp_path / "mills.yaml"))
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300).stdout.strip() == "same"
