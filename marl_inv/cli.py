@@ -184,8 +184,11 @@ def train(
 @app.command()
 def compare(
     scenario: ScenarioName,
-    runs: Annotated[list[str] | None, typer.Argument(help="Run folders to play, and settings as key.path=value.")] = None,
+    runs: Annotated[list[str] | None, typer.Argument(help="Run folders and policies to play, and settings as key.path=value.")] = None,
     train: Annotated[bool, typer.Option(help="Train a policy for about a minute when no run folder is given.")] = True,
+    bound: Annotated[
+        bool, typer.Option("--bound", help="Also what perfect information would earn, a linear programme a replication.")
+    ] = False,
     replications: Replications = 512,
     seed: Seed = 0,
 ) -> None:
@@ -195,9 +198,9 @@ def compare(
 
     folders = [argument for argument in runs or [] if "=" not in argument or Path(argument).exists()]
     settings = [argument for argument in runs or [] if argument not in folders]
-    result = experiment.compare(scenario, folders, settings, train, seed, replications, progress_bar)
+    result = experiment.compare(scenario, folders, settings, train, seed, replications, progress_bar, bound)
     _say_notes(result.problem)
-    console.print(comparison_table(result.problem, result.scores, result.reference))
+    console.print(comparison_table(result.problem, result.scores, result.reference, result.bound))
 
 
 @app.command()

@@ -21,7 +21,7 @@ from marl_inv.baselines import BASELINES, tuning
 from marl_inv.baselines.balancing import lateral
 from marl_inv.baselines.rolling_horizon import RollingHorizon
 from marl_inv.baselines.tuning import set_parameters, tune
-from marl_inv.evaluate import Score, evaluate
+from marl_inv.evaluate import Interval, Score, evaluate
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.models.learned import load_policy
 from marl_inv.policy import Policy
@@ -43,6 +43,8 @@ class Comparison:
     scores: list[Score]
     reference: Score
     """Tuned order-up-to, to which the others are compared."""
+    bound: Interval | None = None
+    """Reward per period with perfect information on the same replications, where it was asked for."""
 
 
 def split_settings(settings: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -199,6 +201,7 @@ def compare(
     seed: int = 0,
     replications: int = 512,
     progress: Progress = silently,
+    bound: bool = False,
 ) -> Comparison:
     """Random, order-up-to, tuned order-up-to without and with transfers where there are lateral lanes, and others, on the same traces.
 
@@ -224,4 +227,12 @@ def compare(
 
         policies.append(train(problem, chosen, progress=progress, baseline=reference).policy)
     scores = evaluate(problem, policies, seed, replications, progress)
-    return Comparison(problem, scores, scores[named.index(REFERENCE)])
+    informed = _bound(problem, seed, replications, progress) if bound else None
+    return Comparison(problem, scores, scores[named.index(REFERENCE)], informed)
+
+
+def _bound(problem: Problem, seed: int, replications: int, progress: Progress) -> Interval:
+    from marl_inv.baselines.perfect_information import perfect_information
+
+    plans = perfect_information(problem, problem.trace("evaluate", seed, replications), progress=progress)
+    return Interval.of(torch.tensor([plan.reward for plan in plans]))

@@ -19,7 +19,7 @@ SHORT = {"procurement": "procure", "promotion": "promote", "in_transit": "in tra
 """Headings that keep a table within a terminal's width."""
 
 
-def comparison_table(problem: Problem, scores: list[Score], reference: Score) -> Table:
+def comparison_table(problem: Problem, scores: list[Score], reference: Score, bound: Interval | None = None) -> Table:
     """Every policy on the same traces: money per period, service, stock, movement, and the paired difference to the reference policy.
 
     Positive gains are better, for profit and for cost; intervals are 95%.
@@ -27,8 +27,7 @@ def comparison_table(problem: Problem, scores: list[Score], reference: Score) ->
     columns = [problem.scenario.measured, "fill", "on hand", "moved", "gain", "gain %"]
     table = _table(f"{problem.scenario.name}: {problem.scenario.description}", "policy", columns, _explanation(problem, scores, reference))
     for score in scores:
-        reward = score.reward
-        money = Interval(-reward.mean, -reward.high, -reward.low) if problem.scenario.measured == "cost" else reward
+        money = _measured(problem, score.reward)
         on_hand, moved = float(score.record.per_period("on_hand").sum((0, 1)).mean()), float(score.record.transferred.mean())
         gain = ["", ""]
         if score is not reference:
@@ -38,7 +37,16 @@ def comparison_table(problem: Problem, scores: list[Score], reference: Score) ->
                 "" if math.isnan(share.mean) else f"{share.mean:+,.1f}{'' if difference.excludes_zero else ' n.s.'}",
             ]
         table.add_row(score.policy, plus_minus(money), f"{score.fill_rate:.3f}", quantity(on_hand), quantity(moved), *gain)
+    if bound is not None:
+        table.add_section()
+        gain = 100 * (bound.mean - reference.reward.mean) / abs(reference.reward.mean)
+        table.add_row("perfect information", plus_minus(_measured(problem, bound)), "", "", "", "", f"{gain:+,.1f}")
     return table
+
+
+def _measured(problem: Problem, reward: Interval) -> Interval:
+    """A reward as tables tell it: profit, or what was paid."""
+    return Interval(-reward.mean, -reward.high, -reward.low) if problem.scenario.measured == "cost" else reward
 
 
 def _explanation(problem: Problem, scores: list[Score], reference: Score) -> str:

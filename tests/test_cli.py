@@ -142,6 +142,20 @@ def test_compare_prints_a_row_for_every_policy(marl_inv):
     assert "Gain: over tuned order-up-to, paired" in out
 
 
+def test_compare_plays_policies_by_name_beside_the_bound(marl_inv):
+    code, out, _ = marl_inv("compare", "shop.yaml", "capped_order_up_to", "rolling_lp", "horizon=8", "--bound", "--replications", 3)
+    assert code == 0
+    assert [row for row in ("capped order-up-to", "rolling LP", "perfect information") if row not in out] == []
+    assert "mappo" not in out
+
+
+def test_tune_tells_levels(marl_inv):
+    code, out, _ = marl_inv("tune", "shop.yaml", "order_up_to", "--effort", 0.02)
+    assert code == 0
+    assert "levels" in out
+    assert marl_inv("tune", "shop.yaml", "random")[0] == 2
+
+
 def test_compare_plays_given_runs_and_trains_none(marl_inv):
     marl_inv("train", "shop.yaml", *QUICK, "--algorithm", "ippo", "--out", "run")
     code, out, _ = marl_inv("compare", "shop.yaml", "run", "--replications", 8)
