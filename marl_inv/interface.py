@@ -69,12 +69,14 @@ def observe(view: View) -> Float[Tensor, "B K N F"]:
 
 
 def source_available(network: TransferNetwork, available: Float[Tensor, "M B"]) -> Float[Tensor, "N B"]:
-    """Share of its capacity that every warehouse's source lane has now: the least of the lane's own, its pools' and its supplier's."""
+    """Share of its capacity that every warehouse's source lane has now: the least of the lane's own, its pools' and its supplier's. 1 without
+    a source lane."""
     share = available.new_ones(len(network.warehouses), available.shape[-1])
-    lanes = network.source_lane.clamp(min=0)
     for limit in network.limits:
         if limit.outage is not None:
-            share = torch.minimum(share, available.index_select(0, limit.outage[limit.group[lanes]]))
+            unlimited = limit.group.new_full((1,), len(limit.names))
+            group = torch.cat([limit.group, unlimited])[network.source_lane]
+            share = torch.minimum(share, available.index_select(0, limit.outage[group]))
     return share
 
 

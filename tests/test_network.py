@@ -10,6 +10,7 @@ import torch
 
 from building import network, problem
 from marl_inv.incidence import Incidence
+from marl_inv.interface import source_available
 from marl_inv.network import TransferNetwork, to_graph
 from marl_inv.reading import InputError
 
@@ -118,6 +119,19 @@ def test_an_outage_limits_what_had_no_limit():
     net = network(AB | {"lanes": lanes("s->a", "z->b"), "events": events})
     assert net.interruptible
     assert [(limit.names, limit.outage.tolist()) for limit in net.limits] == [(("s->a",), [1, 2]), (("z",), [0, 2])]
+
+
+def test_a_source_is_as_available_as_its_lane_pool_and_supplier():
+    """a asks s on a lane in the pool, b asks z; nobody supplies c, and an outage of other lanes does not reach it."""
+    events = [{"kind": "outage", "at": [1], "targets": [name]} for name in ("s", "p", "z->b")]
+    warehouses = [{"name": name} for name in "abc"]
+    pool = {"name": "p", "lanes": ["s->a"], "capacity": 3}
+    net = network(AB | {"warehouses": warehouses, "lanes": lanes("s->a", "z->b"), "events": events, "pools": [pool]})
+    available = torch.tensor([[0.5], [0.25], [0.75], [1]]).double()
+    assert source_available(net, available).flatten().tolist() == [0.25, 0.75, 1]
+    reactive = [{"name": "r", "origin": "a", "destination": "b", "reactive": True}]
+    alone = network(AB | {"lanes": reactive, "events": [{"kind": "outage", "at": [1], "targets": ["r"]}]})
+    assert source_available(alone, torch.tensor([[0.5], [1]]).double()).flatten().tolist() == [1, 1]
 
 
 def test_lanes_are_sorted_by_the_rule_of_their_origin():
