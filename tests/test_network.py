@@ -13,6 +13,7 @@ from marl_inv.incidence import Incidence
 from marl_inv.interface import source_available
 from marl_inv.network import TransferNetwork, to_graph
 from marl_inv.reading import InputError
+from marl_inv.simulator import Chance, Decision, initial_state, step
 
 
 def sources(net: TransferNetwork) -> list[str | None]:
@@ -326,3 +327,30 @@ def test_large_networks_add_up_the_same_bits_in_rounds():
     units = torch.rand(2, len(place), 3, generator=torch.Generator().manual_seed(0))
     assert torch.equal(rounds(units), replace(rounds, rounds=())(units))
     assert not Incidence.of([0] * 2000, 600, like).rounds
+
+
+def test_a_large_network_plays_the_same_whether_it_adds_up_in_rounds_or_lane_by_lane():
+    """A ring of 1030, each asking one neighbour at lead time 0, the other at 1, and the mill at 2."""
+    size = 1030
+    names = [f"w{n}" for n in range(size)]
+    ring = [{"origin": f"w{(n - 1) % size}", "destination": f"w{n}", "lead_time": 0, "transport_cost": 1} for n in range(size)]
+    ring += [{"origin": f"w{(n + 1) % size}", "destination": f"w{n}", "lead_time": 1, "transport_cost": 2} for n in range(size)]
+    ring += [{"origin": "mill", "destination": name, "lead_time": 2, "procurement_cost": 2} for name in names]
+    warehouses = [{"name": name, "initial_stock": 5, "holding_cost": 1, "shortage_cost": 4} for name in names]
+    net = network({"suppliers": [{"name": "mill"}], "warehouses": warehouses, "lanes": ring})
+    assert set(net.arrivals_by_lead_time) == {0, 1, 2}
+    incidences = {name: replace(value, rounds=()) for name, value in vars(net).items() if isinstance(value, Incidence)}
+    rules = tuple(replace(rule, departures=replace(rule.departures, rounds=())) for rule in net.stock_rules)
+    plain = replace(net, arrivals_by_lead_time=None, stock_rules=rules, **incidences)
+    luck = torch.Generator().manual_seed(0)
+    asked, demand = (4 * torch.rand(1, rows, 3, generator=luck, dtype=torch.float64) for rows in (3 * size, size))
+    states = [initial_state(net, 3)] * 2
+    for _ in range(3):
+        (state, flows, costs), (other, _, other_costs) = (
+            step(each, state, Decision(asked), Chance(demand)) for each, state in zip((net, plain), states, strict=True)
+        )
+        assert torch.equal(state.inventory_level, other.inventory_level)
+        assert torch.equal(state.pipeline, other.pipeline)
+        assert torch.equal(costs.reward, other_costs.reward)
+        states = [state, other]
+    assert flows.refused.any()
