@@ -55,7 +55,11 @@ def list_scenarios() -> None:
 
 
 @app.command()
-def check(scenario: ScenarioName, settings: Settings = None) -> None:
+def check(
+    scenario: ScenarioName,
+    settings: Settings = None,
+    run: Annotated[bool, typer.Option("--run", help="Also play it: are units conserved, limits kept, seeds heeded?")] = False,
+) -> None:
     """Is a scenario, and the data it names, as it should be? Mistakes end with exit code 2; warnings and notes are only told."""
     from marl_inv.advice import advise, most_alike
     from marl_inv.demand_file import read_demand
@@ -83,8 +87,21 @@ def check(scenario: ScenarioName, settings: Settings = None) -> None:
     advice = advise(loaded, document, means)
     for line in most_alike(advice):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
+    if run:
+        _check_by_playing(loaded)
     warnings = sum(entry.warning for entry in advice)
     console.print(f"[yellow]The scenario can be played; {warnings} warnings.[/]" if warnings else "[green]The scenario is in order.[/]")
+
+
+def _check_by_playing(scenario: Any) -> None:
+    from marl_inv.testing import CheckFailed, check_scenario
+
+    try:
+        check_scenario(scenario)
+    except CheckFailed as failure:
+        Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"marl-inv: {failure}", style="red")
+        raise typer.Exit(1) from failure
+    console.print("Played: units are conserved, limits kept, rewards add up; the environment passes PettingZoo's tests and ours.")
 
 
 @app.command()
@@ -142,6 +159,26 @@ def tune(
     problem = load_problem(scenario, settings or [])
     _say_notes(problem)
     console.print(parameter_table(problem, *tuning_result(problem, policy, seed, effort, progress_bar)))
+
+
+@app.command()
+def render(
+    scenario: ScenarioName,
+    settings: Settings = None,
+    out: Annotated[Path, typer.Option(help="A film (.gif), or a picture (.png, .svg, .pdf).")] = Path("episode.gif"),
+    policy: Annotated[str, typer.Option(help="As for simulate.")] = "order_up_to",
+    period: Annotated[int | None, typer.Option(help="The last one to play; the whole episode by default.")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Draw an episode: the network's stock, flows and shortages, period by period in a film, or at the end in a picture."""
+    from marl_inv import drawing
+    from marl_inv.experiment import policy_named
+    from marl_inv.problem import load_problem
+
+    problem = load_problem(scenario, settings or [])
+    _say_notes(problem)
+    path = drawing.render(problem, policy_named(policy, problem, seed, progress_bar), out, seed, period, progress_bar)
+    console.print(f"{path}", soft_wrap=True, highlight=False)
 
 
 def _training_settings() -> str:

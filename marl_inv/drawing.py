@@ -1,257 +1,343 @@
-"""Pictures of a network: the only door to matplotlib. No pyplot, so no window, no global state and nothing to close.
+"""Pictures of a network, and films of an episode: the only door to matplotlib.
 
-Every place is a gauge: the blue fill is stock on hand, the hatched part is on order, the red strip below the
-share of demand not met (above 2% the frame is red too). A full gauge
-is the warehouse's storage, or twice what passes through it in the lead time and review period of its source lane. Arrows are
-shipments, as wide as the square root of their units; the pale band around one is what was asked for. Units are summed over products.
+A warehouse is a gauge: the blue fill is stock on hand, the hatched part is on order, the red strip the share of demand not met (above 2%
+the frame is red too). A full gauge is the warehouse's storage, or twice what passes through it in the lead time and review period of its
+source lane. In large networks it is a dot, the bluer the fuller, and red where demand was not met. Arrows are shipments, as wide as
+the square root of their units; the pale band around one is what was asked for; reactive ones, after demand, are dashed. A black bar
+marks what is at its capacity, a grey cross what an outage closes. Units are summed over products.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
-import networkx
 import numpy as np
 import torch
+from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch, Rectangle
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Patch, Rectangle
 from torch import Tensor
 
+from marl_inv.layout import FOOT, MARGIN, Layout, Point, lay_out
 from marl_inv.network import TransferNetwork
+from marl_inv.policy import Policy
+from marl_inv.problem import Problem
+from marl_inv.progress import Progress, silently
+from marl_inv.reading import InputError
+from marl_inv.rollout import Moment, play
 from marl_inv.simulator import Flows, State, on_order
 
-INK, PALE, LANE = "#263238", "#eceff1", "#d3dade"
+INK, PALE, LANE, CLOSED = "#263238", "#eceff1", "#d3dade", "#90a4ae"
 ON_HAND, ON_ORDER, UNMET = "#90caf9", "#b0bec5", "#d32f2f"
-REPLENISHMENT, TRANSFER = "#00796b", "#ef6c00"
-CARD_WIDTH, COLUMN_GAP, MARGIN, FOOT = 1.7, 1.9, 0.35, 0.55
-"""Inches, as are all coordinates."""
-NARROWEST = 7.2
-LABELLED_LANES = 24
+REPLENISHMENT, TRANSFER, REACTIVE = "#00796b", "#ef6c00", "#8e24aa"
+FILL = LinearSegmentedColormap.from_list("fill", ["#ffffff", ON_HAND, "#1565c0"])
+LABELLED_LANES = 40
 """A network with more lanes has no numbers on its arrows."""
-Point = tuple[float, float]
+ALARMING = 0.02
+"""Share of demand that is not met above which a warehouse's frame is red."""
+LABEL = {"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
+PICTURES = [".gif", ".png", ".svg", ".pdf"]
+WIDEST_FILM, COLOURS = 1000, 96
+"""Pixels, and colours: a film of a hundred periods is to be a few megabytes."""
+FULL = 0.999
+"""Share of a capacity that counts as all of it."""
 
 
-def draw_network(network: TransferNetwork, state: State, flows: Flows | None = None, title: str = "", replication: int = 0) -> Figure:
-    """One replication's stock now, and the shipments and shortage of the period before it if `flows` are given."""
-    layout = lay_out(network)
+def draw_network(
+    network: TransferNetwork,
+    state: State,
+    flows: Flows | None = None,
+    title: str = "",
+    available: Float[Tensor, "M B"] | None = None,
+    replication: int = 0,
+    layout: Layout | None = None,
+) -> Figure:
+    """One replication's stock now, and what moved and was short in the period before it if `flows` are given.
+
+    `available` is `Chance.available` of that period, which tells what was closed. Where many pictures are made, `layout` saves its time.
+    """
+    layout, scene = layout or lay_out(network), Scene.of(network, state, flows, available, replication)
     figure = Figure(figsize=(layout.width, layout.height), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, layout.width), ylim=(0, layout.height))
     axes.set_axis_off()
     axes.text(MARGIN, layout.height - MARGIN, title, fontsize=13, color=INK, va="center", weight="bold")
-    axes.legend(handles=_legend(), loc="lower center", ncols=6, frameon=False, fontsize=8.5, handlelength=1.6, columnspacing=1.4)
-    nothing = np.zeros(len(network.lanes))
-    moved = [] if flows is None else [flows.requests, flows.shipments]
-    requests, shipments = [_units(units, replication) for units in moved] or [nothing, nothing]
-    _draw_lanes(axes, network, layout, requests, shipments)
-    _draw_suppliers(axes, network, layout, shipments)
-    for name, gauge in zip(network.warehouses, _gauges(network, state, flows, replication), strict=True):
-        _draw_gauge(axes, layout.box(name), name, gauge)
+    axes.text(layout.width - MARGIN, layout.height - MARGIN, scene.summary, fontsize=9.5, color=INK, va="center", ha="right")
+    {"card": _draw_lanes}.get(layout.style, _draw_many_lanes)(axes, layout, scene)
+    _draw_suppliers(axes, layout, scene)
+    {"card": _draw_cards, "chip": _draw_chips, "dot": _draw_dots}[layout.style](axes, layout, scene)
+    _draw_pools(axes, layout, scene)
+    axes.legend(
+        handles=_legend(scene, layout.style), loc="lower center", ncols=9, frameon=False, fontsize=8.5, handlelength=1.6, columnspacing=1.2
+    )
     return figure
 
 
-def figure_to_rgb(figure: Figure) -> np.ndarray:
-    """The figure's pixels: (height, width, 3), uint8."""
+def figure_to_rgb(figure: Figure) -> UInt8[np.ndarray, "H W 3"]:
+    """The figure's pixels."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
+def render(
+    problem: Problem, policy: Policy, path: str | Path, seed: int = 0, period: int | None = None, progress: Progress = silently
+) -> Path:
+    """Play an evaluation episode and write a film of it (.gif), or a picture (.png, .svg, .pdf) of where it stands after `period` periods;
+    all of them by default. Raises InputError."""
+    path, trace = Path(path), problem.trace("evaluate", seed, 1)
+    period = len(trace) if period is None else period
+    if not 1 <= period <= len(trace):
+        raise InputError(f"period is {period}; give 1 to {len(trace)}, the length of an episode")
+    if path.suffix not in PICTURES:
+        raise InputError(f"{path}: ends in {path.suffix or 'nothing'}; give {', '.join(PICTURES[:-1])} or {PICTURES[-1]}")
+    layout = lay_out(problem.network)
+    moments = progress(islice(play(problem, policy, trace), period), "drawing")
+    if path.suffix == ".gif":
+        return animate((figure_to_rgb(_draw_moment(problem, moment, layout, WIDEST_FILM)) for moment in moments), path)
+    *_, last = moments
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _draw_moment(problem, last, layout).savefig(path)
+    return path
+
+
+def _draw_moment(problem: Problem, moment: Moment, layout: Layout, widest: float = math.inf) -> Figure:
+    """What a period has led to; at most `widest` pixels wide."""
+    trace, period = moment.view.trace, moment.view.period
+    title = f"{problem.scenario.name}, after {period + 1} of {len(trace)} periods"
+    figure = draw_network(problem.network, moment.state, moment.flows, title, trace.at(period).available, layout=layout)
+    figure.set_dpi(min(figure.get_dpi(), widest / layout.width))
+    return figure
+
+
+def animate(frames: Iterable[UInt8[np.ndarray, "H W 3"]], path: str | Path, frames_per_second: float = 4) -> Path:
+    """Write pictures of one size, such as an environment renders with `rgb_array`, as a GIF that plays over and over. Raises InputError."""
+    from PIL import Image  # comes with matplotlib
+
+    path = Path(path)
+    pictures = [Image.fromarray(frame).quantize(COLOURS) for frame in frames]
+    if not pictures:
+        raise InputError(f"{path}: would hold no pictures; give at least one")
+    timing = {"duration": round(1000 / frames_per_second), "loop": 0}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pictures[0].save(path, "GIF", save_all=True, append_images=pictures[1:], **timing)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); give another place") from error
+    return path
+
+
+def open_window(title: str = "") -> Window | None:
+    """A window on the screen; None where there is no screen, or matplotlib is told to use none (MPLBACKEND=agg)."""
+    import matplotlib.pyplot as plt  # chooses what to draw with: only a window needs it
+
+    figure = plt.figure(title or None)
+    if figure.canvas.required_interactive_framework is None:
+        plt.close(figure)
+        return None
+    return Window(figure, plt.pause, partial(plt.close, figure))
+
+
+@dataclass
+class Window:
+    """Shows one picture after another."""
+
+    figure: Figure
+    pause: Callable[[float], None]
+    """Waits, and lets the window be drawn."""
+    close: Callable[[], None]
+
+    def show(self, pixels: UInt8[np.ndarray, "H W 3"], seconds: float = 0.05) -> None:
+        if not self.figure.axes:
+            self.figure.set_size_inches(pixels.shape[1] / self.figure.dpi, pixels.shape[0] / self.figure.dpi)
+            self.figure.add_axes((0, 0, 1, 1)).set_axis_off()
+            self.figure.axes[0].imshow(pixels)
+        self.figure.axes[0].images[0].set_data(pixels)
+        self.pause(seconds)
+
+
+# What is drawn
+
+
 @dataclass(frozen=True)
-class Layout:
-    """Where every place has its centre."""
+class Capacity:
+    """A supplier's or a pool's."""
 
-    centre: dict[str, tuple[float, float]]
-    width: float
-    height: float
-    card_height: float
+    name: str
+    used: float
+    most: float
+    """Now; infinite where it has no limit."""
+    open: float
+    """Share of it that is there."""
 
-    def box(self, place: str) -> tuple[float, float, float, float]:
-        """Left, bottom, width, height."""
-        x, y = self.centre[place]
-        return x - CARD_WIDTH / 2, y - self.card_height / 2, CARD_WIDTH, self.card_height
-
-
-def lay_out(network: TransferNetwork) -> Layout:
-    """Suppliers on the left, then warehouses by how many lanes they are from one; of a tier that help each other, on an ellipse."""
-    tiers = _tiers(network)
-    radii = [_radii(len(tier)) if _helps_itself(network, tier) else None for tier in tiers]
-    rows = max((len(tier) for tier, radius in zip(tiers, radii, strict=True) if radius is None), default=1)
-    card_height, pitch = (0.34, 0.43) if rows > 12 else (0.48, 0.8)
-    body = max(rows * pitch, *(2 * radius[1] + card_height for radius in radii if radius), 2.8)
-    middle, left, centre = FOOT + body / 2, MARGIN + CARD_WIDTH / 2, {}
-    for tier, radius in zip(tiers, radii, strict=True):
-        if radius is None:
-            spread = min(body / len(tier), 3 * pitch)
-            heights = [middle + ((len(tier) - 1) / 2 - index) * spread for index in range(len(tier))]
-            centre |= {place: (left, height) for place, height in zip(tier, heights, strict=True)}
-            left += CARD_WIDTH + COLUMN_GAP
-        else:
-            angles = [math.pi * (1 - (2 * index + 1) / len(tier)) for index in range(len(tier))]
-            turns = [(left + radius[0] * (1 + math.cos(angle)), middle + radius[1] * math.sin(angle)) for angle in angles]
-            centre |= dict(zip(tier, turns, strict=True))
-            left += 2 * radius[0] + CARD_WIDTH + COLUMN_GAP
-    width = max(x for x, _ in centre.values()) + CARD_WIDTH / 2 + MARGIN
-    aside = max(NARROWEST - width, 0) / 2
-    return Layout({place: (x + aside, y) for place, (x, y) in centre.items()}, width + 2 * aside, body + FOOT + 2 * MARGIN, card_height)
+    @property
+    def full(self) -> bool:
+        return 0 < FULL * self.most <= self.used
 
 
-def _tiers(network: TransferNetwork) -> list[list[str]]:
-    """Suppliers, then warehouses by how many lanes they are from one, in the network's order; those out of reach join the first."""
-    tiers = [set(tier) for tier in networkx.bfs_layers(network.graph, network.suppliers)] if network.suppliers else [set()]
-    reached = set().union(*tiers)
-    rest = [set(tier) for tier in (tiers[1:] or [set()])]
-    rest[0] |= set(network.warehouses) - reached
-    return [[place for place in (*network.suppliers, *network.warehouses) if place in tier] for tier in (tiers[0], *rest) if tier]
+@dataclass(frozen=True)
+class Way:
+    """A lane, with or without requests, and what it carried."""
 
-
-def _helps_itself(network: TransferNetwork, tier: list[str]) -> bool:
-    return len(tier) > 2 and any(network.graph.has_edge(a, b) for a in tier for b in tier)
-
-
-def _radii(places: int) -> tuple[float, float]:
-    across = max(2.8, places * (CARD_WIDTH + 0.3) / (2 * math.pi))
-    return across, max(1.7, 0.6 * across)
-
-
-def _units(quantities: Tensor, replication: int) -> np.ndarray:
-    return quantities[..., replication].detach().double().sum(0).cpu().numpy()
+    name: str
+    origin: str
+    destination: str
+    colour: str
+    shipped: float
+    asked: float
+    owed: float
+    open: float
+    limited: bool
+    full: bool
+    reactive: bool = False
 
 
 @dataclass(frozen=True)
 class Gauge:
-    """What is drawn of a warehouse, in units."""
+    """A warehouse; units."""
 
+    name: str
     full: float
+    """What fills the gauge."""
+    stored: bool
+    """Whether that is its storage."""
     on_hand: float
     on_order: float
     backorders: float
     unmet: float
     demand: float
+    promotion: float
+    size: float
+    """Typical units per period."""
 
     @property
     def short(self) -> float:
-        """Demand not met in the last period, or what is still owed if that is more."""
+        """Demand not met in the last period, or what customers still wait for if that is more."""
         return max(self.unmet, self.backorders)
 
     @property
     def short_share(self) -> float:
         return self.short / max(self.demand, self.short, 1e-9)
 
+    @property
+    def alarming(self) -> bool:
+        return self.short_share > ALARMING
 
-def _gauges(network: TransferNetwork, state: State, flows: Flows | None, replication: int) -> list[Gauge]:
-    quantities = [state.on_hand, on_order(network, state), state.backorders]
-    quantities += [torch.zeros_like(state.on_hand)] * 2 if flows is None else [flows.unmet, flows.demand]
-    return [Gauge(*amounts) for amounts in zip(_full(network), *(_units(units, replication) for units in quantities), strict=True)]
+    @property
+    def level(self) -> float:
+        return min(self.on_hand / self.full, 1)
+
+    @property
+    def coming(self) -> float:
+        """How much fuller it is with what is on order."""
+        return min((self.on_hand + self.on_order) / self.full, 1) - self.level
 
 
-def _full(network: TransferNetwork) -> np.ndarray:
-    """Units in a full gauge."""
+@dataclass(frozen=True)
+class Scene:
+    """One replication's moment in plain numbers: units over all products, volume where there are capacities."""
+
+    gauges: list[Gauge]
+    ways: list[Way]
+    suppliers: list[Capacity]
+    pools: list[Capacity]
+    typical: float
+    """Units per period of the largest warehouse: what arrows are scaled by."""
+
+    @classmethod
+    def of(
+        cls, network: TransferNetwork, state: State, flows: Flows | None, available: Float[Tensor, "M B"] | None, replication: int
+    ) -> Scene:
+        def units(tensor: Tensor | None, entries: int) -> np.ndarray:
+            return np.zeros(entries) if tensor is None else tensor[..., replication].detach().double().sum(0).cpu().numpy()
+
+        lanes, places = len(network.lanes), len(network.warehouses)
+        reactive = () if network.reactive is None else network.reactive.names
+        taken = {} if flows is None else {"shipped": flows.shipments, "asked": flows.asked, "owed": flows.owed}
+        shipped, asked, owed = (np.append(units(taken.get(key), lanes), np.zeros(len(reactive))) for key in ("shipped", "asked", "owed"))
+        shipped[lanes:] = units(None if flows is None else flows.transshipped, len(reactive))
+        limits = _limits(network, flows, available, replication)
+        origins = network.lane_origin + [network.warehouses[n] for n in ([] if not reactive else network.reactive.origin.tolist())]
+        ways = []
+        for index, (name, origin, end) in enumerate(
+            zip((*network.lanes, *reactive), origins, network.way_destination.tolist(), strict=True)
+        ):
+            own = limits.get(name)
+            over = [limits[limit] for limit in (name, origin) if limit in limits]
+            colour = REPLENISHMENT if index < network.replenishments else TRANSFER if index < lanes else REACTIVE
+            ways.append(
+                Way(
+                    name,
+                    origin,
+                    network.warehouses[end],
+                    colour,
+                    shipped[index],
+                    asked[index],
+                    owed[index],
+                    min((limit.open for limit in over), default=1.0),
+                    own is not None,
+                    own is not None and own.full,
+                    index >= lanes,
+                )
+            )
+        sent = dict.fromkeys(network.suppliers, 0.0)
+        for way in ways[: network.replenishments]:
+            sent[way.origin] += way.shipped
+        suppliers = [limits.get(name, Capacity(name, sent[name], math.inf, 1.0)) for name in network.suppliers]
+        known = {*network.lanes, *reactive, *network.suppliers}
+        full, stored = _full(network)
+        amounts = [state.on_hand, on_order(network, state), state.backorders]
+        amounts += [None] * 3 if flows is None else [flows.unmet, flows.demand, flows.promotion]
+        size = network.size.double().sum(0).cpu().numpy()
+        columns = [full, stored, *(units(amount, places) for amount in amounts), size]
+        gauges = [Gauge(name, *row) for name, *row in zip(network.warehouses, *(column.tolist() for column in columns), strict=True)]
+        return cls(gauges, ways, suppliers, [limit for name, limit in limits.items() if name not in known], float(size.max()))
+
+    @property
+    def summary(self) -> str:
+        demand, unmet = sum(gauge.demand for gauge in self.gauges), sum(gauge.unmet for gauge in self.gauges)
+        return f"demand {_short(demand)}, {1 - unmet / demand:.0%} met at once" if demand > 0 else ""
+
+
+def _limits(network: TransferNetwork, flows: Flows | None, available: Tensor | None, replication: int) -> dict[str, Capacity]:
+    """Every capacity by name, with the volume that uses it."""
+    limits: dict[str, Capacity] = {}
+    share = None if available is None else available[:, replication : replication + 1]
+    for limit in network.limits:
+        now = limit.now(share).expand(-1, 1)[:, 0].double()
+        used = torch.zeros_like(now)
+        if flows is not None:
+            moved = [(limit.group, flows.shipments), (limit.reactive_group, flows.transshipped)]
+            for group, units in ((group, units) for group, units in moved if units is not None):
+                used = used.index_add(0, group, (units[..., replication] * network.volume[..., 0]).sum(0).double())
+        opened = torch.ones_like(now) if limit.outage is None or share is None else share[limit.outage, 0].double()
+        for name, volume, most, part in zip(limit.names, used.tolist(), now.tolist(), opened.tolist(), strict=False):
+            limits[name] = Capacity(name, volume, math.inf if most > 1e29 else most, part)
+    return limits
+
+
+def _full(network: TransferNetwork) -> tuple[np.ndarray, np.ndarray]:
+    """Units in a full gauge, and whether that is the storage."""
     source = network.source_lane.cpu().numpy()
     lead_time = np.where(source >= 0, network.lead_time.cpu().numpy()[source] if len(network.lanes) else 0, 0)
     full = 2 * (lead_time + 1) * network.size.double().sum(0).cpu().numpy()
     full = np.maximum(full, network.initial_stock.double().sum((0, 2)).cpu().numpy())
     if network.storage is None:
-        return full
-    storage = network.storage.double().cpu().numpy().ravel() / float(network.volume.mean())
-    return np.where(np.isfinite(storage), storage, full)
-
-
-def _draw_lanes(axes: Axes, network: TransferNetwork, layout: Layout, requests: np.ndarray, shipments: np.ndarray) -> None:
-    typical = float(network.size.double().sum(0).max())
-    few = len(network.lanes) <= LABELLED_LANES
-    twins: dict[tuple[str, str], int] = {}
-    destinations = [network.warehouses[n] for n in network.destination.tolist()]
-    for lane, (origin, destination) in enumerate(zip(network.lane_origin, destinations, strict=True)):
-        twin = twins[origin, destination] = twins.get((origin, destination), -1) + 1
-        start, end = _ends(layout, origin, destination)
-        least = 0.18 * network.graph.has_edge(destination, origin) + 0.16 * twin
-        bend = _free_bend(layout, start, end, least, {origin, destination})
-        colour = REPLENISHMENT if lane < network.replenishments else TRANSFER
-        sent, asked = (float(np.clip(6 * math.sqrt(units / typical), 0, 9)) for units in (shipments[lane], requests[lane]))
-
-        def line(width: float, arrowstyle: str = "-", path=(start, end), bend=bend, **look: Any) -> None:
-            curve = {"connectionstyle": f"arc3,rad={bend}", "shrinkA": 0, "shrinkB": 0, "capstyle": "butt", "joinstyle": "miter"}
-            axes.add_patch(FancyArrowPatch(*path, arrowstyle=arrowstyle, linewidth=width, mutation_scale=1, **curve, **look))
-
-        if asked > 0:
-            line(asked, color=colour, alpha=0.13, zorder=1)
-        if sent == 0:
-            line(0.8, color=LANE, zorder=1)
-            continue
-        head = f"-|>,head_length={3 + 0.7 * sent:.2f},head_width={1.5 + 0.42 * sent:.2f}"
-        line(max(sent, 0.6), head, color=colour, alpha=0.85 if few else 0.55, zorder=2)
-        if few:
-            label = {"boxstyle": "round,pad=0.12", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
-            x, y = _curve(start, end, bend, np.array([0.45]))[0]
-            axes.text(x, y, _short(shipments[lane]), fontsize=8, color=colour, ha="center", va="center", zorder=5, bbox=label)
-
-
-def _ends(layout: Layout, origin: str, destination: str) -> tuple[Point, Point]:
-    """Where an arrow leaves and arrives: facing sides of two cards; top and bottom of one above the other, upwards on the right."""
-    (x0, y0), (x1, y1) = layout.centre[origin], layout.centre[destination]
-    if abs(x1 - x0) > CARD_WIDTH:
-        side = math.copysign(CARD_WIDTH / 2, x1 - x0)
-        return (x0 + side, y0), (x1 - side, y1)
-    side, aside = math.copysign(layout.card_height / 2, y1 - y0), math.copysign(0.15 * CARD_WIDTH, y1 - y0)
-    return (x0 + aside, y0 + side), (x1 + aside, y1 - side)
-
-
-def _free_bend(layout: Layout, start: Point, end: Point, least: float, own: set[str]) -> float:
-    """The least bend, of some to either side, with which a lane passes behind no other place; `least` if there is none."""
-    others = np.array([layout.box(place) for place in layout.centre if place not in own]).reshape(-1, 4)
-    for bend in (least, *(least + side * more for more in (0.12, 0.24, 0.36, 0.48) for side in (1, -1))):
-        x, y = _curve(start, end, bend, np.linspace(0.02, 0.98, 40)).T[..., None]
-        left, bottom, width, height = others.T
-        if not ((x > left - 0.05) & (x < left + width + 0.05) & (y > bottom - 0.05) & (y < bottom + height + 0.05)).any():
-            return bend
-    return least
-
-
-def _curve(start: Point, end: Point, bend: float, t: np.ndarray) -> np.ndarray:
-    """Points of matplotlib's arc3 curve, a quadratic one, at t from 0 to 1: (T, 2)."""
-    (x0, y0), (x1, y1) = start, end
-    control = ((x0 + x1) / 2 + bend * (y1 - y0), (y0 + y1) / 2 - bend * (x1 - x0))
-    return np.stack([(1 - t) ** 2, 2 * t * (1 - t), t**2], axis=1) @ np.array([start, control, end])
-
-
-def _draw_suppliers(axes: Axes, network: TransferNetwork, layout: Layout, shipments: np.ndarray) -> None:
-    for index, name in enumerate(network.suppliers):
-        sent = sum(shipments[lane] for lane, supplier in enumerate(network.supplier.tolist()) if supplier == index)
-        x, y, width, height = layout.box(name)
-        shape = "round,pad=0,rounding_size=0.16"
-        axes.add_patch(FancyBboxPatch((x, y), width, height, boxstyle=shape, facecolor=INK, linewidth=0, zorder=3))
-        text = {"fontsize": 9, "color": "white", "va": "center", "zorder": 4}
-        axes.text(x + 0.12, y + height / 2, name, **text)
-        axes.text(x + width - 0.12, y + height / 2, _short(sent) if sent else "", ha="right", **text)
-
-
-def _draw_gauge(axes: Axes, box: tuple[float, float, float, float], name: str, gauge: Gauge) -> None:
-    x, y, width, height = box
-    card = FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=0.05", zorder=3)
-    alarming = gauge.short_share > 0.02
-    card.set(facecolor=PALE, edgecolor=UNMET if alarming else INK, linewidth=1.6 if alarming else 0.8)
-    axes.add_patch(card)
-    filled = width * min(gauge.on_hand / gauge.full, 1)
-    coming = width * min((gauge.on_hand + gauge.on_order) / gauge.full, 1) - filled
-    for bar in (
-        Rectangle((x + filled, y), coming, height, facecolor="none", edgecolor=ON_ORDER, hatch="////", linewidth=0, zorder=3),
-        Rectangle((x, y), filled, height, facecolor=ON_HAND, linewidth=0, zorder=3),
-        Rectangle((x, y), width * gauge.short_share, 0.16 * height, facecolor=UNMET, linewidth=0, zorder=4),
-    ):
-        axes.add_patch(bar)
-        bar.set_clip_path(card)
-    text = {"va": "center", "zorder": 5, "fontsize": 9 if height > 0.4 else 8}
-    axes.text(x + 0.08, y + 0.55 * height, name, color=INK, **text)
-    stock = axes.text(x + width - 0.08, y + 0.55 * height, _short(gauge.on_hand), color=INK, ha="right", weight="bold", **text)
-    if gauge.short > 0:
-        beside = {"xycoords": stock, "xytext": (-4, 0), "textcoords": "offset points", "ha": "right"}
-        axes.annotate(f"\N{MINUS SIGN}{_short(gauge.short)}", (0, 0.5), color=UNMET, **beside, **text)
+        return full, np.zeros(len(full), dtype=bool)
+    storage = network.storage.double().cpu().numpy().ravel()
+    limited = storage < 1e29
+    return np.where(limited, storage / float(network.volume.mean()), full), limited
 
 
 def _short(units: float) -> str:
@@ -261,12 +347,319 @@ def _short(units: float) -> str:
     return f"{units:,.0f}" if units >= 10 or round(units, 1) == round(units) else f"{units:.1f}"
 
 
-def _legend() -> list[Patch | Line2D]:
-    return [
+# Lanes between cards
+
+
+@dataclass(frozen=True)
+class Path_:
+    """Where a lane runs: from a point to a point, bent as matplotlib's arc3 is."""
+
+    start: Point
+    end: Point
+    bend: float
+
+    def at(self, t: Float[np.ndarray, " T"]) -> Float[np.ndarray, "T 2"]:
+        (x0, y0), (x1, y1) = self.start, self.end
+        control = ((x0 + x1) / 2 + self.bend * (y1 - y0), (y0 + y1) / 2 - self.bend * (x1 - x0))
+        return np.stack([(1 - t) ** 2, 2 * t * (1 - t), t**2], axis=1) @ np.array([self.start, control, self.end])
+
+    def across(self, t: float, length: float) -> Float[np.ndarray, "2 2"]:
+        """A short line across it."""
+        before, after = self.at(np.array([t - 0.01, t + 0.01]))
+        along = (after - before) / np.hypot(*(after - before))
+        side = np.array([-along[1], along[0]]) * length / 2
+        return (before + after) / 2 + np.array([side, -side])
+
+
+def _draw_lanes(axes: Axes, layout: Layout, scene: Scene) -> None:
+    labelled = sum(way.shipped > 0 for way in scene.ways) <= LABELLED_LANES
+    for way, path in zip(scene.ways, _paths(layout, scene.ways), strict=True):
+        stub = layout.stubs and way.colour == REPLENISHMENT
+        if (way.reactive or stub) and not way.shipped and way.open == 1:
+            continue
+        _draw_lane(axes, way, path, scene.typical, stub)
+        if labelled and (way.shipped > 0 or way.owed > 0):
+            _label(axes, way, path, stub, 0.6 if layout.columns and len(scene.ways) > len(scene.gauges) else 0.42)
+
+
+def _paths(layout: Layout, ways: list[Way]) -> Iterator[Path_]:
+    """Side by side where several lanes, either way, join the same places."""
+    pairs = {(way.origin, way.destination) for way in ways}
+    twins: dict[tuple[str, str], int] = {}
+    stubs: dict[str, int] = {}
+    for way in ways:
+        if layout.stubs and way.colour == REPLENISHMENT:
+            turn = stubs[way.destination] = stubs.get(way.destination, -1) + 1
+            x, y, _, height = layout.box(way.destination)
+            length = min(0.42, 0.9 * height)
+            tip = (x + 0.22 * (1 + 1.6 * turn) * min(layout.size[way.destination][0], 1), y + height)
+            yield Path_((tip[0] - 0.45 * length, tip[1] + 0.8 * length), tip, 0.0)
+            continue
+        twin = twins[way.origin, way.destination] = twins.get((way.origin, way.destination), -1) + 1
+        back = (way.destination, way.origin) in pairs
+        if layout.columns:
+            start, end = _sides(layout, way.origin, way.destination)
+            least = 0.18 * back + 0.16 * twin
+        else:
+            start, end = _across(layout, way.origin, way.destination, 0.1 * back + 0.2 * twin)
+            least = 0.0
+        yield Path_(start, end, _free_bend(layout, start, end, least, {way.origin, way.destination}))
+
+
+def _sides(layout: Layout, origin: str, destination: str) -> tuple[Point, Point]:
+    """Where an arrow leaves and arrives: facing sides of two cards; top and bottom of one above the other, upwards on the right."""
+    (x0, y0), (x1, y1) = layout.centre[origin], layout.centre[destination]
+    (width, height), (_, other) = layout.size[origin], layout.size[destination]
+    if abs(x1 - x0) > width:
+        side = math.copysign(width / 2, x1 - x0)
+        return (x0 + side, y0), (x1 - side, y1)
+    up, aside = math.copysign(1, y1 - y0), math.copysign(0.15 * width, y1 - y0)
+    return (x0 + aside, y0 + up * height / 2), (x1 + aside, y1 - up * other / 2)
+
+
+def _across(layout: Layout, origin: str, destination: str, aside: float) -> tuple[Point, Point]:
+    """The part between two places of the line from one centre to the other, moved aside."""
+    ends = np.array([layout.centre[origin], layout.centre[destination]])
+    along = (ends[1] - ends[0]) / max(np.hypot(*(ends[1] - ends[0])), 1e-9)
+    ends = ends + aside * np.array([-along[1], along[0]])
+    cut = []
+    for centre, point, way, place in zip(
+        (layout.centre[origin], layout.centre[destination]), ends, (along, -along), (origin, destination), strict=True
+    ):
+        half = np.array(layout.size[place]) / 2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            reach = (half - np.sign(way) * (point - centre)) / np.abs(way)
+        cut.append(tuple((point + way * np.nanmin(np.where(np.abs(way) > 1e-9, reach, np.inf))).tolist()))
+    return cut[0], cut[1]
+
+
+def _free_bend(layout: Layout, start: Point, end: Point, least: float, own: set[str]) -> float:
+    """The least bend, of some to either side, with which a lane passes behind no other place; `least` if there is none."""
+    others = np.array([layout.box(place) for place in layout.centre if place not in own]).reshape(-1, 4)
+    for bend in (least, *(least + side * more for more in (0.12, 0.24, 0.36, 0.48) for side in (1, -1))):
+        x, y = Path_(start, end, bend).at(np.linspace(0.02, 0.98, 40)).T[..., None]
+        left, bottom, width, height = others.T
+        if not ((x > left - 0.05) & (x < left + width + 0.05) & (y > bottom - 0.05) & (y < bottom + height + 0.05)).any():
+            return bend
+    return least
+
+
+def _draw_lane(axes: Axes, way: Way, path: Path_, typical: float, stub: bool) -> None:
+    sent, asked = (_width(units, typical) * (0.7 if stub else 1) for units in (way.shipped, way.asked))
+
+    def line(width: float, arrowstyle: str = "-", **look: Any) -> None:
+        curve = {"connectionstyle": f"arc3,rad={path.bend}", "shrinkA": 0, "shrinkB": 0, "capstyle": "butt", "joinstyle": "miter"}
+        axes.add_patch(FancyArrowPatch(path.start, path.end, arrowstyle=arrowstyle, linewidth=width, mutation_scale=1, **curve, **look))
+
+    if asked > 0:
+        line(asked, color=way.colour, alpha=0.14, zorder=1)
+    if sent == 0:
+        line(1.0 if way.open < 1 else 0.8, color=CLOSED if way.open < 1 else LANE, linestyle=(0, (5, 3)) if way.open < 1 else "-", zorder=1)
+    else:
+        head = f"-|>,head_length={3 + 0.7 * sent:.2f},head_width={1.5 + 0.42 * sent:.2f}"
+        line(max(sent, 0.6), head, color=way.colour, alpha=0.85, zorder=2, linestyle=(0, (2, 1)) if way.reactive else "-")
+    if way.open == 0:
+        axes.plot(*path.at(np.array([0.5])).T, marker="X", markersize=8, color=CLOSED, markeredgecolor="white", zorder=5)
+    elif way.full:
+        axes.plot(*path.across(0.72, 0.16 + sent / 72).T, color="black", linewidth=2, solid_capstyle="butt", zorder=4)
+
+
+def _width(units: float, typical: float) -> float:
+    """Of an arrow, in points."""
+    return float(np.clip(6 * math.sqrt(units / typical), 0, 9))
+
+
+def _label(axes: Axes, way: Way, path: Path_, stub: bool, along: float) -> None:
+    text = _short(way.shipped) + (f" +{_short(way.owed)} owed" if way.owed > 0 else "")
+    x, y = path.start if stub else path.at(np.array([0.5 if path.bend else along]))[0]
+    place = {"ha": "center", "va": "bottom"} if stub else {"ha": "center", "va": "center"}
+    axes.text(x, y, text, fontsize=8, color=way.colour, zorder=5, bbox=LABEL, **place)
+
+
+# Lanes of large networks
+
+
+def _draw_many_lanes(axes: Axes, layout: Layout, scene: Scene) -> None:
+    """Thin lines, and an arrow where something moved; all of a kind at once, for there may be thousands."""
+    lines, groups = [], {}
+    pairs = {(way.origin, way.destination) for way in scene.ways}
+    seen: set[frozenset[str]] = set()
+    for way in scene.ways:
+        if layout.stubs and way.colour == REPLENISHMENT:
+            x, y, width, height = layout.box(way.destination)
+            corner = np.array([x + 0.15 * width, y + 0.92 * height])
+            start, end = corner - np.array([0.12, -0.14]), corner
+        else:
+            aside = 0.04 * ((way.destination, way.origin) in pairs)
+            start, end = map(np.array, _across(layout, way.origin, way.destination, aside))
+            ends = frozenset((way.origin, way.destination))
+            if not way.reactive and ends not in seen:
+                lines.append((start, end))
+                seen.add(ends)
+        if way.shipped > 0:
+            groups.setdefault(way.colour, []).append((start, end, 0.6 * _width(way.shipped, scene.typical) / 72))
+    axes.add_collection(LineCollection(lines, colors=LANE, linewidths=0.6, zorder=1))
+    for colour, arrows in groups.items():
+        shapes = [_arrow(np.array(start), np.array(end), max(width, 0.012)) for start, end, width in arrows]
+        axes.add_collection(PolyCollection(shapes, facecolors=colour, edgecolors="none", alpha=0.7, zorder=2))
+
+
+def _arrow(start: np.ndarray, end: np.ndarray, width: float) -> Float[np.ndarray, "7 2"]:
+    """The outline of a straight arrow."""
+    length = max(float(np.hypot(*(end - start))), 1e-9)
+    along = (end - start) / length
+    side = np.array([-along[1], along[0]]) * width / 2
+    head = min(0.06 + 2 * width, 0.6 * length)
+    neck, wing = end - along * head, side * (1 + 0.045 / width)
+    return np.array([start + side, neck + side, neck + wing, end, neck - wing, neck - side, start - side])
+
+
+# Places
+
+
+def _draw_suppliers(axes: Axes, layout: Layout, scene: Scene) -> None:
+    for supplier in scene.suppliers:
+        x, y, width, height = layout.box(supplier.name)
+        card = FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=0.16", linewidth=0, zorder=3)
+        card.set_facecolor(INK if supplier.open == 1 else CLOSED)
+        axes.add_patch(card)
+        if math.isfinite(supplier.most) and supplier.most > 0:
+            used = Rectangle(
+                (x, y), width * min(supplier.used / supplier.most, 1), 0.14 * height, facecolor=REPLENISHMENT, linewidth=0, zorder=4
+            )
+            axes.add_patch(used)
+            used.set_clip_path(card)
+        amount = _short(supplier.used) if supplier.used else ""
+        if math.isfinite(supplier.most):
+            amount = "closed" if supplier.open == 0 else f"{_short(supplier.used)} of {_short(supplier.most)}"
+        text = {"fontsize": 9, "color": "white", "va": "center", "zorder": 5}
+        axes.text(x + 0.12, y + 0.54 * height, supplier.name, **text)
+        axes.text(x + width - 0.12, y + 0.54 * height, amount, ha="right", weight="bold" if supplier.full else "normal", **text)
+        if layout.stubs and supplier.used:
+            tip = (x + width + 0.3, y + height / 2)
+            arrow = _arrow(np.array([x + width, tip[1]]), np.array(tip), 0.06)
+            axes.add_collection(PolyCollection([arrow], facecolors=REPLENISHMENT, alpha=0.85, zorder=2))
+        if supplier.full:
+            axes.plot([x + width] * 2, [y, y + height], color="black", linewidth=3, zorder=5, solid_capstyle="butt")
+
+
+def _draw_cards(axes: Axes, layout: Layout, scene: Scene) -> None:
+    for gauge in scene.gauges:
+        x, y, width, height = layout.box(gauge.name)
+        card = _frame(axes, layout, gauge)
+        filled, coming = width * gauge.level, width * gauge.coming
+        for bar in (
+            Rectangle((x + filled, y), coming, height, facecolor="none", edgecolor=ON_ORDER, hatch="////", linewidth=0, zorder=3),
+            Rectangle((x, y), filled, height, facecolor=ON_HAND, linewidth=0, zorder=3),
+            Rectangle((x, y), width * gauge.short_share, 0.16 * height, facecolor=UNMET, linewidth=0, zorder=4),
+        ):
+            axes.add_patch(bar)
+            bar.set_clip_path(card)
+        if gauge.stored and gauge.level >= FULL:
+            axes.plot([x + width] * 2, [y, y + height], color="black", linewidth=3, zorder=5, solid_capstyle="butt")
+        text = {"va": "center", "zorder": 5, "fontsize": 9 if height > 0.4 else 8}
+        axes.text(x + 0.08, y + 0.55 * height, gauge.name, color=INK, **text)
+        stock = axes.text(x + width - 0.08, y + 0.55 * height, _short(gauge.on_hand), color=INK, ha="right", weight="bold", **text)
+        if gauge.short > 0:
+            beside = {"xycoords": stock, "xytext": (-4, 0), "textcoords": "offset points", "ha": "right"}
+            axes.annotate(f"\N{MINUS SIGN}{_short(gauge.short)}", (0, 0.5), color=UNMET, **beside, **text)
+        if gauge.promotion > 0:
+            axes.text(
+                x + width,
+                y + height + 0.03,
+                f"promotion {_short(gauge.promotion)}",
+                fontsize=7,
+                color=INK,
+                ha="right",
+                zorder=6,
+                bbox=LABEL,
+            )
+
+
+def _frame(axes: Axes, layout: Layout, gauge: Gauge) -> FancyBboxPatch:
+    x, y, width, height = layout.box(gauge.name)
+    frame = FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=0.05", zorder=3)
+    frame.set(facecolor=PALE, edgecolor=UNMET if gauge.alarming else INK, linewidth=1.6 if gauge.alarming else 0.8)
+    axes.add_patch(frame)
+    return frame
+
+
+def _draw_chips(axes: Axes, layout: Layout, scene: Scene) -> None:
+    """Upright gauges, named by the end of their names."""
+    for gauge in scene.gauges:
+        x, y, width, height = layout.box(gauge.name)
+        frame = _frame(axes, layout, gauge)
+        filled, coming = height * gauge.level, height * gauge.coming
+        for bar in (
+            Rectangle((x, y + filled), width, coming, facecolor="none", edgecolor=ON_ORDER, hatch="//////", linewidth=0, zorder=3),
+            Rectangle((x, y), width, filled, facecolor=ON_HAND, linewidth=0, zorder=3),
+            Rectangle((x, y), width * 0.22, height * gauge.short_share, facecolor=UNMET, linewidth=0, zorder=4),
+        ):
+            axes.add_patch(bar)
+            bar.set_clip_path(frame)
+        if gauge.stored and gauge.level >= FULL:
+            axes.plot([x, x + width], [y + height] * 2, color="black", linewidth=3, zorder=5, solid_capstyle="butt")
+        axes.text(
+            x + 0.55 * width, y + height / 2, gauge.name.split("_")[-1][-5:], fontsize=7.5, color=INK, ha="center", va="center", zorder=5
+        )
+
+
+def _draw_dots(axes: Axes, layout: Layout, scene: Scene) -> None:
+    """As large as what passes through, at most twice as wide as others, and in red, the redder the more is short, where demand was not met."""
+    for gauge in scene.gauges:
+        radius = layout.size[gauge.name][0] / 2 * (0.75 + 0.5 * math.sqrt(gauge.size / scene.typical))
+        dot = Circle(layout.centre[gauge.name], radius, facecolor=FILL(gauge.level), edgecolor=INK, linewidth=0.5, zorder=3)
+        axes.add_patch(dot)
+        if gauge.alarming:
+            dot.set(edgecolor=UNMET, linewidth=1 + 1.5 * gauge.short_share)
+            if gauge.short_share > 0.5:
+                dot.set_facecolor(UNMET)
+
+
+def _draw_pools(axes: Axes, layout: Layout, scene: Scene) -> None:
+    """Capacities that lanes share, as bars above the legend."""
+    pitch, length = 2.4, 1.0
+    left = layout.width / 2 - pitch * len(scene.pools) / 2
+    for index, pool in enumerate(scene.pools):
+        x, y = left + index * pitch, FOOT - 0.3
+        axes.text(x + 0.55, y + 0.06, pool.name, fontsize=8.5, color=INK, ha="right", va="center")
+        x += 0.65
+        axes.add_patch(Rectangle((x, y), length, 0.12, facecolor=PALE, edgecolor=INK, linewidth=0.6))
+        axes.add_patch(Rectangle((x, y), length * min(pool.used / pool.most, 1) if pool.most else 0, 0.12, facecolor=TRANSFER, linewidth=0))
+        if pool.full:
+            axes.plot([x + length] * 2, [y - 0.03, y + 0.15], color="black", linewidth=2.5, solid_capstyle="butt")
+        amount = "closed" if pool.open == 0 else f"{_short(pool.used)} of {_short(pool.most)}"
+        axes.text(x + length + 0.08, y + 0.06, amount, fontsize=8.5, color=INK, va="center", weight="bold" if pool.full else "normal")
+
+
+def _legend(scene: Scene, style: str) -> list[Patch | Line2D]:
+    """Of what the network has; the same for all its pictures."""
+
+    def dot(face: Any, edge: str, label: str) -> Line2D:
+        return Line2D([], [], marker="o", markersize=8, markerfacecolor=face, markeredgecolor=edge, linestyle="", label=label)
+
+    kinds = {way.colour for way in scene.ways}
+    limited = any(math.isfinite(capacity.most) for capacity in (*scene.suppliers, *scene.pools)) or any(way.limited for way in scene.ways)
+    stock: list[Patch | Line2D] = [
         Patch(facecolor=ON_HAND, label="on hand"),
         Patch(facecolor="white", edgecolor=ON_ORDER, hatch="////", label="on order"),
         Patch(facecolor=UNMET, label="unmet demand"),
-        Line2D([], [], color=REPLENISHMENT, linewidth=4, label="replenishment"),
-        Line2D([], [], color=TRANSFER, linewidth=4, label="transfer"),
-        Line2D([], [], color=REPLENISHMENT, linewidth=7, alpha=0.2, label="asked for"),
     ]
+    if style == "dot":
+        stock = [
+            dot(FILL(0.0), INK, "empty"),
+            dot(FILL(1.0), INK, "full"),
+            dot(FILL(0.5), UNMET, "unmet demand"),
+            dot(UNMET, UNMET, "most of it"),
+        ]
+    moves = [
+        Line2D([], [], color=colour, linewidth=4 if colour != REACTIVE else 3, linestyle=line, label=label)
+        for colour, line, label in (
+            (REPLENISHMENT, "-", "replenishment"),
+            (TRANSFER, "-", "transfer"),
+            (REACTIVE, (0, (1.2, 0.6)), "after demand"),
+        )
+        if colour in kinds
+    ]
+    bar = Line2D([], [], color="black", marker="|", markersize=9, markeredgewidth=2, linestyle="", label="at capacity")
+    return stock + moves + [bar] * (limited and style != "dot")

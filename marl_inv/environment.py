@@ -23,7 +23,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import gymnasium
 import numpy as np
@@ -36,6 +36,7 @@ from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 from torch import Tensor
 
 from marl_inv.interface import View, fact_names, observe
+from marl_inv.layout import Layout, lay_out
 from marl_inv.metrics import MONEY
 from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem, load_problem
@@ -44,6 +45,9 @@ from marl_inv.scenario import Scenario, library
 from marl_inv.schema import COST_PARTS, INCOME_PARTS, Normal, Warehouse
 from marl_inv.simulator import Costs, Decision, Flows, State, on_order, step
 from marl_inv.trace import Stream, Trace
+
+if TYPE_CHECKING:
+    from marl_inv.drawing import Window
 
 Arrays = dict[str, np.ndarray]
 Infos = dict[str, dict[str, Any]]
@@ -241,24 +245,42 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         return self._facts_now.ravel().copy()
 
     def render(self) -> str | UInt8[np.ndarray, "H W 3"] | None:
-        """`ansi`: a table of the warehouses; `human`: prints it, after every step too; `rgb_array`: a picture of the network."""
+        """`ansi`: a table of the warehouses; `rgb_array`: a picture of the network; `human`: that picture in a window, after every step too,
+        or the table in print where there is no screen."""
         now = self._now()
-        title = f"{self.problem.scenario.name}, after {now.period} of {len(now.trace)} periods"
-        if self.render_mode == "rgb_array":
-            from marl_inv.drawing import draw_network, figure_to_rgb  # matplotlib takes long to import, and only pictures need it
-
-            return figure_to_rgb(draw_network(self.network, now.state, now.flows, title))
         if self.render_mode is None:
             gymnasium.logger.warn(f"render() shows nothing without a render_mode; give one of {', '.join(self.metadata['render_modes'])}")
             return None
-        text = f"{title}\n{table(self.network, now)}"
-        if self.render_mode == "ansi":
-            return text
-        print(text)
-        return None
+        if self.render_mode == "rgb_array":
+            return self._picture(now)
+        if self.render_mode == "human" and self._window is not None:
+            return self._window.show(self._picture(now))
+        text = f"{self._title(now)}\n{table(self.network, now)}"
+        return text if self.render_mode == "ansi" else print(text)
+
+    def _title(self, now: Moment) -> str:
+        return f"{self.problem.scenario.name}, after {now.period} of {len(now.trace)} periods"
+
+    def _picture(self, now: Moment) -> UInt8[np.ndarray, "H W 3"]:
+        from marl_inv.drawing import draw_network, figure_to_rgb  # matplotlib takes long to import, and only pictures need it
+
+        available = now.trace.at(now.period - 1).available if now.period else None
+        return figure_to_rgb(draw_network(self.network, now.state, now.flows, self._title(now), available, layout=self._layout_drawn))
+
+    @cached_property
+    def _layout_drawn(self) -> Layout:
+        return lay_out(self.network)
+
+    @cached_property
+    def _window(self) -> Window | None:
+        from marl_inv.drawing import open_window
+
+        return open_window(self.metadata["name"])
 
     def close(self) -> None:
-        """There is nothing to release: a closed environment can still be looked at and reset."""
+        """Close the window, if one is open. A closed environment can still be looked at and reset."""
+        if window := vars(self).pop("_window", None):
+            window.close()
 
 
 @dataclass(frozen=True)
