@@ -11,6 +11,9 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "animate": "marl_inv.drawing",
+    "check_environment": "marl_inv.testing",
+    "check_scenario": "marl_inv.testing",
     "compare": "marl_inv.experiment",
     "env": "marl_inv.environment",
     "load_policy": "marl_inv.models.learned",
@@ -18,6 +21,7 @@ _HOMES = {
     "load_scenario": "marl_inv.scenario",
     "parallel_env": "marl_inv.environment",
     "play": "marl_inv.rollout",
+    "render": "marl_inv.drawing",
     "InputError": "marl_inv.reading",
 }
 __all__ = sorted(_HOMES)

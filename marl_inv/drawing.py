@@ -42,13 +42,13 @@ INK, PALE, LANE, CLOSED = "#263238", "#eceff1", "#d3dade", "#90a4ae"
 ON_HAND, ON_ORDER, UNMET = "#90caf9", "#b0bec5", "#d32f2f"
 REPLENISHMENT, TRANSFER, REACTIVE = "#00796b", "#ef6c00", "#8e24aa"
 FILL = LinearSegmentedColormap.from_list("fill", ["#ffffff", ON_HAND, "#1565c0"])
-LABELLED_LANES = 40
+LABELLED_LANES = 64
 """A network with more lanes has no numbers on its arrows."""
 ALARMING = 0.02
 """Share of demand that is not met above which a warehouse's frame is red."""
 LABEL = {"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
 PICTURES = [".gif", ".png", ".svg", ".pdf"]
-WIDEST_FILM, COLOURS = 1000, 96
+WIDEST_FILM, COLOURS = 1000.0, 128
 """Pixels, and colours: a film of a hundred periods is to be a few megabytes."""
 FULL = 0.999
 """Share of a capacity that counts as all of it."""
@@ -126,7 +126,7 @@ def animate(frames: Iterable[UInt8[np.ndarray, "H W 3"]], path: str | Path, fram
     from PIL import Image  # comes with matplotlib
 
     path = Path(path)
-    pictures = [Image.fromarray(frame).quantize(COLOURS) for frame in frames]
+    pictures = [Image.fromarray(frame).quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE) for frame in frames]
     if not pictures:
         raise InputError(f"{path}: would hold no pictures; give at least one")
     timing = {"duration": round(1000 / frames_per_second), "loop": 0}
@@ -236,12 +236,12 @@ class Gauge:
 
     @property
     def level(self) -> float:
-        return min(self.on_hand / self.full, 1)
+        return min(self.on_hand / self.full, 1.0)
 
     @property
     def coming(self) -> float:
         """How much fuller it is with what is on order."""
-        return min((self.on_hand + self.on_order) / self.full, 1) - self.level
+        return min((self.on_hand + self.on_order) / self.full, 1.0) - self.level
 
 
 @dataclass(frozen=True)
@@ -265,8 +265,9 @@ class Scene:
         lanes, places = len(network.lanes), len(network.warehouses)
         reactive = () if network.reactive is None else network.reactive.names
         taken = {} if flows is None else {"shipped": flows.shipments, "asked": flows.asked, "owed": flows.owed}
-        shipped, asked, owed = (np.append(units(taken.get(key), lanes), np.zeros(len(reactive))) for key in ("shipped", "asked", "owed"))
-        shipped[lanes:] = units(None if flows is None else flows.transshipped, len(reactive))
+        asked, owed = ([*units(taken.get(key), lanes).tolist(), *[0.0] * len(reactive)] for key in ("asked", "owed"))
+        moved = units(None if flows is None else flows.transshipped, len(reactive))
+        shipped = [*units(taken.get("shipped"), lanes).tolist(), *moved.tolist()]
         limits = _limits(network, flows, available, replication)
         origins = network.lane_origin + [network.warehouses[n] for n in ([] if not reactive else network.reactive.origin.tolist())]
         ways = []
@@ -372,7 +373,7 @@ class Path_:
 
 
 def _draw_lanes(axes: Axes, layout: Layout, scene: Scene) -> None:
-    labelled = sum(way.shipped > 0 for way in scene.ways) <= LABELLED_LANES
+    labelled = len(scene.ways) - sum(way.reactive for way in scene.ways) <= LABELLED_LANES
     for way, path in zip(scene.ways, _paths(layout, scene.ways), strict=True):
         stub = layout.stubs and way.colour == REPLENISHMENT
         if (way.reactive or stub) and not way.shipped and way.open == 1:
@@ -540,7 +541,7 @@ def _draw_suppliers(axes: Axes, layout: Layout, scene: Scene) -> None:
             arrow = _arrow(np.array([x + width, tip[1]]), np.array(tip), 0.06)
             axes.add_collection(PolyCollection([arrow], facecolors=REPLENISHMENT, alpha=0.85, zorder=2))
         if supplier.full:
-            axes.plot([x + width] * 2, [y, y + height], color="black", linewidth=3, zorder=5, solid_capstyle="butt")
+            axes.plot([x + width] * 2, [y + 0.08 * height, y + 0.92 * height], color="black", linewidth=3, zorder=5, solid_capstyle="butt")
 
 
 def _draw_cards(axes: Axes, layout: Layout, scene: Scene) -> None:
@@ -556,7 +557,7 @@ def _draw_cards(axes: Axes, layout: Layout, scene: Scene) -> None:
             axes.add_patch(bar)
             bar.set_clip_path(card)
         if gauge.stored and gauge.level >= FULL:
-            axes.plot([x + width] * 2, [y, y + height], color="black", linewidth=3, zorder=5, solid_capstyle="butt")
+            axes.plot([x + width] * 2, [y + 0.08 * height, y + 0.92 * height], color="black", linewidth=3, zorder=5, solid_capstyle="butt")
         text = {"va": "center", "zorder": 5, "fontsize": 9 if height > 0.4 else 8}
         axes.text(x + 0.08, y + 0.55 * height, gauge.name, color=INK, **text)
         stock = axes.text(x + width - 0.08, y + 0.55 * height, _short(gauge.on_hand), color=INK, ha="right", weight="bold", **text)
@@ -639,7 +640,8 @@ def _legend(scene: Scene, style: str) -> list[Patch | Line2D]:
         return Line2D([], [], marker="o", markersize=8, markerfacecolor=face, markeredgecolor=edge, linestyle="", label=label)
 
     kinds = {way.colour for way in scene.ways}
-    limited = any(math.isfinite(capacity.most) for capacity in (*scene.suppliers, *scene.pools)) or any(way.limited for way in scene.ways)
+    limited = any(math.isfinite(capacity.most) for capacity in (*scene.suppliers, *scene.pools))
+    limited |= any(way.limited for way in scene.ways) or any(gauge.stored for gauge in scene.gauges)
     stock: list[Patch | Line2D] = [
         Patch(facecolor=ON_HAND, label="on hand"),
         Patch(facecolor="white", edgecolor=ON_ORDER, hatch="////", label="on order"),

@@ -8,7 +8,7 @@ networks of neighbours are maps: grids as grids, the rest as far apart as they a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import networkx
@@ -16,7 +16,7 @@ import numpy as np
 
 from marl_inv.network import TransferNetwork
 
-CARD, SLIM, CHIP, DOT = (1.7, 0.48), (1.7, 0.34), (0.42, 0.5), (0.14, 0.14)
+CARD, SLIM, CHIP, DOT = (1.7, 0.48), (1.7, 0.34), (0.42, 0.5), (0.11, 0.11)
 """Widths and heights; slim cards are those of long columns."""
 CARDS, CHIPS = 26, 100
 """The most places that are cards, and chips."""
@@ -65,7 +65,7 @@ def lay_out(network: TransferNetwork) -> Layout:
         return _finished(network, _map(links, style), style)
     if (circle and (len(tiers) == 1 or len(links) > 4)) or (style != "card" and len(tiers) > 1):
         free = links.number_of_edges() == len(links) if len(tiers) == 1 else len(tiers[0]) > 1
-        return _finished(network, _wheel(tiers, style), style, inside=free and len(network.suppliers) < 4)
+        return _finished(network, _wheel(tiers, style), style, inside=free and len(network.suppliers) < (4 if len(links) > 3 else 2))
     if style != "card":
         return _finished(network, _rows(tiers[0], style), style)
     return _columns(network, tiers)
@@ -131,19 +131,27 @@ def _finished(network: TransferNetwork, places: dict[str, Point], style: str, in
     return Layout(centre, size, float(width) + 2 * MARGIN, float(height) + FOOT + HEAD + STUB * stubs, style, False, stubs)
 
 
-def _ellipse(members: Sequence[str], across: float, up: float) -> dict[str, Point]:
-    """Clockwise; the first and last are beside the left end, which stays free."""
-    angles = [math.pi * (1 - (2 * index + 1) / len(members)) for index in range(len(members))]
+def _ellipse(members: Sequence[str], across: float, up: float, turn: Callable[[float], float] = lambda share: share) -> dict[str, Point]:
+    """Clockwise; the first and last are beside the left end, which stays free. `turn` says how far round a share of them is."""
+    angles = [math.pi * (1 - 2 * turn((index + 0.5) / len(members))) for index in range(len(members))]
     return {place: (across * math.cos(angle), up * math.sin(angle)) for place, angle in zip(members, angles, strict=True)}
 
 
 def _wheel(tiers: list[list[str]], style: str) -> dict[str, Point]:
-    """The last tier in a circle, those before it inside."""
-    width, _ = _size(style)
-    room = {"card": 0.45, "chip": 0.18, "dot": 0.04}[style]
-    across = max(2.6, len(tiers[-1]) * (width + room) / (2 * math.pi))
-    up = max(0.62 * across, 1.7 if style == "card" else 2.0)
-    centre = _ellipse(tiers[-1], across, up)
+    """The last tier in a circle, those before it inside. Cards are wide, and stand closer above each other than side by side; chips and
+    dots are evenly apart."""
+    width, height = _size(style)
+    room = {"card": 0.45, "chip": 0.18, "dot": 0.06}[style]
+    rim = tiers[-1]
+    across = max(2.6, len(rim) * (max(width, height) + room) / (2 * math.pi))
+    if style == "card":
+        up = max(0.62 * across, 1.7)
+        centre = _ellipse(rim, across, up)
+    else:
+        across, up = 1.25 * across, 0.8 * across
+        angles = np.linspace(0, 2 * math.pi, 4001)
+        lengths = np.cumsum(np.hypot(across * np.sin(angles), up * np.cos(angles)))
+        centre = _ellipse(rim, across, up, lambda share: float(np.interp(share * lengths[-1], lengths, angles)) / (2 * math.pi))
     for depth, tier in enumerate(tiers[:-1]):
         share = 0.55 * (depth + 1) / len(tiers) if len(tier) > 1 else 0
         centre |= _ellipse(tier, share * across, share * up) if share else {tier[0]: (0.25 * across * (depth - len(tiers) / 2 + 1), 0.0)}

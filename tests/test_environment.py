@@ -15,7 +15,6 @@ import torch
 from pettingzoo.test import parallel_api_test
 
 from building import problem
-from marl_inv.drawing import lay_out
 from marl_inv.environment import WarehouseEnv, parallel_env
 from marl_inv.interface import View, observe, rewards
 from marl_inv.reading import InputError
@@ -368,32 +367,6 @@ def test_wrong_types_are_refused_in_words():
     printed = subprocess.run([sys.executable, "-c", "\n".join(program)], capture_output=True, text=True, check=True).stdout.splitlines()
     for line, message in zip(printed, WRONG_TYPES.values(), strict=True):
         assert line.startswith(f"InputError {message}")
-
-
-@every_scenario
-def test_a_picture_is_as_large_at_every_step_and_a_closed_env_stays_sane(name):
-    env = made(name, render_mode="rgb_array")
-    env.reset(seed=0)
-    begun = env.render()
-    env.step(sampled(env))
-    env.close()
-    assert env.render().shape == begun.shape
-    assert not np.array_equal(env.render(), begun)
-    env.close()
-    assert env.reset(seed=0)[0].keys() == set(env.agents)
-
-
-@every_scenario
-def test_every_place_has_room_of_its_own_in_the_picture(name):
-    network = problem_under_test(name).network
-    layout = lay_out(network)
-    boxes = np.array([layout.box(place) for place in (*network.suppliers, *network.warehouses)])
-    left, bottom, right, top = boxes[:, 0], boxes[:, 1], boxes[:, 0] + boxes[:, 2], boxes[:, 1] + boxes[:, 3]
-    assert min(left.min(), bottom.min()) > 0
-    assert right.max() < layout.width
-    assert top.max() < layout.height
-    apart = (left[:, None] > right) | (right[:, None] < left) | (bottom[:, None] > top) | (top[:, None] < bottom)
-    assert (apart | np.eye(len(boxes), dtype=bool)).all()
 
 
 def test_every_scenario_is_registered_under_a_versioned_id():
