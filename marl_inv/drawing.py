@@ -142,7 +142,10 @@ def open_window(title: str = "") -> Window | None:
     """A window on the screen; None where there is no screen, or matplotlib is told to use none (MPLBACKEND=agg)."""
     import matplotlib.pyplot as plt  # chooses what to draw with: only a window needs it
 
-    figure = plt.figure(title or None)
+    try:
+        figure = plt.figure(title or None)
+    except ImportError:  # matplotlib is set to a kind of window that this machine cannot open
+        return None
     if figure.canvas.required_interactive_framework is None:
         plt.close(figure)
         return None
@@ -183,7 +186,7 @@ class Capacity:
 
     @property
     def full(self) -> bool:
-        return 0 < FULL * self.most <= self.used
+        return bool(0 < FULL * self.most <= self.used)
 
 
 @dataclass(frozen=True)
@@ -348,11 +351,15 @@ def _short(units: float) -> str:
     return f"{units:,.0f}" if units >= 10 or round(units, 1) == round(units) else f"{units:.1f}"
 
 
+def _shortened(name: str, most: int) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
 # Lanes between cards
 
 
 @dataclass(frozen=True)
-class Path_:
+class Curve:
     """Where a lane runs: from a point to a point, bent as matplotlib's arc3 is."""
 
     start: Point
@@ -383,7 +390,7 @@ def _draw_lanes(axes: Axes, layout: Layout, scene: Scene) -> None:
             _label(axes, way, path, stub, 0.6 if layout.columns and len(scene.ways) > len(scene.gauges) else 0.42)
 
 
-def _paths(layout: Layout, ways: list[Way]) -> Iterator[Path_]:
+def _paths(layout: Layout, ways: list[Way]) -> Iterator[Curve]:
     """Side by side where several lanes, either way, join the same places."""
     pairs = {(way.origin, way.destination) for way in ways}
     twins: dict[tuple[str, str], int] = {}
@@ -394,7 +401,7 @@ def _paths(layout: Layout, ways: list[Way]) -> Iterator[Path_]:
             x, y, _, height = layout.box(way.destination)
             length = min(0.42, 0.9 * height)
             tip = (x + 0.22 * (1 + 1.6 * turn) * min(layout.size[way.destination][0], 1), y + height)
-            yield Path_((tip[0] - 0.45 * length, tip[1] + 0.8 * length), tip, 0.0)
+            yield Curve((tip[0] - 0.45 * length, tip[1] + 0.8 * length), tip, 0.0)
             continue
         twin = twins[way.origin, way.destination] = twins.get((way.origin, way.destination), -1) + 1
         back = (way.destination, way.origin) in pairs
@@ -404,7 +411,7 @@ def _paths(layout: Layout, ways: list[Way]) -> Iterator[Path_]:
         else:
             start, end = _across(layout, way.origin, way.destination, 0.1 * back + 0.2 * twin)
             least = 0.0
-        yield Path_(start, end, _free_bend(layout, start, end, least, {way.origin, way.destination}))
+        yield Curve(start, end, _free_bend(layout, start, end, least, {way.origin, way.destination}))
 
 
 def _sides(layout: Layout, origin: str, destination: str) -> tuple[Point, Point]:
@@ -438,14 +445,14 @@ def _free_bend(layout: Layout, start: Point, end: Point, least: float, own: set[
     """The least bend, of some to either side, with which a lane passes behind no other place; `least` if there is none."""
     others = np.array([layout.box(place) for place in layout.centre if place not in own]).reshape(-1, 4)
     for bend in (least, *(least + side * more for more in (0.12, 0.24, 0.36, 0.48) for side in (1, -1))):
-        x, y = Path_(start, end, bend).at(np.linspace(0.02, 0.98, 40)).T[..., None]
+        x, y = Curve(start, end, bend).at(np.linspace(0.02, 0.98, 40)).T[..., None]
         left, bottom, width, height = others.T
         if not ((x > left - 0.05) & (x < left + width + 0.05) & (y > bottom - 0.05) & (y < bottom + height + 0.05)).any():
             return bend
     return least
 
 
-def _draw_lane(axes: Axes, way: Way, path: Path_, typical: float, stub: bool) -> None:
+def _draw_lane(axes: Axes, way: Way, path: Curve, typical: float, stub: bool) -> None:
     sent, asked = (_width(units, typical) * (0.7 if stub else 1) for units in (way.shipped, way.asked))
 
     def line(width: float, arrowstyle: str = "-", **look: Any) -> None:
@@ -470,7 +477,7 @@ def _width(units: float, typical: float) -> float:
     return float(np.clip(6 * math.sqrt(units / typical), 0, 9))
 
 
-def _label(axes: Axes, way: Way, path: Path_, stub: bool, along: float) -> None:
+def _label(axes: Axes, way: Way, path: Curve, stub: bool, along: float) -> None:
     text = _short(way.shipped) + (f" +{_short(way.owed)} owed" if way.owed > 0 else "")
     x, y = path.start if stub else path.at(np.array([0.5 if path.bend else along]))[0]
     place = {"ha": "center", "va": "bottom"} if stub else {"ha": "center", "va": "center"}
@@ -534,7 +541,7 @@ def _draw_suppliers(axes: Axes, layout: Layout, scene: Scene) -> None:
         if math.isfinite(supplier.most):
             amount = "closed" if supplier.open == 0 else f"{_short(supplier.used)} of {_short(supplier.most)}"
         text = {"fontsize": 9, "color": "white", "va": "center", "zorder": 5}
-        axes.text(x + 0.12, y + 0.54 * height, supplier.name, **text)
+        axes.text(x + 0.12, y + 0.54 * height, _shortened(supplier.name, 21 - len(amount)), **text)
         axes.text(x + width - 0.12, y + 0.54 * height, amount, ha="right", weight="bold" if supplier.full else "normal", **text)
         if layout.stubs and supplier.used:
             tip = (x + width + 0.3, y + height / 2)
@@ -559,7 +566,7 @@ def _draw_cards(axes: Axes, layout: Layout, scene: Scene) -> None:
         if gauge.stored and gauge.level >= FULL:
             axes.plot([x + width] * 2, [y + 0.08 * height, y + 0.92 * height], color="black", linewidth=3, zorder=5, solid_capstyle="butt")
         text = {"va": "center", "zorder": 5, "fontsize": 9 if height > 0.4 else 8}
-        axes.text(x + 0.08, y + 0.55 * height, gauge.name, color=INK, **text)
+        axes.text(x + 0.08, y + 0.55 * height, _shortened(gauge.name, 17), color=INK, **text)
         stock = axes.text(x + width - 0.08, y + 0.55 * height, _short(gauge.on_hand), color=INK, ha="right", weight="bold", **text)
         if gauge.short > 0:
             beside = {"xycoords": stock, "xytext": (-4, 0), "textcoords": "offset points", "ha": "right"}
@@ -618,12 +625,13 @@ def _draw_dots(axes: Axes, layout: Layout, scene: Scene) -> None:
 
 
 def _draw_pools(axes: Axes, layout: Layout, scene: Scene) -> None:
-    """Capacities that lanes share, as bars above the legend."""
+    """Capacities that lanes share, as bars above the legend, as many as there is room for."""
     pitch, length = 2.4, 1.0
-    left = layout.width / 2 - pitch * len(scene.pools) / 2
-    for index, pool in enumerate(scene.pools):
+    pools = scene.pools[: int(layout.width / pitch)]
+    left = layout.width / 2 - pitch * len(pools) / 2
+    for index, pool in enumerate(pools):
         x, y = left + index * pitch, FOOT - 0.3
-        axes.text(x + 0.55, y + 0.06, pool.name, fontsize=8.5, color=INK, ha="right", va="center")
+        axes.text(x + 0.55, y + 0.06, _shortened(pool.name, 10), fontsize=8.5, color=INK, ha="right", va="center")
         x += 0.65
         axes.add_patch(Rectangle((x, y), length, 0.12, facecolor=PALE, edgecolor=INK, linewidth=0.6))
         axes.add_patch(Rectangle((x, y), length * min(pool.used / pool.most, 1) if pool.most else 0, 0.12, facecolor=TRANSFER, linewidth=0))
