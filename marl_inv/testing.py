@@ -265,8 +265,9 @@ class _Watched:
             asked, before, was = copy.deepcopy(actions), given, told[-1]
             given = self.env.step(actions)
             told.append(self._step(step, given))
-            self._left_alone(step, dict(zip(("observation", "info"), (before[0], before[-1]), strict=True)), was.parts)
-            self._left_alone(step, {"action": actions}, {"action": asked})
+            self._left_alone(step, "observation of the step before", before[0], was.parts["observation"])
+            self._left_alone(step, "info of the step before", before[-1], was.parts["info"])
+            self._left_alone(step, "action it was given", actions, asked)
         return told
 
     def _fail(self, agent: str, step: int, what: str) -> None:
@@ -332,8 +333,8 @@ class _Watched:
     def _informed(self, step: int, agent: str, info: dict[str, Any]) -> None:
         known = self.known.setdefault(agent, sorted(info))
         if sorted(info) != known:
-            changed = sorted(set(info) ^ set(known))
-            self._fail(agent, step, f"info has {', '.join(changed)} at some steps only; give the same keys at every step")
+            changed = min(set(info) ^ set(known))
+            self._fail(agent, step, f"info {'has' if changed in info else 'lacks'} {changed}; give the same keys at every step")
         for key, value in info.items():
             if not np.isfinite(value).all():
                 self._fail(agent, step, f"info {key} is {value}; give finite numbers")
@@ -354,11 +355,10 @@ class _Watched:
                 ending = f"{'terminate' if self.terminates else 'truncate'} all agents after period {self.periods}, and not before"
                 self._fail(agent, step, f"is {'' if given else 'not '}{kind}; {ending}")
 
-    def _left_alone(self, step: int, now: dict[str, Any], was: dict[str, Any]) -> None:
-        for part, told in now.items():
-            for agent in told:
-                if not _equal(told[agent], was[part][agent]):
-                    self._fail(agent, step, f"changes the {part} of the step before in place; return arrays of their own")
+    def _left_alone(self, step: int, what: str, now: dict[str, Any], was: dict[str, Any]) -> None:
+        for agent in self.agents:
+            if not _equal(now[agent], was[agent]):
+                self._fail(agent, step, f"changes the {what} in place; leave it alone")
 
 
 def _equal(ours: Any, theirs: Any) -> bool:
@@ -373,8 +373,22 @@ def _difference(watched: _Watched, ours: list[_Told], theirs: list[_Told]) -> st
         for part, told in one.parts.items():
             for agent in watched.agents:
                 if not _equal(told[agent], other.parts[part][agent]):
-                    return f"{agent}, step {one.step}: {part} {told[agent]} or {other.parts[part][agent]}"
+                    names = watched.core.observation_names(agent) if part == "observation" else None
+                    when = f"step {one.step}" if one.step else "reset"
+                    return f"{agent}, {when}: {part} {_first_difference(told[agent], other.parts[part][agent], names)}"
     return ""
+
+
+def _first_difference(ours: Any, theirs: Any, names: list[str] | None = None) -> str:
+    """What is different, and how, in a line."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        keys = [*ours, *theirs]
+        key = next(key for key in keys if key not in ours or key not in theirs or not _equal(ours[key], theirs[key]))
+        return f"{key} {_first_difference(ours.get(key), theirs.get(key))}"
+    if isinstance(ours, np.ndarray) and ours.shape == np.shape(theirs):
+        entry = int(np.argmax(ours != theirs))
+        return f"{names[entry] if names else entry} {_first_difference(ours[entry].item(), theirs[entry].item())}"
+    return f"is {ours!r}, or {theirs!r}"
 
 
 def _same(watched: _Watched, ours: list[list[_Told]], theirs: list[list[_Told]], what: str) -> None:

@@ -110,6 +110,11 @@ def test_a_promotion_is_written_on_its_warehouse():
     assert "promotion 2" in texts(draw_network(net, played.states[0], played.flows[0]))
 
 
+def test_long_names_are_cut_to_what_a_card_holds():
+    long = PAIR.replace("north", "the_northern_distribution_centre")
+    assert "the_northern_dis\N{HORIZONTAL ELLIPSIS}" in texts(drawn(long))
+
+
 # Where places stand
 
 

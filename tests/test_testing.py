@@ -15,6 +15,7 @@ from gymnasium.spaces import Box
 
 import marl_inv.testing
 from building import network, play, problem
+from marl_inv import cli
 from marl_inv.environment import WarehouseEnv, parallel_env
 from marl_inv.interface import View
 from marl_inv.rollout import Moment
@@ -71,7 +72,7 @@ class InfiniteReward(Env):
 
 
 class SeedIgnored(Env):
-    """seed 0, played in two environments, differs in episode 0: east"""
+    """seed 0, played in two environments, differs in episode 0:"""
 
     def reset(self, seed=None, options=None):
         return super().reset()
@@ -200,7 +201,7 @@ class Stranger(Env):
 
 
 class OneBuffer(Env):
-    """changes the observation of the step before in place"""
+    """east, step 2: changes the observation of the step before in place"""
 
     def __init__(self):
         super().__init__()
@@ -213,7 +214,7 @@ class OneBuffer(Env):
 
 
 class ActionsChanged(Env):
-    """changes the action of the step before in place"""
+    """east, step 1: changes the action it was given in place"""
 
     def step(self, actions):
         told = super().step(actions)
@@ -237,7 +238,7 @@ class RewardOfItsOwn(Env):
 
 
 class NoInfos(Env):
-    """east, step 2: info has"""
+    """east, step 2: info lacks holding_cost; give the same keys at every step"""
 
     def spoil(self, period, observations, rewards, terminations, truncations, infos):
         if period > 1:
@@ -253,7 +254,7 @@ class InfiniteInfos(Env):
 
 
 class SharedLuck(Env):
-    """seed 0, played in two environments, differs in episode 0: east, step 1: info"""
+    """seed 0, played in two environments, differs in episode 0: east, step 1: info luck is"""
 
     number = itertools.count()
 
@@ -262,7 +263,7 @@ class SharedLuck(Env):
 
 
 class Remembers(Env):
-    """seed 0, played again in the same environment, differs in episode 0: west, step 1: info"""
+    """seed 0, played again in the same environment, differs in episode 0: west, step 1: info steps is 1, or 19"""
 
     def __init__(self):
         super().__init__()
@@ -414,3 +415,20 @@ def test_a_scenario_is_checked_in_one_call(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_scenario(tmp_path / "shops.yaml", periods=5)
+
+
+@pytest.mark.parametrize(("fails", "code"), [(False, 0), (True, 1)])
+def test_the_command_line_plays_a_scenario_and_says_what_does_not_hold(fails, code, tmp_path, monkeypatch, capsys):
+    def check(scenario):
+        if fails:
+            raise CheckFailed(f"{scenario.name}: random, period 3, replication 0, shop: more is shipped than it held, by 4")
+
+    monkeypatch.setattr("marl_inv.testing.check_scenario", check)
+    (tmp_path / "shops.yaml").write_text(SHOPS, encoding="utf-8")
+    monkeypatch.setattr("sys.argv", ["marl-inv", "check", str(tmp_path / "shops.yaml"), "--run"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    printed = capsys.readouterr()
+    assert (end.value.code or 0) == code
+    assert ("units are conserved" in printed.out) == (not fails)
+    assert ("marl-inv: shops: random, period 3" in printed.err) == fails
