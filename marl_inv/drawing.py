@@ -593,7 +593,7 @@ def _frame(axes: Axes, layout: Layout, gauge: Gauge) -> FancyBboxPatch:
 
 
 def _draw_chips(axes: Axes, layout: Layout, scene: Scene) -> None:
-    """Upright gauges, named by the end of their names."""
+    """Upright gauges, with the numbers of their names."""
     for gauge in scene.gauges:
         x, y, width, height = layout.box(gauge.name)
         frame = _frame(axes, layout, gauge)
@@ -607,9 +607,9 @@ def _draw_chips(axes: Axes, layout: Layout, scene: Scene) -> None:
             bar.set_clip_path(frame)
         if gauge.stored and gauge.level >= FULL:
             axes.plot([x, x + width], [y + height] * 2, color="black", linewidth=3, zorder=5, solid_capstyle="butt")
-        axes.text(
-            x + 0.55 * width, y + height / 2, gauge.name.split("_")[-1][-5:], fontsize=7.5, color=INK, ha="center", va="center", zorder=5
-        )
+        numbers = " ".join(part for part in gauge.name.split("_") if part.isdigit())
+        text = {"fontsize": 7.5 if numbers else 6, "color": INK, "ha": "center", "va": "center", "zorder": 5}
+        axes.text(x + 0.55 * width, y + height / 2, numbers or _shortened(gauge.name, 8), **text)
 
 
 def _draw_dots(axes: Axes, layout: Layout, scene: Scene) -> None:

@@ -142,8 +142,12 @@ def _wheel(tiers: list[list[str]], style: str) -> dict[str, Point]:
     dots are evenly apart."""
     width, height = _size(style)
     room = {"card": 0.45, "chip": 0.18, "dot": 0.06}[style]
-    rim = tiers[-1]
-    across = max(2.6, len(rim) * (max(width, height) + room) / (2 * math.pi))
+    rim, middle = tiers[-1], len(tiers[0]) == 1
+    shares = [0.95 * depth / max(len(tiers) - 1, 1) if middle else 0.6 * (depth + 1) / len(tiers) for depth in range(len(tiers) - 1)] + [
+        1.0
+    ]
+    crowds = [len(tier) / share for tier, share in zip(tiers, shares, strict=True) if share]
+    across = max(2.6, max(crowds) * (max(width, height) + room) / (2 * math.pi))
     if style == "card":
         up = max(0.62 * across, 1.7)
         centre = _ellipse(rim, across, up)
@@ -152,9 +156,8 @@ def _wheel(tiers: list[list[str]], style: str) -> dict[str, Point]:
         angles = np.linspace(0, 2 * math.pi, 4001)
         lengths = np.cumsum(np.hypot(across * np.sin(angles), up * np.cos(angles)))
         centre = _ellipse(rim, across, up, lambda share: float(np.interp(share * lengths[-1], lengths, angles)) / (2 * math.pi))
-    for depth, tier in enumerate(tiers[:-1]):
-        share = 0.55 * (depth + 1) / len(tiers) if len(tier) > 1 else 0
-        centre |= _ellipse(tier, share * across, share * up) if share else {tier[0]: (0.25 * across * (depth - len(tiers) / 2 + 1), 0.0)}
+    for tier, share in zip(tiers[:-1], shares, strict=False):
+        centre |= _ellipse(tier, share * across, share * up)
     return centre
 
 
