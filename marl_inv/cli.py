@@ -45,6 +45,7 @@ def list_scenarios() -> None:
     from marl_inv.scenario import library, read_document
 
     table = Table("scenario", "warehouses", "lanes", "objective", "description")
+    table.columns[0].min_width = max(map(len, library()))
     for name in library():
         data = read_document(name).data
         objective = data.get("objective", "cost") + (", finite" if data.get("ending") == "finite" else "")
