@@ -26,7 +26,7 @@ console = Console()
 ScenarioName = Annotated[str, typer.Argument(help="A scenario's bare name (see `marl-inv list`) or the path of a YAML file.")]
 Settings = Annotated[list[str] | None, typer.Argument(help="Settings as key.path=value, e.g. horizon=50 warehouses.0.price=12")]
 Seed = Annotated[int, typer.Option(help="Where all chance comes from.")]
-POLICY_HELP = "A baseline, with tuned_ before it to tune it first; rolling_lp or rolling_lp_32; a run folder; or module:Class."
+POLICY_HELP = "A baseline, with tuned_ before it to tune it first; rolling_lp or rolling_lp_32; optimal; a run folder; or module:Class."
 Replications = Annotated[int, typer.Option(help="Evaluation episodes, the same for every policy.", min=2)]
 
 
@@ -160,6 +160,25 @@ def tune(
     problem = load_problem(scenario, settings or [])
     _say_notes(problem)
     console.print(parameter_table(problem, *tuning_result(problem, policy, seed, effort, progress_bar)))
+
+
+@app.command()
+def solve(scenario: ScenarioName, settings: Settings = None) -> None:
+    """The least cost (most profit) that any policy can reach, exactly, where a scenario is small: one product, one or two warehouses."""
+    from marl_inv.baselines.optimum import solve as optimum
+    from marl_inv.problem import load_problem
+
+    _one_thread()
+    problem = load_problem(scenario, settings or [])
+    begun = time.perf_counter()
+    found, name, measured = optimum(problem, progress=progress_bar), problem.scenario.name, problem.scenario.measured
+    sign, best = (-1, "least") if measured == "cost" else (1, "most")
+    low, high = sorted((sign * found.least, sign * found.most))
+    console.print(
+        f"{name}: {best} {measured} [bold]{sign * found.reward:.5f}[/] a period, proven between {low:.6f} and {high:.6f}; {found.states:,} states, "
+        f"{len(found.policy.requests):,} requests in each, {time.perf_counter() - begun:.1f} s"
+    )
+    console.print(f"Play it: marl-inv compare {scenario} optimal --no-train {' '.join(settings or [])}".rstrip(), highlight=False)
 
 
 @app.command()

@@ -16,10 +16,25 @@ from scipy.stats import norm
 
 from marl_inv.reading import InputError
 from marl_inv.scenario import Scenario
-from marl_inv.schema import Demand, Empirical, Gamma, Geometric, Known, NegativeBinomial, Normal, ParametricDemand, Poisson, per_product
+from marl_inv.schema import (
+    Demand,
+    DiscreteUniform,
+    Empirical,
+    Gamma,
+    Geometric,
+    Known,
+    NegativeBinomial,
+    Normal,
+    ParametricDemand,
+    Poisson,
+    per_product,
+)
 
 LARGEST_COUNT = 1e15
 """Units beyond it are refused where they are whole: floating point no longer tells neighbours apart."""
+
+HARDLY_EVER = 1e-11
+"""Where a distribution is written out, it is cut off at this probability to be exceeded."""
 
 TABLE = 4
 """Entries of a table, for each number looked up in it, that take less time than to do without."""
@@ -65,6 +80,21 @@ def _rates(models: list[Any], key: str, products: int) -> Float[np.ndarray, "K M
 def _countable(model: ParametricDemand, units: float | int) -> None:
     if units > LARGEST_COUNT:
         raise InputError(f"demand of kind {model.kind} has up to {units:.3g} units; give at most 1e15, or kind normal or gamma")
+
+
+def masses(model: ParametricDemand, factor: float) -> Float[np.ndarray, " D"] | None:
+    """Probability of 0, 1, 2.. units in a period of this growth, up to what is hardly ever exceeded; None for demand that is not in whole units."""
+    if isinstance(model, Poisson | Geometric | NegativeBinomial):
+        counts = Counts([model], 1)
+        mean, failures = counts.mean[0] * factor, counts.failures[0]
+        units = np.arange(int(counts.hardly_exceeded(mean, failures)[0]) + 1)
+        reached = counts.reached(units, np.broadcast_to(mean, units.shape), np.broadcast_to(failures, units.shape))
+        return np.diff(reached[: 1 + np.searchsorted(reached, 1 - HARDLY_EVER)], prepend=0.0)
+    if isinstance(model, DiscreteUniform | Known):
+        low, high = (factor, factor) if isinstance(model, Known) else (model.low, model.high)
+        if low == int(low) and low >= 0 and (factor == 1 or isinstance(model, Known)):
+            return np.where(np.arange(high + 1) >= low, 1 / (high - low + 1), 0.0)
+    return None
 
 
 class Counts:

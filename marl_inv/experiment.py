@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from marl_inv import rationing, simulator, trace
 from marl_inv.baselines import BASELINES, tuning
 from marl_inv.baselines.balancing import lateral
+from marl_inv.baselines.optimum import Optimal
 from marl_inv.baselines.rolling_horizon import RollingHorizon
 from marl_inv.baselines.tuning import set_parameters, tune
 from marl_inv.evaluate import Interval, Score, evaluate
@@ -110,8 +111,8 @@ def run_training(
 
 
 def policy_named(name: str, problem: Problem, seed: int = 0, progress: Progress = silently) -> Policy:
-    """A baseline by name, `tuned_` before it to tune it first; `rolling_lp` or `rolling_lp_32` (paths); the policy of a run folder or checkpoint
-    file; or `module:Class` of a policy of one's own, made by its `of(problem)` where it has one.
+    """A baseline by name, `tuned_` before it to tune it first; `rolling_lp` or `rolling_lp_32` (paths); `optimal`; the policy of a run folder or
+    checkpoint file; or `module:Class` of a policy of one's own, made by its `of(problem)` where it has one.
 
     Raises InputError for anything else.
     """
@@ -123,13 +124,15 @@ def policy_named(name: str, problem: Problem, seed: int = 0, progress: Progress 
         if not hasattr(policy, "parameters"):
             raise InputError(f"{name}: there is nothing to tune in {plain}; play it as it is")
         return tuned(problem, policy, seed, progress=progress)
+    if name == "optimal":
+        return Optimal.of(problem)
     if match := re.fullmatch(r"rolling_lp(?:_(\d+))?", name):
         return RollingHorizon.of(problem, paths=int(match[1] or 0))
     if Path(name).exists():
         return load_policy(name, problem)
     if ":" in name:
         return _own_policy(name, problem)
-    known = [*BASELINES, *(f"tuned_{each}" for each in BASELINES), "rolling_lp"]
+    known = [*BASELINES, *(f"tuned_{each}" for each in BASELINES), "rolling_lp", "optimal"]
     raise InputError(f"{name}: is no policy{suggestion(name, known)}; or give a run folder, or module:Class")
 
 

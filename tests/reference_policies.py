@@ -1,45 +1,15 @@
-"""What the reference instances play besides `marl_inv.baselines`: the optimal policy's table, and two rules of thumb. One product."""
+"""What the reference instances play besides `marl_inv.baselines`: two rules of thumb. One product."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int
 from marl_inv.baselines.order_up_to import on_source_lanes
-from torch import Tensor
 
 from marl_inv.interface import View
 from marl_inv.network import TransferNetwork
 from marl_inv.simulator import Decision
-
-
-@dataclass(frozen=True, eq=False)
-class LookUp:
-    """Reads its requests off a table, by the state: the period (in a season), the inventory level of every warehouse, then what is due
-    in 1, 2.. periods at every warehouse, as many of them as the table has axes for."""
-
-    orders: Int[Tensor, "E ..."]
-    lowest: int = 0
-    """The inventory level that index 0 stands for."""
-    name: str = "optimal"
-    knows: str = "network, demand distribution"
-
-    def start(self, network: TransferNetwork, replications: int) -> None:
-        return None
-
-    def act(self, view: View, memory: None) -> tuple[Decision, None]:
-        levels = (view.state.inventory_level - self.lowest)[0]
-        coordinates = torch.cat([levels, view.state.pipeline[0].flatten(0, 1)]).round().long()
-        if view.finite:
-            coordinates = torch.cat([torch.full_like(coordinates[:1], view.period), coordinates])
-        lanes, *sizes = self.orders.shape
-        index = torch.zeros_like(coordinates[0])
-        for size, coordinate in zip(sizes, coordinates, strict=False):
-            assert coordinate.min() >= 0, "the table is of a closed set of states"
-            assert coordinate.max() < size, "the table is of a closed set of states"
-            index = index * size + coordinate
-        return Decision(self.orders.reshape(lanes, -1)[None, :, index].to(levels)), memory
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from scipy import stats
 
 from building import problem
 from marl_inv.problem import Problem
-from reference_optima import DualSourcing, LostSales, OrderAndTransfer, TransferSeason, geometric
 
 Params = dict[str, Any]
 
@@ -38,11 +37,6 @@ def one_warehouse(params: Params, unmet_demand: str, stock: float = 0.0) -> Prob
     }
     lane = {"origin": "mill", "destination": "shop", "lead_time": params.get("lead_time", params.get("L"))}
     return problem({"demand": demand, "suppliers": MILL, "warehouses": [shop], "lanes": [lane]})
-
-
-def lost_sales_instance(params: Params) -> LostSales:
-    demand = stats.poisson(params["mean"]) if params["demand"] == "poisson" else geometric(params["mean"])
-    return LostSales(demand, params["lead_time"], params["h"], params["p"])
 
 
 def chain(params: Params, levels: list[float]) -> tuple[Problem, float]:
@@ -74,7 +68,7 @@ def chain(params: Params, levels: list[float]) -> tuple[Problem, float]:
     return problem({"demand": demand, "suppliers": MILL, "warehouses": stages, "lanes": lanes}), beyond
 
 
-def dual_sourcing(params: Params, total: bool) -> tuple[Problem, DualSourcing]:
+def dual_sourcing(params: Params, total: bool) -> Problem:
     """A regular lane and an expedited one, at their prices in total or at what expediting costs more."""
     regular, most = params["cr"] if total else 0, int(params["demand"].removeprefix("U{0..").removesuffix("}"))
     expedited = params["ce"] - params["cr"] + regular
@@ -84,8 +78,7 @@ def dual_sourcing(params: Params, total: bool) -> tuple[Problem, DualSourcing]:
         for name, lead_time, price in (("regular", params["lr"], regular), ("expedited", params["le"], expedited))
     ]
     demand = {"kind": "discrete_uniform", "high": most}
-    made = problem({"demand": demand, "suppliers": MILL, "warehouses": [shop], "lanes": lanes})
-    return made, DualSourcing(most, params["lr"], regular, expedited, params["h"], params["b"])
+    return problem({"demand": demand, "suppliers": MILL, "warehouses": [shop], "lanes": lanes})
 
 
 def reactive_transshipment(params: Params) -> Problem:
@@ -103,40 +96,38 @@ def reactive_transshipment(params: Params) -> Problem:
     return problem({"suppliers": MILL, "warehouses": shops, "lanes": lanes})
 
 
-def season(params: Params) -> tuple[Problem, TransferSeason]:
+def season(params: Params) -> Problem:
     """Two shops that share what they have for some periods. Uniform demand is on 0.. the parameter; negative binomial demand counts the
     failures before so many successes of the given probability."""
     if params["demand"] == "Uniform":
-        exact = [stats.randint(0, int(high) + 1) for high in params["par"]]
         demands = [{"kind": "discrete_uniform", "high": int(high)} for high in params["par"]]
     elif params["demand"] == "Poisson":
-        exact = [stats.poisson(mean) for mean in params["par"]]
         demands = [poisson(mean) for mean in params["par"]]
     else:
-        exact = [stats.nbinom(successes, params["negbin_prob"]) for successes in params["par"]]
-        demands = [{"kind": "negative_binomial", "mean": float(units.mean()), "sd": float(units.std())} for units in exact]
+        failures = [stats.nbinom(successes, params["negbin_prob"]) for successes in params["par"]]
+        demands = [{"kind": "negative_binomial", "mean": float(units.mean()), "sd": float(units.std())} for units in failures]
     shops = [
         {"name": name, "demand": demand, "initial_stock": stock, "price": price, "holding_cost": holding}
         for name, demand, stock, price, holding in zip("ab", demands, params["S"], params["p"], params["h"], strict=True)
     ]
     lanes = [{"origin": a, "destination": b, "lead_time": 0, "transport_cost": params["rho"]} for a, b in ("ab", "ba")]
-    made = problem({"objective": "profit", "ending": "finite", "horizon": params["T"], "warehouses": shops, "lanes": lanes})
-    return made, TransferSeason(tuple(exact), sum(params["S"]), params["rho"], tuple(params["h"]), tuple(params["p"]))
+    return problem({"objective": "profit", "ending": "finite", "horizon": params["T"], "warehouses": shops, "lanes": lanes})
 
 
-def orders_and_transfers(params: Params) -> tuple[Problem, OrderAndTransfer]:
-    """Two warehouses of limited storage; holding is charged on what a period opens with, and all lead times are 1."""
-    storage, most = params["cap"], params["max_trans"]
+def orders_and_transfers(params: Params, **others: Any) -> Problem:
+    """Two warehouses of limited storage; holding is charged on what a period opens with, and all lead times are 1. `others` are the
+    scenario's other keys; `stock` is what both begin with."""
+    storage, most, stock = params["cap"], params["max_trans"], others.pop("stock", (0, 0))
     costs = params["order_cost"], params["trans_cost"], params["h"], params["lost"], params["price"]
     ordering, moving, holding, shortage, price = costs
     shops = [
         {"name": name, "demand": poisson(mean), "storage": storage, "price": price, "holding_cost": holding, "shortage_cost": shortage}
-        for name, mean in zip("ab", params["lam"], strict=True)
+        | {"initial_stock": units}
+        for name, mean, units in zip("ab", params["lam"], stock, strict=True)
     ]
     lanes = [{"origin": "mill", "destination": name, "lead_time": 1, "capacity": storage, "procurement_cost": ordering} for name in "ab"]
     lanes += [{"origin": a, "destination": b, "lead_time": 1, "capacity": most, "transport_cost": moving} for a, b in ("ab", "ba")]
-    made = problem({"objective": "profit", "holding_on": "opening", "suppliers": MILL, "warehouses": shops, "lanes": lanes})
-    return made, OrderAndTransfer(tuple(stats.poisson(mean) for mean in params["lam"]), storage, most, *costs)
+    return problem({"objective": "profit", "holding_on": "opening", "suppliers": MILL, "warehouses": shops, "lanes": lanes} | others)
 
 
 def cross_dock(params: Params) -> Problem:

@@ -1,7 +1,7 @@
 """The simulator reproduces certified costs: every policy that an instance of the literature lists, played over two million periods.
 
 The instances are in `shared/references` beside the repository, each with its event order; `reference_scenarios` writes them as
-scenarios, `reference_optima` solves them. A cost agrees if it is within 3 standard errors; without chance it is exact.
+scenarios. A cost agrees if it is within 3 standard errors; without chance it is exact.
 """
 
 from __future__ import annotations
@@ -9,18 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 import jaxtyping
-import numpy as np
 import pytest
 import torch
 from jaxtyping import Float
 from marl_inv.baselines import ConstantOrder, DualIndex, EchelonBaseStock, EqualFractile, OrderUpTo, TailoredBaseSurge
-from scipy import stats
+from marl_inv.baselines.optimum import Optimal, solve
 from torch import Tensor
 
 import reference_scenarios as scenarios
@@ -28,8 +26,7 @@ from marl_inv.metrics import Record, score
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem
 from marl_inv.rollout import play
-from reference_optima import Instance, LostSales, Optimum, optimum
-from reference_policies import LookUp, SingleIndex, StermanRule
+from reference_policies import SingleIndex, StermanRule
 
 Entry = dict[str, Any]
 
@@ -128,9 +125,12 @@ def standard_error(policy: Entry) -> float:
     return policy["ci"] / 1.96
 
 
-@cache
-def solved(instance: Instance) -> Optimum:
-    return optimum(instance)
+def optimum(made: Problem, certified: float) -> Optimal:
+    """The optimal policy, once its cost has been found to be the certified one."""
+    found = solve(made)
+    assert -found.reward == pytest.approx(certified, rel=1e-5)
+    assert found.most - found.least <= 1e-5 * abs(certified)
+    return found.policy
 
 
 def units(*numbers: float) -> Float[Tensor, "1 N"]:
@@ -159,15 +159,10 @@ RULES: dict[str, Callable[..., Policy]] = {
 @each_policy("lost_sales_single")
 def test_lost_sales(entry: Entry, policy: Entry):
     name, kind = f"{entry['id']} {policy['kind']}", policy["kind"]
-    if kind == "optimal":
-        instance = scenarios.lost_sales_instance(entry["params"])
-        assert instance.bounds == entry["params"]["sbar"]
-        assert solved(instance).cost == pytest.approx(policy["cost"], rel=1e-6)
-        rule: Policy = LookUp(torch.from_numpy(solved(instance).orders))
-    else:
-        rule = RULES[kind](*policy["levels"])
+    made = scenarios.one_warehouse(entry["params"], "lost")
+    rule: Policy = optimum(made, policy["cost"]) if kind == "optimal" else RULES[kind](*policy["levels"])
     length = Length(warm_up=1000 if kind == "constant_order" else 100)  # what never looks at its stock forgets its start slowly
-    costs = -rewards(scenarios.one_warehouse(entry["params"], "lost"), rule, name, length)
+    costs = -rewards(made, rule, name, length)
     assert abs(deviation(name, costs, policy["cost"])) < 3
 
 
@@ -190,10 +185,9 @@ def test_serial(entry: Entry, policy: Entry):
 def test_dual_sourcing(entry: Entry, policy: Entry):
     """Costs leave the regular price out, but for the one that says "total". What tailored base-surge costs without levels is its gap."""
     total, name = policy.get("cost_is") == "optimal total (cr=100)", f"{entry['id']} {policy['kind']}"
-    made, instance = scenarios.dual_sourcing(entry["params"], total)
+    made = scenarios.dual_sourcing(entry["params"], total)
     if policy["kind"] == "optimal":
-        assert solved(instance).cost == pytest.approx(policy["cost"], rel=1e-6)
-        rule: Policy = LookUp(torch.from_numpy(solved(instance).orders), lowest=-instance.most)
+        rule: Policy = optimum(made, policy["cost"])
     elif policy["levels"]:
         rule = RULES[policy["kind"]](*policy["levels"])
     else:
@@ -219,14 +213,13 @@ def test_reactive_transshipment(entry: Entry, policy: Entry):
 @each("lateral_transshipment", "trans_ms_")
 def test_proactive_transshipment_over_a_season(entry: Entry):
     """With optimal transfers and with none; what they gain on the same luck is sharper than either."""
-    periods, stock = entry["params"]["T"], tuple(entry["params"]["S"])
+    periods, made = entry["params"]["T"], scenarios.season(entry["params"])
     best, still = (quantity["value"] for quantity in entry["verified"])
-    made, instance = scenarios.season(entry["params"])
-    costs, costs_alone, orders = instance.solve(periods)
-    assert (-costs[stock], -costs_alone[stock]) == pytest.approx((best, still), abs=1e-8)
+    alone = Problem.of(made.scenario.model_copy(update={"lanes": []}), dtype=torch.float64)
+    assert (periods * solve(made).reward, periods * solve(alone).reward) == pytest.approx((best, still), rel=1e-8)
 
-    table, length = torch.from_numpy(orders), Length(20_000, 0, periods)
-    moving, staying = (periods * rewards(made, LookUp(rule), entry["id"], length) for rule in (table, torch.zeros_like(table)))
+    length = Length(20_000, 0, periods)
+    moving, staying = (periods * rewards(each, Optimal.of(each), entry["id"], length) for each in (made, alone))
     assert abs(deviation(f"{entry['id']} optimal", moving, best)) < 3
     assert abs(deviation(f"{entry['id']} no transfers", staying, still)) < 3
     assert abs(deviation(f"{entry['id']} gain", moving - staying, best - still, error=1e-9)) < 3
@@ -235,14 +228,13 @@ def test_proactive_transshipment_over_a_season(entry: Entry):
 @each("order_plus_transshipment_mdp")
 def test_orders_and_transfers(entry: Entry):
     """The optimum of the discounted problem is certified in three states; that of the average is played too."""
-    made, instance = scenarios.orders_and_transfers(entry["params"])
-    _, discounted, average = (quantity["value"] for quantity in entry["verified"])
-    values = np.zeros(instance.states.shape)
-    for _ in range(300):
-        values, _ = instance.improve(entry["params"]["gamma"] * values)
-    assert [-values[0, 0], -values[5, 5], -values[1, 8]] == pytest.approx(discounted, abs=1e-6)
-    assert -solved(instance).cost == pytest.approx(average, rel=1e-6)
-    assert abs(deviation(entry["id"], rewards(made, LookUp(torch.from_numpy(solved(instance).orders)), entry["id"]), average)) < 3
+    params, (_, discounted, average) = entry["params"], (quantity["value"] for quantity in entry["verified"])
+    discounting, counted = {"discount_factor": params["gamma"], "horizon": 150}, (1 - params["gamma"] ** 150) / (1 - params["gamma"])
+    for stock, certified in zip(((0, 0), (5, 5), (1, 8)), discounted, strict=True):
+        made = scenarios.orders_and_transfers(params, stock=stock, **discounting)
+        assert counted * solve(made).reward == pytest.approx(certified, abs=1e-4)
+    made = scenarios.orders_and_transfers(params)
+    assert abs(deviation(entry["id"], rewards(made, optimum(made, -average), entry["id"]), average)) < 3
 
 
 def cross_dock_costs(entry: Entry, level: float, name: str) -> Tensor:
@@ -301,7 +293,8 @@ def test_nothing_is_left_out_without_a_reason():
 @pytest.mark.parametrize(("lead_time", "cost"), [(1, 4.04), (2, 4.40), (3, 4.60), (4, 4.73)])
 def test_zipkins_optimal_costs(lead_time: int, cost: float):
     """Zipkin (2008), table 3: Poisson demand of mean 5, lost sales at 4."""
-    assert solved(LostSales(stats.poisson(5), lead_time, holding=1, shortage=4)).cost == pytest.approx(cost, abs=0.005)
+    made = scenarios.one_warehouse({"demand": "poisson", "mean": 5, "lead_time": lead_time, "h": 1, "p": 4}, "lost")
+    assert -solve(made).reward == pytest.approx(cost, abs=0.005)
 
 
 def test_float32_gives_the_same_costs():
