@@ -1,9 +1,10 @@
 """The best parameters of a classical policy on a scenario, by common random numbers on the tuning stream.
 
-A policy says which of its numbers may be tuned (`parameters`), and where to begin (`beginnings`). The best beginning is improved along
-the pathwise gradient, since the simulator is differentiable, or, where costs jump (fixed costs, whole units, reorder points),
-by CMA-ES (Hansen 2016) with its whole population in one batch. Whole quantities end in a search of neighbours, one unit up or down.
-What scores best on tuning traces that none of this has seen is kept. Evaluation traces are never seen.
+A policy says which of its numbers may be tuned (`parameters`), and where to begin (`beginnings`). The best beginning is improved by CMA-ES
+(Hansen 2016), its whole population in one batch, or, where there are many numbers and costs do not jump with them (fixed costs, whole
+units and reorder points make them jump), along the pathwise gradient, since the simulator is differentiable. Whole quantities end in
+a search of neighbours, one unit up or down. What scores best on tuning traces that none of this has seen is kept. Evaluation traces
+are never seen.
 """
 
 from __future__ import annotations
@@ -26,8 +27,11 @@ from marl_inv.trace import Trace
 DECISIONS = 400_000
 """An iteration of the gradient plays at most so many decisions: fewer replications of a network of many products."""
 
-POPULATION_DECISIONS = 2_000_000
+POPULATION_DECISIONS = 4_000_000
 """A generation of CMA-ES plays at most so many."""
+
+FEW = 30
+"""So many numbers are found by CMA-ES sooner than by the gradient."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Tunable(Policy, Protocol):
         """What may be tuned, by field; `dataclasses.replace` puts other values in, of the same shape or with a batch dimension last."""
 
     def beginnings(self, problem: Problem) -> list[Any]:
-        """Policies that tuning may start from."""
+        """Policies that tuning may start from; they differ in nothing but their parameters."""
 
 
 def per_replication(values: Float[Tensor, "K N *B"]) -> Float[Tensor, "K N _"]:
@@ -80,14 +84,15 @@ def tune(
 ) -> Any:
     """The policy with the best parameters found, named `tuned ...`. `effort` multiplies iterations (generations) of the search.
 
-    Same seed, same result. `method` is by default the gradient where the policy is smooth and the scenario continuous.
+    Same seed, same result. `method` is by default the gradient for more than a `FEW` numbers, of a smooth policy in a continuous scenario.
     """
     search = _Search(problem, seed, effort, progress)
-    begin = search.best(policy.beginnings(problem), search.fitting)
-    candidates = [policy, begin]
-    if policy.parameters(problem):
-        method = method or ("gradient" if policy.smooth and _is_smooth(problem) else "evolution")
-        candidates += search.descend(begin) if method == "gradient" else search.evolve(begin)
+    candidates, parameters = [policy], policy.parameters(problem)
+    if parameters:
+        begin = search.begin(policy.beginnings(problem))
+        smooth = policy.smooth and _is_smooth(problem)
+        method = method or ("gradient" if smooth and _count(parameters) > FEW else "evolution")
+        candidates += [begin, *(search.descend(begin) if method == "gradient" else search.evolve(begin))]
         if problem.network.integer:
             candidates.append(search.polish(search.best(candidates, search.checking)))
     return replace(search.best(candidates, search.checking), name=f"tuned {policy.name}")
@@ -102,13 +107,19 @@ class _Search:
     def __init__(self, problem: Problem, seed: int, effort: float, progress: Progress) -> None:
         self.problem, self.seed, self.effort, self.progress = problem, seed, effort, progress
         self.size = problem.network.size.numel() * problem.scenario.horizon
-        replications = min(128, max(4, DECISIONS // self.size))
+        replications = min(256, max(4, DECISIONS // self.size))
         self.fitting = problem.trace("tune", seed, range(replications))
         self.checking = problem.trace("tune", seed, range(replications, 2 * replications))
 
     def best(self, policies: list[Any], trace: Trace) -> Any:
         with torch.no_grad():
             return max(policies, key=lambda policy: float(mean_reward(self.problem, policy, trace)))
+
+    def begin(self, policies: list[Any]) -> Any:
+        """The best of the beginnings."""
+        parameters = [policy.parameters(self.problem) for policy in policies]
+        values = {name: torch.stack([each[name].value for each in parameters], dim=-1) for name in parameters[0]}
+        return policies[int(np.argmax(self._rewards(policies[0], values, self._trace(len(policies)))))]
 
     def descend(self, begin: Any, iterations: int = 200) -> list[Any]:
         """Adam along the pathwise gradient, all parameters together; every fiftieth iterate is a candidate."""
@@ -133,47 +144,47 @@ class _Search:
                 candidates.append(_moved(begin, parameters, {name: step.detach().clone() for name, step in steps.items()}))
         return candidates
 
-    def evolve(self, begin: Any, generations: int = 150) -> list[Any]:
-        """CMA-ES in units of the parameters; the means of its last generations and the best it has seen are candidates."""
+    def evolve(self, begin: Any) -> list[Any]:
+        """CMA-ES in units of the parameters; the mean of its last generation and the best it has seen are candidates."""
         import cma  # only tuning needs it
 
         parameters = begin.parameters(self.problem)
-        size = sum(parameter.value.numel() for parameter in parameters.values())
-        generations = max(1, round(self.effort * generations))
-        options = {"seed": self.seed + 1, "verbose": -9, "maxiter": generations, "CMA_diagonal": size > 50}
-        strategy = cma.CMAEvolutionStrategy(np.zeros(size), 0.5, options | ({"popsize": 8} if size == 1 else {}))
-        replications = min(64, max(4, POPULATION_DECISIONS // self.size // strategy.popsize))
-        trace = self.problem.trace("tune", self.seed, range(replications))
+        size = _count(parameters)
+        generations = max(1, round(self.effort * min(40 + 2 * size, 150)))
+        options = {"seed": self.seed + 1, "verbose": -9, "maxiter": generations, "CMA_diagonal": size > 50, "popsize": 32, "tolx": 1e-3}
+        strategy, trace = cma.CMAEvolutionStrategy(np.zeros(size), 0.5, options), self._trace(options["popsize"])
         for _ in self.progress(range(generations), f"tuning {begin.name}"):
             if strategy.stop():
                 break
             asked = strategy.ask()
-            strategy.tell(asked, (-self._rewards(begin, parameters, np.stack(asked), trace)).tolist())
+            strategy.tell(asked, (-self._rewards(begin, _values(parameters, np.stack(asked)), trace)).tolist())
         found = [strategy.result.xfavorite, strategy.result.xbest]
-        return [_moved(begin, parameters, _split(parameters, torch.from_numpy(at))) for at in found if at is not None]
+        return [set_parameters(begin, _values(parameters, at)) for at in found if at is not None]
 
     def polish(self, begin: Any, rounds: int = 30) -> Any:
         """Whole parameters, and then one unit up or down of any of them as long as that helps."""
         parameters = {name: replace(parameter, value=parameter.value.round()) for name, parameter in begin.parameters(self.problem).items()}
         whole = [parameter.whole for parameter in parameters.values() for _ in range(parameter.value.numel())]
         moves = [sign * row for row in np.eye(len(whole))[np.array(whole)] for sign in (1, -1)]
-        at = np.zeros(len(whole))
+        at, trace = np.zeros(len(whole)), self._trace(len(moves) + 1)
         unit = {name: replace(parameter, unit=torch.ones_like(parameter.unit)) for name, parameter in parameters.items()}
-        replications = max(4, min(self.fitting.replications, POPULATION_DECISIONS // self.size // (len(moves) + 1)))
-        trace = self.problem.trace("tune", self.seed, range(replications))
         for _ in range(rounds):
             tried = np.stack([at, *(at + move for move in moves)])
-            found = int(np.argmax(self._rewards(begin, unit, tried, trace)))
+            found = int(np.argmax(self._rewards(begin, _values(unit, tried), trace)))
             if found == 0:
                 break
             at = tried[found]
-        return _moved(begin, unit, _split(unit, torch.from_numpy(at)))
+        return set_parameters(begin, _values(unit, at))
 
-    def _rewards(self, begin: Any, parameters: dict[str, Parameter], population: Float[np.ndarray, "P D"], trace: Trace) -> np.ndarray:
-        """Mean reward of every member, all in one batch: member after member, each on all replications of the trace."""
-        members, replications = len(population), trace.replications
-        steps = _split(parameters, torch.from_numpy(population.T.repeat(replications, axis=1)))
-        policy = _moved(begin, parameters, steps)
+    def _trace(self, members: int) -> Trace:
+        """As many replications as so many members can play at once."""
+        replications = min(self.fitting.replications, max(4, POPULATION_DECISIONS // self.size // members))
+        return self.problem.trace("tune", self.seed, range(replications))
+
+    def _rewards(self, begin: Any, values: dict[str, Float[Tensor, "... P"]], trace: Trace) -> Float[np.ndarray, " P"]:
+        """Mean reward of every member of a population, all in one batch: member after member, each on all replications of the trace."""
+        members, replications = next(iter(values.values())).shape[-1], trace.replications
+        policy = set_parameters(begin, {name: value.repeat_interleave(replications, dim=-1) for name, value in values.items()})
         with torch.no_grad():
             each = reward_by_replication(self.problem, policy, _repeated(trace, members))
         return each.double().reshape(members, replications).mean(1).cpu().numpy()
@@ -192,10 +203,15 @@ def _repeated(trace: Trace, times: int) -> Trace:
     return replace(trace, **tile(trace, but="promotion") | {"opening": opening})
 
 
-def _split(parameters: dict[str, Parameter], vector: Float[Tensor, "D ..."]) -> dict[str, Tensor]:
-    parts = vector.split([parameter.value.numel() for parameter in parameters.values()])
+def _count(parameters: dict[str, Parameter]) -> int:
+    return sum(parameter.value.numel() for parameter in parameters.values())
+
+
+def _values(parameters: dict[str, Parameter], steps: Float[np.ndarray, "*P D"]) -> dict[str, Tensor]:
+    """What the parameters are so many steps away; the population, if there is one, comes last."""
+    parts = torch.from_numpy(steps).movedim(-1, 0).split([parameter.value.numel() for parameter in parameters.values()])
     return {
-        name: part.reshape(*parameter.value.shape, *vector.shape[1:]).to(parameter.value)
+        name: parameter.at(part.reshape(*parameter.value.shape, *part.shape[1:]).to(parameter.value))
         for (name, parameter), part in zip(parameters.items(), parts, strict=True)
     }
 
