@@ -63,12 +63,14 @@ def check(
 ) -> None:
     """Is a scenario, and the data it names, as it should be? Mistakes end with exit code 2; warnings and notes are only told."""
     from marl_inv.advice import advise, most_alike
+    from marl_inv.consistency import check_supply
     from marl_inv.demand_file import read_demand
     from marl_inv.scenario import read_document, read_scenario, scenario_path
     from marl_inv.schema import Empirical
 
     document = read_document(scenario, settings or [])
     loaded = read_scenario(document, scenario_path(scenario).parent)
+    check_supply(loaded, document)
     lanes = loaded.lanes
     suppliers = {supplier.name for supplier in loaded.suppliers}
     replenishment = sum(lane.origin in suppliers for lane in lanes)

@@ -33,6 +33,25 @@ def check(scenario: Scenario, document: Document) -> None:
     checks.episodes()
 
 
+def check_supply(scenario: Scenario, document: Document) -> None:
+    """Raises InputError where demand goes on for ever at a warehouse that no supplier reaches: its long run has no meaning."""
+    if scenario.ending == "finite":
+        return
+    checks = Checks(scenario, document)
+    reached, waiting = set(checks.supplier_names), list(checks.supplier_names)
+    while waiting:
+        there = [lane.destination for lane in checks.outbound[waiting.pop()] if lane.destination not in reached]
+        reached.update(there)
+        waiting += there
+    for index, warehouse in enumerate(scenario.warehouses):
+        wanted = warehouse.faces_demand and any(per_product(getattr(scenario.demand_of(warehouse), "mean", 1.0), checks.products))
+        if wanted and warehouse.name not in reached:
+            remedy = "add a lane to it, or give `ending: finite`"
+            raise checks.error(
+                ("warehouses", index), f"({warehouse.name}) is reached by no supplier, and the episode goes on for ever; {remedy}"
+            )
+
+
 class Checks:
     def __init__(self, scenario: Scenario, document: Document) -> None:
         self.scenario, self.document = scenario, document

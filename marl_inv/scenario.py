@@ -13,7 +13,7 @@ from typing import Any, Literal
 from networkx import Graph
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from marl_inv.consistency import check
+from marl_inv.consistency import check, check_supply
 from marl_inv.expansion import GRAPH_FILES, expand
 from marl_inv.reading import Document, InputError, override, read_yaml, suggestion, validate
 from marl_inv.schema import (
@@ -151,7 +151,10 @@ def load_scenario(name: str | Path, settings: Iterable[str] = ()) -> Scenario:
 
     Raises InputError with file, line, value and remedy for anything wrong in it.
     """
-    return read_scenario(read_document(name, settings), scenario_path(name).parent)
+    document = read_document(name, settings)
+    scenario = read_scenario(document, scenario_path(name).parent)
+    check_supply(scenario, document)
+    return scenario
 
 
 def scenario_from_graph(graph: Graph, **fields: Any) -> Scenario:

@@ -19,6 +19,7 @@ warehouses:
   - name: kiosk
 lanes:
   - {origin: mill, destination: shop, lead_time: 2}
+ending: finite
 """
 
 NAMED = "write `name: value`, the name in quotes if need be"
@@ -118,6 +119,11 @@ CHANGED = {
         "storage: 20",
         "storage: 20\n    initial_stock: 21",
         "8:5: warehouses[0].initial_stock takes 21 of a storage of 20; give less stock or more storage",
+    ),
+    "nobody supplies it": (
+        "ending: finite",
+        "ending: continuing",
+        "8:5: warehouses[1] (kiosk) is reached by no supplier, and the episode goes on for ever; add a lane to it, or give `ending: finite`",
     ),
     "nothing to score": ("horizon: 5", "horizon: 5\nwarm_up: 5", "2:1: warm_up is 5 of a horizon of 5; leave periods to score"),
     "stretch backwards": (
@@ -234,6 +240,7 @@ EMPIRICAL = """horizon: 3
 products: [{name: tea}]
 demand: {kind: empirical, path: FILE, train: [0, 5], evaluate: [5, 8]}
 warehouses: [{name: shop}, {name: kiosk}]
+ending: finite
 """
 
 

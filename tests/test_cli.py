@@ -172,7 +172,7 @@ def test_a_run_folder_is_never_overwritten(marl_inv):
 
 
 def test_comparing_works_where_nothing_can_be_ordered_or_earned(marl_inv):
-    shop = "warehouses:\n  - {name: shop, holding_cost: 1, shortage_cost: 5, demand: {kind: poisson, mean: MEAN}}\nhorizon: 5\n"
+    shop = "warehouses:\n  - {name: shop, holding_cost: 1, shortage_cost: 5, demand: {kind: poisson, mean: MEAN}}\nhorizon: 5\nending: finite\n"
     for mean in ("0", "3"):
         Path("alone.yaml").write_text(shop.replace("MEAN", mean), encoding="utf-8")
         code, out, _ = marl_inv("compare", "alone.yaml", "--replications", 4, *QUICK)

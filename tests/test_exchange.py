@@ -177,7 +177,7 @@ def test_a_graph_file_tells_the_rest_of_the_scenario_unless_the_scenario_does(tm
 def test_distances_in_a_file_count(tmp_path: Path):
     graph = '{"nodes": [{"id": "a"}, {"id": "b"}], "links": [{"source": "a", "target": "b", "distance": 2.5}]}'
     network = "file: net.json, transfer: {lead_time_per_distance: 1, transport_cost_per_distance: 2}"
-    [lane] = load_scenario(beside(tmp_path, network, net_json=graph)).lanes
+    [lane] = load_scenario(beside(tmp_path, network, net_json=graph), ["ending=finite"]).lanes
     assert (lane.lead_time, lane.transport_cost) == (3, 5)
 
 

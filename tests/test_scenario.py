@@ -24,6 +24,7 @@ lanes:
   - origin: mill
     destination: shop
     lead_time: 2
+  - {origin: shop, destination: kiosk, lead_time: 1}
 """
 
 
@@ -75,7 +76,7 @@ def test_settings_reach_into_lists_by_index_or_by_name(shop: Path):
 
 
 def test_a_setting_may_be_a_whole_part(shop: Path):
-    scenario = load_scenario(shop, ["lanes=[{origin: shop, destination: kiosk, lead_time: 0}]", "suppliers=[]"])
+    scenario = load_scenario(shop, ["lanes=[{origin: shop, destination: kiosk, lead_time: 0}]", "suppliers=[]", "ending=finite"])
     assert [lane.name for lane in scenario.lanes] == ["shop->kiosk"]
 
 
