@@ -1,6 +1,6 @@
 """Classical policies, one readable file each. `BASELINES` maps a name to a class; every one is made by `Class.of(problem)`."""
 
-from marl_inv.baselines.balancing import ThresholdBalancing
+from marl_inv.baselines.balancing import LPBalancing, ThresholdBalancing
 from marl_inv.baselines.echelon import EchelonBaseStock, EqualFractile
 from marl_inv.baselines.order_up_to import CappedOrderUpTo, OrderUpTo
 from marl_inv.baselines.random_requests import RandomRequests
@@ -20,4 +20,8 @@ BASELINES = {
     "capped_dual_index": CappedDualIndex,
     "tailored_base_surge": TailoredBaseSurge,
     "threshold_balancing": ThresholdBalancing,
+    "lp_balancing": LPBalancing,
 }
+
+LAYERS = ("threshold_balancing", "lp_balancing")
+"""Those that lie over another policy: over order-up-to, or made by `Class.of(problem, base)`."""

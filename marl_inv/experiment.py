@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from marl_inv import rationing, simulator, trace
-from marl_inv.baselines import BASELINES, tuning
+from marl_inv.baselines import BASELINES, LAYERS, tuning
 from marl_inv.baselines.balancing import lateral
 from marl_inv.baselines.optimum import Optimal
 from marl_inv.baselines.rolling_horizon import RollingHorizon
@@ -111,19 +111,16 @@ def run_training(
 
 
 def policy_named(name: str, problem: Problem, seed: int = 0, progress: Progress = silently) -> Policy:
-    """A baseline by name, `tuned_` before it to tune it first; `rolling_lp` or `rolling_lp_32` (paths); `optimal`; the policy of a run folder or
-    checkpoint file; or `module:Class` of a policy of one's own, made by its `of(problem)` where it has one.
+    """A baseline by name, with layers over it as in `capped_order_up_to+lp_balancing`, `tuned_` before it to tune it first; `rolling_lp` or
+    `rolling_lp_32` (paths); `optimal`; the policy of a run folder or checkpoint file; or `module:Class` of a policy of one's own, made by
+    its `of(problem)` where it has one.
 
     Raises InputError for anything else.
     """
     plain = name.removeprefix("tuned_")
-    if plain in BASELINES:
-        policy = BASELINES[plain].of(problem)
-        if plain == name:
-            return policy
-        if not hasattr(policy, "parameters"):
-            raise InputError(f"{name}: there is nothing to tune in {plain}; play it as it is")
-        return tuned(problem, policy, seed, progress=progress)
+    if plain.partition("+")[0] in BASELINES:
+        policy = _baseline(plain, problem)
+        return policy if plain == name else tuned(problem, _tunable(policy, name), seed, progress=progress)
     if name == "optimal":
         return Optimal.of(problem)
     if match := re.fullmatch(r"rolling_lp(?:_(\d+))?", name):
@@ -140,13 +137,31 @@ def tuning_result(
     problem: Problem, name: str, seed: int = 0, effort: float = 1.0, progress: Progress = silently
 ) -> tuple[Any, list[Score]]:
     """A baseline's tuned self, and how it does beside the untuned one on validation traces."""
-    if name not in BASELINES:
-        raise InputError(f"{name}: is no baseline{suggestion(name, BASELINES)}")
-    policy = BASELINES[name].of(problem)
-    if not hasattr(policy, "parameters"):
-        raise InputError(f"{name}: has nothing to tune; give another baseline")
+    policy = _tunable(_baseline(name, problem), name)
     found = tuned(problem, policy, seed, effort, progress)
     return found, evaluate(problem, [policy, found], seed, stream="validate")
+
+
+def _baseline(name: str, problem: Problem) -> Policy:
+    """A baseline, and the layers over it that `+` adds."""
+    base, *layers = name.split("+")
+    if base not in BASELINES:
+        raise InputError(f"{name}: {base} is no baseline{suggestion(base, BASELINES)}")
+    policy = BASELINES[base].of(problem)
+    for layer in layers:
+        if layer not in LAYERS:
+            raise InputError(f"{name}: {layer} is no layer; give one of {', '.join(LAYERS)}")
+        policy = BASELINES[layer].of(problem, policy)
+    return policy
+
+
+def _tunable(policy: Policy, name: str) -> Any:
+    lowest: Any = policy
+    while hasattr(lowest, "base"):
+        lowest = lowest.base
+    if not hasattr(lowest, "parameters"):
+        raise InputError(f"{name}: there is nothing to tune in {lowest.name}; play it as it is")
+    return policy
 
 
 def _own_policy(name: str, problem: Problem) -> Policy:
