@@ -87,12 +87,12 @@ def test_no_flow_gains_more(places: int, dtype: torch.dtype):
 
 
 def test_the_gradient_is_the_price_of_a_unit():
-    """a can give 3 to b, and c 5 to b at 2 less or to d: one more at a saves those 2, one more at c helps d, who still lacks 2."""
+    """a gives its 3 to b; of 6 at c, 5 go to d and the last to b, who still lacks 1. If d lacked one more, it would get that last one: 8 for 7."""
     origin, destination = torch.tensor([0, 2, 2]), torch.tensor([1, 1, 3])
-    spare, lacking = (torch.tensor(row, dtype=torch.float64)[:, None].requires_grad_() for row in ([3, 0, 5, 0], [0, 5, 0, 5]))
+    spare, lacking = (torch.tensor(row, dtype=torch.float64)[:, None].requires_grad_() for row in ([3, 0, 6, 0], [0, 5, 0, 5]))
     gain = torch.tensor([[9.0], [7.0], [8.0]], dtype=torch.float64)
     flow = best_flow(origin, destination, spare, lacking, torch.full_like(gain, 100), gain)
-    assert flow.tolist() == [[3], [0], [5]]
+    assert flow.tolist() == [[3], [1], [5]]
     (flow * gain).sum().backward()
     assert spare.grad.tolist() == [[9], [0], [7], [0]]
     assert lacking.grad.tolist() == [[0], [0], [0], [1]]
