@@ -121,6 +121,8 @@ class Path:
     """How much each period counts in the result."""
     ends: bool = True
     """Whether the episode ends with the path, and not only the view of it."""
+    lenient: bool = True
+    """Whether whole demand that a decided promotion has changed may be rounded as the programme likes, so that its optimum is a bound."""
 
     @classmethod
     def of(cls, network: TransferNetwork, state: State, trace: Trace, replication: int, periods: range, weight: np.ndarray) -> Path:
@@ -184,8 +186,13 @@ class Model:
             past = recovery * past + planned[period]
         self.planned = planned
         self.demand = unplanned * (1 + uplift * planned) * left
-        self.demand = self.demand.round() if network.integer else self.demand
+        most = np.zeros(self.N) if network.max_promotion is None else network.max_promotion.cpu().numpy()[:, 0]
+        self.most_extra = np.maximum(most - planned, 0)
         self.per_level = unplanned * uplift
+        self.rounded = np.zeros((self.T, self.K, self.N), dtype=bool)
+        if network.integer:
+            self.rounded = (self.per_level * self.most_extra > 0) & self.path.lenient
+            self.demand = np.where(self.rounded, self.demand - 0.5, self.demand.round())
 
     def _variables(self) -> None:
         new, network, each = self.programme.variables, self.network, (self.T, self.K, self.N)
@@ -195,9 +202,8 @@ class Model:
         self.waiting = new((self.T + 1, self.K, self.N), np.where(self.backordered, np.inf, 0.0))
         self.held = new(each)
         self.short = new(each)
-        most = np.zeros(self.N) if network.max_promotion is None else network.max_promotion.cpu().numpy()[:, 0]
-        self.most_extra = np.maximum(most - self.planned, 0)
         self.extra = new(each, np.broadcast_to(self.most_extra, each))
+        self.rounding = new(each, self.rounded.astype(float))
         stored = np.zeros(self.N, dtype=bool) if network.storage is None else network.storage.cpu().numpy()[:, 0] < UNLIMITED
         self.keeps = stored & (_array(network.keeps_overflow, (self.N, 1))[:, 0] > 0)
         self.discarded = new(each, np.where(stored & ~self.keeps, np.inf, 0.0))
@@ -223,7 +229,7 @@ class Model:
         rows.put(at, self.waiting[:-1], -1.0)
         rows.put(at, self.held, -1.0)
         rows.put(at, self.short)
-        rows.put(at, self.extra, -self.per_level)
+        self._promote(rows, at)
         rows.put(at[:, :, self.origin], self.shipped[:, :, supplied:], -1.0)
         rows.put(at[:, :, self.destination], self.shipped, (self.lead_time == 0)[:, None].astype(float))
         rows.put(rows.add(self.level.clip(0)), self.opening[0])
@@ -235,7 +241,7 @@ class Model:
         customers = stock.add(self.demand.clip(0))
         stock.put(customers, self.short)
         stock.put(customers, self.waiting[:-1], -1.0)
-        stock.put(customers, self.extra, -self.per_level)
+        self._promote(stock, customers)
         still = stock.add(np.zeros((self.T, self.K, self.N)))
         stock.put(still, self.waiting[1:])
         stock.put(still, self.short, -1.0)
@@ -246,9 +252,14 @@ class Model:
             wanted = stock.add(self.demand.clip(0))
             stock.put(wanted[:, :, destination], self.moved)
             stock.put(wanted, self.waiting[:-1], -1.0)
-            stock.put(wanted, self.extra, -self.per_level)
+            self._promote(stock, wanted)
         if network.full_shipment is not None and not network.limits and self.X == 0:
             self._ship_everything(rows)
+
+    def _promote(self, rows: Rows, at: Block) -> None:
+        """Add to the demand on the right of some rows what decided promotions add to it, and up to a unit where that is rounded."""
+        rows.put(at, self.extra, -self.per_level)
+        rows.put(at[self.rounded], self.rounding[self.rounded], -1.0)
 
     def _ship_everything(self, rows: Rows) -> None:
         lanes, origins, _ = (tensor.cpu().numpy() for tensor in self.network.full_shipment)
@@ -345,6 +356,7 @@ class Model:
         self.constant += float((weight * price * self.demand).sum())
         pay, waits = self.programme.pay, weight * price * self.backordered
         pay(self.extra, -weight * price * self.per_level)
+        pay(self.rounding, -weight * price * self.rounded)
         pay(self.short, weight * price * ~self.backordered)
         pay(self.waiting[:-1], -waits)
         pay(self.waiting[1:], waits)
@@ -363,4 +375,5 @@ class Model:
         rows.put(at, self.short[:, :, lost])
         rows.put(at, missing, -1.0)
         rows.put(at, self.extra[:, :, lost], -(1 - rule.fill_rate) * self.per_level[:, :, lost])
+        rows.put(at, self.rounding[:, :, lost], -(1 - rule.fill_rate) * self.rounded[:, :, lost])
         self.programme.pay(missing, weight * self.network.weights["shortfall"] * rule.price)

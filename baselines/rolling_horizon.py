@@ -77,11 +77,12 @@ class RollingHorizon:
         demand = self.samples.demand[here : here + periods].double().cpu().numpy()
         expected = np.moveaxis(demand[..., : self.paths], -1, 0) if self.paths else [demand.mean(-1)]
         known = {
-            "lead_time": np.broadcast_to(view.network.lead_time.cpu().numpy(), (periods, len(view.network.lanes))),
+            "lead_time": np.tile(view.network.lead_time.cpu().numpy(), (periods, 1)),
             "available": None if now.available is None else now.available.expand(periods, -1),
             "planned": self._planned(view, periods),
             "weight": self.problem.scenario.discount_factor ** np.arange(periods, dtype=float),
             "ends": view.finite and view.period + periods == len(view.trace),
+            "lenient": False,
         }
         return [replace(now, demand=self._informed(view, replication, one), **known) for one in expected]
 

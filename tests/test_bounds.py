@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from marl_inv.baselines import BASELINES
+from marl_inv.baselines import BASELINES, OrderUpTo
 from marl_inv.baselines.perfect_information import Plan, perfect_information, single
 from marl_inv.baselines.rolling_horizon import RollingHorizon
 
@@ -148,9 +148,41 @@ def test_processes_find_the_same():
     assert [plan.reward for plan in alone] == [plan.reward for plan in together]
 
 
+@pytest.mark.parametrize("unmet", ["lost", "backordered"])
+def test_whole_units_under_a_promotion_are_bounded_too(unmet: str):
+    """One unit is wanted, and a level of 0.4 at an uplift of 1 makes it 1.4, which is 1: nothing is left over, whatever promoting costs. A
+    level of 0.5 makes it 2 for half of the price of promoting to 2, which no linear programme without rounding allows."""
+    shop = {"name": "shop", "initial_stock": 20, "holding_cost": 0.1, "price": 10, "unmet_demand": unmet}
+    data = {
+        "objective": "profit",
+        "quantities": "integer",
+        "horizon": 8,
+        "demand": {"kind": "known", "values": [1]},
+        "warehouses": [shop | {"promotion": {"max_level": 2, "uplift": 1, "cost": 8}}],
+        "ending": "finite",
+    }
+    made = problem(data)
+    trace = made.trace("evaluate", 0, 1)
+    [plan] = perfect_information(made, trace)
+    earned = {
+        level: rewards_of(made, OrderUpTo(0 * made.network.size, level * made.network.size), trace).item() for level in (0, 0.51, 1, 2)
+    }
+    assert earned[0.51] > max(earned[0], earned[1])
+    assert plan.reward >= max(earned.values())
+
+
 def test_what_is_not_linear_is_refused():
     with pytest.raises(InputError, match="utility objective is not linear"):
         perfect_information(load_problem("utility"), load_problem("utility").trace("evaluate", 0, 1))
+
+
+def test_rolling_plans_are_the_same_in_processes():
+    made = load_problem("two_warehouses", ["horizon=4"], dtype=torch.float64)
+    trace = made.trace("evaluate", 0, 3)
+    alone, together = (play(made, RollingHorizon.of(made, horizon=5, paths=2, workers=workers), trace) for workers in (1, 2))
+    for left, right in zip(alone, together, strict=True):
+        assert torch.equal(left.decision.requests, right.decision.requests)
+        assert torch.equal(left.decision.promotion, right.decision.promotion)
 
 
 def test_rolling_plans_with_certain_demand_reach_the_bound():
