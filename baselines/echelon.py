@@ -62,11 +62,11 @@ class EchelonBaseStock:
         return {"levels": Parameter(self.levels, level_unit(problem.network))}
 
     def beginnings(self, problem: Problem) -> list[EchelonBaseStock]:
-        """Between the least and the most that the echelons' mean demand over their lead times asks for."""
+        """The echelons' mean demand until what is ordered has come all the way down and is sold, and more or less safety above it."""
         network = problem.network
         own = network.response_time[network.source_lane.clamp(min=0)] if network.lanes else torch.zeros_like(network.source_lane)
-        below = torch.stack([(own + 1) * row for row in self.members]).amax(1)
-        mean = network.throughput * (own + below)
+        until_sold = ((self.members * own) @ self.members * self.members).amax(1) + 1
+        mean = network.throughput * until_sold
         return [replace(self, levels=mean + safety * level_unit(network)) for safety in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)] + [self]
 
 
