@@ -4,7 +4,7 @@ import pytest
 import torch
 from marl_inv.baselines import BASELINES, OrderUpTo
 from marl_inv.baselines.order_up_to import newsvendor_levels
-from marl_inv.baselines.tuning import tune
+from marl_inv.baselines.tuning import mean_reward, tune
 from scipy import stats
 
 from marl_inv.evaluate import evaluate
@@ -144,3 +144,16 @@ def test_an_own_policy_is_played_by_module_and_class():
     assert policy_named("marl_inv.baselines.random_requests:RandomRequests", problem).name == "random"
     with pytest.raises(InputError, match="cannot be imported"):
         policy_named("no_such_module:Policy", problem)
+
+
+@pytest.mark.parametrize("mean", [0, 5])
+@pytest.mark.parametrize("lead_time", [0, 2])
+@pytest.mark.parametrize("name", [name for name, policy in BASELINES.items() if hasattr(policy, "parameters")])
+def test_one_warehouse_is_tuned_at_lead_time_0_and_without_demand(name, lead_time, mean):
+    """And is no worse than untuned on the traces that chose: the second 256 of the tuning stream."""
+    problem = one_shop({"kind": "poisson", "mean": mean}, lead_time, unmet="lost", horizon=30)
+    untuned = BASELINES[name].of(problem)
+    found = tune(problem, untuned, effort=0.05)
+    assert all(parameter.value.isfinite().all() for parameter in found.parameters(problem).values())
+    choosing = problem.trace("tune", 0, range(256, 512))
+    assert mean_reward(problem, found, choosing) >= mean_reward(problem, untuned, choosing)
