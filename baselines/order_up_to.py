@@ -133,9 +133,8 @@ def _rate(rates: Tensor | None, network: TransferNetwork) -> np.ndarray:
 
 def _underage(network: TransferNetwork, shortage: np.ndarray, price: np.ndarray) -> np.ndarray:
     """Cost of a missing unit at every warehouse: (K, N)."""
-    sources = network.source_lane.tolist()
-    feeder = {n: network.warehouses.index(network.lane_origin[lane]) for n, lane in enumerate(sources) if lane >= network.replenishments}
-    landed = _landed_cost(network, feeder)
+    sources, feeder = network.source_lane.tolist(), _feeders(network)
+    landed = landed_cost(network).double().cpu().numpy()
     own = shortage + np.where(price > 0, price - landed, 0).clip(0)
     demand = network.mean_demand.double().cpu().numpy()
     weight, total = demand.copy(), own * demand
@@ -149,8 +148,15 @@ def _underage(network: TransferNetwork, shortage: np.ndarray, price: np.ndarray)
     return np.divide(total, weight, out=own.copy(), where=weight > 0)
 
 
-def _landed_cost(network: TransferNetwork, feeder: dict[int, int]) -> np.ndarray:
-    """What a unit has cost when it arrives along the source lanes: (K, N)."""
+def _feeders(network: TransferNetwork) -> dict[int, int]:
+    """Which warehouse feeds each of those that are not fed by a supplier."""
+    lanes = enumerate(network.source_lane.tolist())
+    return {place: network.warehouses.index(network.lane_origin[lane]) for place, lane in lanes if lane >= network.replenishments}
+
+
+def landed_cost(network: TransferNetwork) -> Float[Tensor, "K N"]:
+    """What a unit has cost when it arrives along the source lanes."""
+    feeder = _feeders(network)
     lane_cost = network.unit_cost.double().cpu().numpy().copy()
     if network.procurement_cost is not None:
         lane_cost[:, : network.replenishments] += network.procurement_cost[:, :, 0].double().cpu().numpy()
@@ -164,4 +170,4 @@ def _landed_cost(network: TransferNetwork, feeder: dict[int, int]) -> np.ndarray
                 break
             at = feeder[at]
             lane = int(network.source_lane[at])
-    return landed
+    return torch.from_numpy(landed).to(network.throughput)

@@ -174,7 +174,13 @@ def test_a_policy_begins_as_order_up_to_without_transfers():
 
 @pytest.mark.parametrize(
     ("algorithm", "model", "optimizer"),
-    [("mappo", "graph", "adam"), ("ippo", "mlp", "rmsprop"), ("mappo", "mlp", "adamw"), ("ippo", "graph", "adam")],
+    [
+        ("mappo", "graph", "adam"),
+        ("ippo", "mlp", "rmsprop"),
+        ("mappo", "mlp", "adamw"),
+        ("ippo", "graph", "adam"),
+        ("pathwise", "graph", "adam"),
+    ],
 )
 def test_same_seed_same_run_bit_for_bit(algorithm, model, optimizer):
     def weights(seed):
@@ -280,6 +286,41 @@ def test_tianshous_own_ppo_gives_the_same_advantages_for_one_warehouse_and_produ
             v_s_ = (following[column] * ~terminated).flatten().numpy()
             theirs = _gae(value[column].flatten().numpy(), v_s_, reward[column].flatten().numpy(), done.flatten().numpy(), 0.97, 0.9)
             assert torch.allclose(ours[column].flatten(), torch.from_numpy(theirs), atol=1e-12)
+
+
+def test_pathwise_learns_the_transfers_that_a_starving_warehouse_needs():
+    """North gets too much and south nothing from the mill: only north's lane can feed south, and at first nothing is asked of it."""
+    problem = load_problem("two_warehouses", ["horizon=15", "lanes.1.capacity=0.5"])
+    settings = TrainSettings(
+        algorithm="pathwise", decisions=150_000, decisions_per_update=3_000, hidden=16, validations=4, model="mlp", lr=3e-2
+    )
+    start = OrderUpTo.of(problem)
+    before, after = evaluate(problem, [start, train(problem, settings, baseline=start).policy], replications=128)
+    assert float(before.record.transferred.mean()) == 0
+    assert float(after.record.transferred.mean()) > 1
+    assert after.gain_in_percent_over(before).low > 5
+
+
+def test_the_pathwise_gradient_is_that_of_what_an_episode_earns():
+    """Along a random direction in weights, to the precision of finite differences; and stock left at the end is worth what it cost."""
+    problem = load_problem("one_warehouse_many_shops", ["horizon=12", "warm_up=2"], dtype=torch.float64)
+    torch.manual_seed(0)
+    training = prepare(problem, TrainSettings(**(SMALL | {"algorithm": "pathwise"})), OrderUpTo.of(problem))
+    training.policy.actor.double()
+    trace, weights = problem.trace("train", 0, 40), list(training.policy.actor.parameters())
+    direction = [torch.randn_like(weight) for weight in weights]
+    training.algorithm.earned(trace).mean().backward()
+    slope = sum(float((weight.grad * along).sum()) for weight, along in zip(weights, direction, strict=True) if weight.grad is not None)
+
+    def moved(step: float) -> float:
+        with torch.no_grad():
+            for weight, along in zip(weights, direction, strict=True):
+                weight += step * along
+            return float(training.algorithm.earned(trace).mean())
+
+    above = moved(1e-6)
+    below = moved(-2e-6)
+    assert slope == pytest.approx((above - below) / 2e-6, rel=1e-3)
 
 
 def test_settings_of_an_optimizer_reach_it():

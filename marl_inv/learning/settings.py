@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from marl_inv.models.settings import ModelSettings
 
+OWN_DEFAULTS: dict[str, dict[str, Any]] = {"pathwise": {"decisions": 12_000_000, "lr": 1e-2, "decisions_per_update": 40_000, "hidden": 64}}
+"""Where an algorithm's defaults are not those of the fields."""
+
 
 class TrainSettings(ModelSettings):
-    algorithm: Literal["mappo", "ippo"] = "mappo"
-    """mappo: a critic that sees the whole network. ippo: local critic and local reward."""
+    algorithm: Literal["mappo", "ippo", "pathwise"] = "mappo"
+    """mappo: a critic that sees the whole network. ippo: local critic and local reward. pathwise: the gradient through the simulator."""
     decisions: PositiveInt = 6_000_000
-    """Length of training, in decisions: periods x replications x warehouses x products."""
+    """Length of training, in decisions: periods x replications x warehouses x products; 12 million for pathwise."""
     seed: NonNegativeInt = 0
     """Of weights, exploration and training demand."""
     device: str = "cpu"
@@ -25,7 +28,7 @@ class TrainSettings(ModelSettings):
     optimizer: Literal["adam", "adamw", "rmsprop"] = "adam"
     """adam, adamw or rmsprop."""
     lr: PositiveFloat = 1e-3
-    """Learning rate; falls linearly to 0 over the run."""
+    """Learning rate; falls linearly to 0 over the run; 1e-2 for pathwise."""
     discount: float = Field(0.98, ge=0, lt=1)
     """Weight of the next period's reward."""
     gae_lambda: float = Field(0.95, ge=0, le=1)
@@ -37,7 +40,7 @@ class TrainSettings(ModelSettings):
     minibatches: PositiveInt = 4
     """Gradient steps in a pass."""
     decisions_per_update: PositiveInt = 20_000
-    """Experience gathered for an update, in decisions."""
+    """Experience gathered for an update, in decisions; 40,000 for pathwise, which plays whole episodes."""
     periods_per_update: PositiveInt = 25
     """Periods played between updates, at most the horizon; the replications side by side follow."""
     value_weight: NonNegativeFloat = 0.5
@@ -54,6 +57,11 @@ class TrainSettings(ModelSettings):
     """How often the policy is tried on validation traces; the best is kept."""
     validation_replications: PositiveInt = 128
     """Validation traces, at most; fewer where there are many products."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_defaults(cls, data: Any) -> Any:
+        return OWN_DEFAULTS.get(data.get("algorithm"), {}) | data if isinstance(data, dict) else data
 
     @property
     def mix(self) -> float:

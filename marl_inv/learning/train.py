@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tianshou.algorithm.optim import (
@@ -15,7 +16,7 @@ from tianshou.algorithm.optim import (
     RMSpropOptimizerFactory,
     TorchOptimizerFactory,
 )
-from tianshou.trainer import OnPolicyTrainer, OnPolicyTrainerParams
+from tianshou.trainer import OfflineTrainer, OfflineTrainerParams, OnPolicyTrainer, OnPolicyTrainerParams
 from tianshou.utils import BaseLogger, TensorboardLogger
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
@@ -24,6 +25,7 @@ from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.baselines.tuning import tune
 from marl_inv.interface import rewards
 from marl_inv.learning.collector import InventoryStats, RolloutCollector, ValidationCollector
+from marl_inv.learning.pathwise import FreshTraces, Pathwise
 from marl_inv.learning.policy import JointPolicy
 from marl_inv.learning.ppo import JointPPO
 from marl_inv.learning.settings import TrainSettings
@@ -56,78 +58,116 @@ class Trained:
 
 @dataclass
 class Training:
-    """One run, put together: `trainer` runs it an epoch at a time (Tianshou's), `learner` is the policy to keep."""
+    """One run, put together: `trainer` runs it an epoch at a time (Tianshou's), `learned` is the policy to keep."""
 
     problem: Problem
     settings: TrainSettings
     baseline: OrderUpTo
-    algorithm: JointPPO
-    trainer: OnPolicyTrainer
-    collector: RolloutCollector
+    policy: JointPolicy
+    validation: ValidationCollector
+    algorithm: JointPPO | Pathwise
+    trainer: OnPolicyTrainer | OfflineTrainer
+    collector: RolloutCollector | None
+    """Plays the policy in training; None where learning does it itself."""
     best: dict[str, Tensor]
 
     def learned(self) -> LearnedPolicy:
         """The best policy so far, which is that of the start before training began."""
-        policy: JointPolicy = self.algorithm.policy
-        policy.actor.load_state_dict(self.best)
-        return LearnedPolicy(self.settings.algorithm, policy.actor.eval(), policy.encoding, policy.decide.promotion)
+        self.policy.actor.load_state_dict(self.best)
+        return LearnedPolicy(self.settings.algorithm, self.policy.actor.eval(), self.policy.encoding, self.policy.decide.promotion)
 
 
 def prepare(problem: Problem, settings: TrainSettings, baseline: OrderUpTo, log_folder: Path | None = None) -> Training:
-    """Build actor, critic, collectors, algorithm and trainer for a problem; everything random comes from `settings.seed`."""
+    """Build policy, collectors, algorithm and trainer for a problem; everything random comes from `settings.seed`."""
     network, scenario = problem.network, problem.scenario
-    device = network.size.device
     torch.manual_seed(settings.seed)
-    generator = torch.Generator(device).manual_seed(settings.seed)
+    generator = torch.Generator(network.size.device).manual_seed(settings.seed)
     beginning = baseline if settings.start == "tuned" else OrderUpTo.of(problem)
     encoding = Encoding.of(problem, beginning.levels)
-    actor, critic = Actor(encoding, settings).to(device), Critic(encoding, settings, settings.algorithm == "mappo").to(device)
+    actor = Actor(encoding, settings).to(network.size.device)
     policy = JointPolicy(actor, encoding, beginning.promotion, generator)
-    periods, replications, epochs, epoch_steps = _schedule(problem, settings)
-    optimizer = OPTIMIZERS[settings.optimizer](settings.lr)
-    optimizer.with_lr_scheduler_factory(LRSchedulerFactoryLinear(epochs, epoch_steps, periods * replications))
+    tries = max(2, min(settings.validation_replications, VALIDATION_DECISIONS // (network.size.numel() * scenario.horizon)))
+    validation = ValidationCollector(problem, policy, tries, settings.seed, baseline)
+    best = {name: tensor.clone() for name, tensor in actor.state_dict().items()}
+
+    def keep(algorithm: JointPPO | Pathwise) -> None:
+        best.update({name: tensor.detach().clone() for name, tensor in actor.state_dict().items()})
+
+    common = {
+        "test_collector": validation,
+        "test_step_num_episodes": tries,
+        "compute_score_fn": _score,
+        "save_best_fn": keep,
+        "logger": None if log_folder is None else _logger(log_folder),
+        "verbose": False,
+        "show_progress": False,
+    }
+    make = _pathwise if settings.algorithm == "pathwise" else _ppo
+    algorithm, collector, trainer = make(problem, settings, policy, beginning, generator, common)
+    return Training(problem, settings, baseline, policy, validation, algorithm, trainer, collector, best)
+
+
+def _ppo(
+    problem: Problem, settings: TrainSettings, policy: JointPolicy, beginning: OrderUpTo, generator: torch.Generator, common: dict[str, Any]
+) -> tuple[JointPPO, RolloutCollector, OnPolicyTrainer]:
+    periods, replications, epochs, updates = _schedule(problem, settings, min(settings.periods_per_update, problem.scenario.horizon))
+    steps = updates * periods * replications
     algorithm = JointPPO(
         policy=policy,
-        critic=critic,
-        optim=optimizer,
+        critic=Critic(policy.encoding, settings, settings.algorithm == "mappo").to(problem.network.size.device),
+        optim=_optimizer(settings, epochs, updates),
         eps_clip=settings.clip,
         vf_coef=settings.value_weight,
         ent_coef=settings.entropy_weight,
         max_grad_norm=settings.max_grad_norm,
         gae_lambda=settings.gae_lambda,
         gamma=settings.discount,
-        max_batchsize=max(1, 200_000 // network.size.numel()),
+        max_batchsize=max(1, 200_000 // problem.network.size.numel()),
         advantage_normalization=True,
         reward_mix=settings.mix,
         minibatches=settings.minibatches,
         generator=generator,
     )
-    control = beginning if settings.control_variate else None
-    scale = reward_scale(problem, beginning, settings.seed)
+    control, scale = beginning if settings.control_variate else None, reward_scale(problem, beginning, settings.seed)
     collector = RolloutCollector(problem, policy, periods, replications, settings.seed, scale, control)
-    tries = max(2, min(settings.validation_replications, VALIDATION_DECISIONS // (network.size.numel() * scenario.horizon)))
-    validation = ValidationCollector(problem, policy, tries, settings.seed, baseline)
-    best = {name: tensor.clone() for name, tensor in actor.state_dict().items()}
-
-    def keep(algorithm: JointPPO) -> None:
-        best.update({name: tensor.detach().clone() for name, tensor in algorithm.policy.actor.state_dict().items()})
-
     parameters = OnPolicyTrainerParams(
         max_epochs=epochs,
-        epoch_num_steps=epoch_steps,
+        epoch_num_steps=steps,
         training_collector=collector,
-        test_collector=validation,
-        test_step_num_episodes=tries,
         collection_step_num_env_steps=periods * replications,
         batch_size=None,
         update_step_num_repetitions=settings.passes,
-        compute_score_fn=_score,
-        save_best_fn=keep,
-        logger=None if log_folder is None else _logger(log_folder),
-        verbose=False,
-        show_progress=False,
+        **common,
     )
-    return Training(problem, settings, baseline, algorithm, algorithm.create_trainer(parameters), collector, best)
+    return algorithm, collector, algorithm.create_trainer(parameters)
+
+
+def _pathwise(
+    problem: Problem, settings: TrainSettings, policy: JointPolicy, beginning: OrderUpTo, generator: torch.Generator, common: dict[str, Any]
+) -> tuple[Pathwise, None, OfflineTrainer]:
+    periods, replications, epochs, updates = _schedule(problem, settings, problem.scenario.horizon)
+    algorithm = Pathwise(
+        policy=policy,
+        optim=_optimizer(settings, epochs, updates),
+        problem=problem,
+        scale=reward_scale(problem, beginning, settings.seed),
+        max_grad_norm=settings.max_grad_norm,
+    )
+    parameters = OfflineTrainerParams(
+        max_epochs=epochs,
+        epoch_num_steps=updates,
+        buffer=FreshTraces(problem, settings.seed),
+        batch_size=periods * replications,
+        **common,
+    )
+    return algorithm, None, algorithm.create_trainer(parameters)
+
+
+def _optimizer(settings: TrainSettings, epochs: int, updates: int) -> OptimizerFactory:
+    """With a learning rate that falls to 0 over so many updates in every epoch."""
+    factory = OPTIMIZERS[settings.optimizer](settings.lr)
+    factory.with_lr_scheduler_factory(LRSchedulerFactoryLinear(epochs, updates, 1))
+    return factory
 
 
 def train(
@@ -149,22 +189,21 @@ def train(
     for _ in progress(range(trainer.params.max_epochs), f"training {settings.algorithm}"):
         result = trainer.execute_epoch().info_stat
     if log_folder is not None:
-        _log_baseline(training, log_folder, result.train_step)
-    return Trained(training.learned(), baseline, trainer.params.test_collector.percent_over_baseline(result.best_score))
+        _log_baseline(training, log_folder)
+    return Trained(training.learned(), baseline, training.validation.percent_over_baseline(result.best_score))
 
 
 def _score(stats: InventoryStats) -> float:
     return float(stats.returns.mean())
 
 
-def _schedule(problem: Problem, settings: TrainSettings) -> tuple[int, int, int, int]:
-    """Periods and replications of an update, epochs (each ends with a validation), and steps (periods x replications) of an epoch."""
+def _schedule(problem: Problem, settings: TrainSettings, periods: int) -> tuple[int, int, int, int]:
+    """Periods and replications of an update, epochs (each ends with a validation), and updates of an epoch."""
     agents = problem.network.size.numel()
-    periods = min(settings.periods_per_update, problem.scenario.horizon)
     replications = max(1, round(settings.decisions_per_update / agents / periods))
     updates = max(1, round(settings.decisions / (agents * periods * replications)))
     epochs = min(settings.validations, updates)
-    return periods, replications, epochs, math.ceil(updates / epochs) * periods * replications
+    return periods, replications, epochs, math.ceil(updates / epochs)
 
 
 def reward_scale(problem: Problem, policy: Policy, seed: int) -> Tensor:
@@ -176,11 +215,11 @@ def reward_scale(problem: Problem, policy: Policy, seed: int) -> Tensor:
     return torch.where(spread > 0, spread, torch.ones_like(spread))
 
 
-def _log_baseline(training: Training, folder: Path, last_step: int) -> None:
+def _log_baseline(training: Training, folder: Path) -> None:
     """The baseline as a run of its own, a level line in every chart of the validation results."""
     level = _logger(folder / "tuned-order-up-to")
-    for step in (0, last_step):
-        level.log_test_data(asdict(training.trainer.params.test_collector.baseline_stats), step)
+    for step in (0, training.trainer._env_step):
+        level.log_test_data(asdict(training.validation.baseline_stats), step)
     level.finalize()
     training.trainer.params.logger.finalize()
 

@@ -6,6 +6,8 @@ are. A raw action of 0 everywhere is order-up-to at the levels the policy starts
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -68,6 +70,20 @@ class ActionHead(nn.Module):
         return mean, self.log_sigma.exp().index_select(0, self.kind)
 
 
+class Nonnegative(torch.autograd.Function):
+    """max(x, 0), whose gradient at 0 passes where it asks for more: what is not requested yet can be learned to be requested."""
+
+    @staticmethod
+    def forward(context: Any, x: Tensor) -> Tensor:
+        context.save_for_backward(x)
+        return x.clamp(min=0)
+
+    @staticmethod
+    def backward(context: Any, slope: Tensor) -> Tensor:
+        (x,) = context.saved_tensors
+        return torch.where(x > 0, slope, slope.clamp(max=0))
+
+
 class Decider:
     """Raw actions to decisions: a residual on the order-up-to target on source lanes, a quantity on the others, shares of the most."""
 
@@ -91,7 +107,8 @@ class Decider:
     def __call__(self, raw: Float[Tensor, "B K A"], view: View) -> Decision:
         actions = raw.permute(1, 2, 0)
         position = view.inventory_position.index_select(1, self.destination) * self.counts_position
-        requests = (actions[:, : self.lanes] * self.factor + self.offset - position).clamp(min=0)
+        requests = actions[:, : self.lanes] * self.factor + self.offset - position
+        requests = torch.where(self.counts_position > 0, requests.clamp(min=0), Nonnegative.apply(requests))
         own, promotion, reserve = actions[:, self.lanes :], None, None
         if self.max_promotion is not None:
             promotion, own = own.split([len(self.max_promotion), own.shape[1] - len(self.max_promotion)], dim=1)

@@ -1,0 +1,87 @@
+"""Pathwise learning: the gradient of what episodes earn, through the simulator and the policy, on fresh traces.
+
+After hindsight differentiable policy optimisation (Alvo, Russo and Kanoria 2023). All luck is in a trace, which does not depend on what is
+decided, so what an episode earns is a function of the weights: there is no critic and no exploration.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from tianshou.algorithm.algorithm_base import OfflineAlgorithm
+from tianshou.algorithm.modelfree.reinforce import SimpleLossTrainingStats
+from tianshou.algorithm.optim import OptimizerFactory
+from tianshou.data import ReplayBuffer
+from torch import Tensor
+
+from marl_inv.baselines.order_up_to import landed_cost
+from marl_inv.interface import View, rewards
+from marl_inv.learning.policy import JointPolicy
+from marl_inv.problem import Problem
+from marl_inv.rollout import play
+from marl_inv.simulator import Decision, inventory_position
+from marl_inv.trace import Trace
+
+
+class FreshTraces(ReplayBuffer):
+    """What an offline algorithm learns from: traces of the training stream, none of them twice."""
+
+    def __init__(self, problem: Problem, seed: int) -> None:
+        super().__init__(size=1)
+        self.problem, self.seed, self.drawn = problem, seed, 0
+
+    def sample(self, batch_size: int | None) -> tuple[Trace, np.ndarray]:
+        """Whole episodes, `batch_size` periods in all."""
+        first, count = self.drawn, (batch_size or 1) // self.problem.scenario.horizon
+        self.drawn += count
+        return self.problem.trace("train", self.seed, range(first, self.drawn)), np.arange(first, self.drawn)
+
+    def hasnull(self) -> bool:
+        return False
+
+
+class Pathwise(OfflineAlgorithm[JointPolicy]):
+    def __init__(
+        self, *, policy: JointPolicy, optim: OptimizerFactory, problem: Problem, scale: Float[Tensor, "K 1"], max_grad_norm: float
+    ) -> None:
+        super().__init__(policy=policy)
+        self.problem, self.scale = problem, scale.mean() * problem.network.size.numel()
+        self.left_over = None
+        if problem.scenario.ending == "continuing":
+            self.left_over = landed_cost(problem.network).unsqueeze(-1)
+        self.optim = self._create_optimizer(policy.actor, optim, max_grad_norm)
+
+    def _update_with_batch(self, batch: Any) -> SimpleLossTrainingStats:
+        loss = -self.earned(batch).mean() / self.scale
+        self.optim.step(loss)
+        return SimpleLossTrainingStats(loss=loss.item())
+
+    def earned(self, trace: Trace) -> Float[Tensor, " B"]:
+        """Reward per period as evaluation counts it. An episode that goes on beyond its trace is left with stock, which is worth what
+        it cost to bring there."""
+        scenario, total, weight, factor = self.problem.scenario, 0.0, 0.0, 1.0
+        for period, moment in enumerate(play(self.problem, _MeanActions(self.policy), trace, trusted=True)):
+            if period >= scenario.warm_up:
+                total = total + factor * rewards(moment.costs).sum((0, 1))
+                weight, factor = weight + factor, factor * scenario.discount_factor
+        if self.left_over is not None:
+            total = total + factor * (self.left_over * inventory_position(self.problem.network, moment.state)).sum((0, 1))
+        return total / weight
+
+
+class _MeanActions:
+    """The actor's mean actions, with their gradient."""
+
+    name, knows = "in training", ""
+
+    def __init__(self, policy: JointPolicy) -> None:
+        self.policy = policy
+
+    def start(self, network: Any, replications: int) -> None:
+        return None
+
+    def act(self, view: View, memory: None) -> tuple[Decision, None]:
+        mean, _ = self.policy.actor(self.policy.encoding(view))
+        return self.policy.decide(mean, view), None
