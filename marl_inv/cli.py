@@ -26,7 +26,7 @@ console = Console()
 ScenarioName = Annotated[str, typer.Argument(help="A scenario's bare name (see `marl-inv list`) or the path of a YAML file.")]
 Settings = Annotated[list[str] | None, typer.Argument(help="Settings as key.path=value, e.g. horizon=50 warehouses.0.price=12")]
 Seed = Annotated[int, typer.Option(help="Where all chance comes from.")]
-POLICY_HELP = "A baseline, with tuned_ before it to tune it first; rolling_lp or rolling_lp_32; optimal; a run folder; or module:Class."
+POLICY_HELP = "A baseline, with tuned_ before it to tune it first; base+layer as in order_up_to+lp_balancing; rolling_lp or rolling_lp_32; optimal; a run folder; or module:Class."
 Replications = Annotated[int, typer.Option(help="Evaluation episodes, the same for every policy.", min=2)]
 
 
@@ -246,7 +246,11 @@ def compare(
     runs: Annotated[list[str] | None, typer.Argument(help="Run folders and policies to play, and settings as key.path=value.")] = None,
     train: Annotated[bool, typer.Option(help="Train a policy for about a minute when no run folder is given.")] = True,
     bound: Annotated[
-        bool, typer.Option("--bound", help="Also what perfect information would earn, a linear programme a replication.")
+        bool,
+        typer.Option(
+            "--bound",
+            help="Also bounds: perfect information, a linear programme a replication, and complete pooling; and the gap to the tightest.",
+        ),
     ] = False,
     replications: Replications = 512,
     seed: Seed = 0,
@@ -259,7 +263,7 @@ def compare(
     settings = [argument for argument in runs or [] if argument not in folders]
     result = experiment.compare(scenario, folders, settings, train, seed, replications, progress_bar, bound)
     _say_notes(result.problem)
-    console.print(comparison_table(result.problem, result.scores, result.reference, result.bound))
+    console.print(comparison_table(result.problem, result.scores, result.reference, result.bounds))
 
 
 @app.command()

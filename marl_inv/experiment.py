@@ -6,7 +6,8 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib import import_module
 from importlib.metadata import version
@@ -44,8 +45,9 @@ class Comparison:
     scores: list[Score]
     reference: Score
     """Tuned order-up-to, to which the others are compared."""
-    bound: Interval | None = None
-    """Reward per period with perfect information on the same replications, where it was asked for."""
+    bounds: dict[str, Interval] = field(default_factory=dict)
+    """The most that anybody can earn per period, where it was asked for: with perfect information on the same replications and, where it is
+    proven, in the long run if all stock could be pooled."""
 
 
 def split_settings(settings: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -245,12 +247,17 @@ def compare(
 
         policies.append(train(problem, chosen, progress=progress, baseline=reference).policy)
     scores = evaluate(problem, policies, seed, replications, progress)
-    informed = _bound(problem, seed, replications, progress) if bound else None
-    return Comparison(problem, scores, scores[named.index(REFERENCE)], informed)
+    return Comparison(problem, scores, scores[named.index(REFERENCE)], _bounds(problem, seed, replications, progress) if bound else {})
 
 
-def _bound(problem: Problem, seed: int, replications: int, progress: Progress) -> Interval:
+def _bounds(problem: Problem, seed: int, replications: int, progress: Progress) -> dict[str, Interval]:
     from marl_inv.baselines.perfect_information import perfect_information
+    from marl_inv.baselines.pooling import check_pooled, pooling_bound
 
     plans = perfect_information(problem, problem.trace("evaluate", seed, replications), progress=progress)
-    return Interval.of(torch.tensor([plan.reward for plan in plans]))
+    bounds = {"perfect information": Interval.of(torch.tensor([plan.reward for plan in plans]))}
+    with suppress(InputError):
+        check_pooled(problem.scenario)
+        pooled = pooling_bound(problem)
+        bounds["complete pooling"] = Interval(pooled, pooled, pooled)
+    return bounds

@@ -19,13 +19,17 @@ SHORT = {"procurement": "procure", "promotion": "promote", "in_transit": "in tra
 """Headings that keep a table within a terminal's width."""
 
 
-def comparison_table(problem: Problem, scores: list[Score], reference: Score, bound: Interval | None = None) -> Table:
+def comparison_table(problem: Problem, scores: list[Score], reference: Score, bounds: dict[str, Interval]) -> Table:
     """Every policy on the same traces: money per period, service, stock, movement, and the paired difference to the reference policy.
 
-    Positive gains are better, for profit and for cost; intervals are 95%.
+    Positive gains are better, for profit and for cost; intervals are 95%. With `bounds` on the reward also how far everybody is from the
+    tightest.
     """
-    columns = [problem.scenario.measured, "fill", "on hand", "moved", "gain", "gain %"]
+    columns = [problem.scenario.measured, "fill", "on hand", "moved", "gain", "gain %"] + ["gap %"] * bool(bounds)
+    tightest = min((bound.mean for bound in bounds.values()), default=math.nan)
     table = _table(f"{problem.scenario.name}: {problem.scenario.description}", "policy", columns, _explanation(problem, scores, reference))
+    if bounds:
+        table.caption = f"{table.caption} Gap: to the tightest bound."
     for score in scores:
         money = _measured(problem, score.reward)
         on_hand, moved = float(score.record.per_period("on_hand").sum((0, 1)).mean()), float(score.record.transferred.mean())
@@ -36,11 +40,13 @@ def comparison_table(problem: Problem, scores: list[Score], reference: Score, bo
                 plus_minus(difference, sign=True),
                 "" if math.isnan(share.mean) else f"{share.mean:+,.1f}{'' if difference.excludes_zero else ' n.s.'}",
             ]
-        table.add_row(score.policy, plus_minus(money), f"{score.fill_rate:.3f}", quantity(on_hand), quantity(moved), *gain)
-    if bound is not None:
-        table.add_section()
+        gap = [f"{100 * (tightest - score.reward.mean) / abs(tightest):,.1f}"] if bounds and tightest else []
+        table.add_row(score.policy, plus_minus(money), f"{score.fill_rate:.3f}", quantity(on_hand), quantity(moved), *gain, *gap)
+    for number, (name, bound) in enumerate(bounds.items()):
+        if number == 0:
+            table.add_section()
         gain = 100 * (bound.mean - reference.reward.mean) / abs(reference.reward.mean)
-        table.add_row("perfect information", plus_minus(_measured(problem, bound)), "", "", "", "", f"{gain:+,.1f}")
+        table.add_row(name, plus_minus(_measured(problem, bound)), "", "", "", "", f"{gain:+,.1f}")
     return table
 
 
@@ -133,6 +139,8 @@ def _table(title: str, first: str, columns: list[str], caption: str) -> Table:
 
 def plus_minus(interval: Interval, sign: bool = False) -> str:
     """`1,234.5 ± 6.7`, with as many digits as the interval justifies; from a million on in thousands."""
+    if interval.half_width == 0:
+        return f"{interval.mean:{'+' if sign else ''},.2f}"
     unit, suffix = (1000, "k") if abs(interval.mean) >= 1e6 else (1, "")
     mean, half = interval.mean / unit, interval.half_width / unit
     digits = 0 if half >= 10 else 1 if half >= 1 else 2
