@@ -2,6 +2,7 @@
 
 from marl_inv.baselines.balancing import LPBalancing, ThresholdBalancing
 from marl_inv.baselines.echelon import EchelonBaseStock, EqualFractile
+from marl_inv.baselines.myopic import Myopic
 from marl_inv.baselines.order_up_to import CappedOrderUpTo, OrderUpTo
 from marl_inv.baselines.random_requests import RandomRequests
 from marl_inv.baselines.reorder_point import ConstantOrder, FixedQuantity, ReorderPoint
@@ -16,6 +17,7 @@ BASELINES = {
     "reorder_point": ReorderPoint,
     "fixed_quantity": FixedQuantity,
     "constant_order": ConstantOrder,
+    "myopic": Myopic,
     "dual_index": DualIndex,
     "capped_dual_index": CappedDualIndex,
     "tailored_base_surge": TailoredBaseSurge,

@@ -97,10 +97,7 @@ def on_source_lanes(network: TransferNetwork, quantities: Float[Tensor, "K N B"]
 
 
 def newsvendor_levels(problem: Problem) -> Float[Tensor, "K N"]:
-    """The quantile underage / (underage + holding) of what passes through in lead time + 1 periods.
-
-    Underage is the shortage cost, plus the margin when the objective is profit; a warehouse without customers takes the mean of those
-    it feeds. Demand over several periods keeps its family exactly for normal, Poisson and negative binomial demand of one site; where
+    """The critical quantile of what passes through in lead time + 1 periods. Demand over several periods keeps its family exactly for normal, Poisson and negative binomial demand of one site; where
     several feed upstream, and for data, moments choose: Poisson or negative binomial, or normal when the variance is below the mean.
     """
     network, scenario = problem.network, problem.scenario
@@ -108,9 +105,7 @@ def newsvendor_levels(problem: Problem) -> Float[Tensor, "K N"]:
     lead_time = np.where(sources >= 0, network.response_time.cpu().numpy()[sources.clip(0)] if len(network.lanes) else 0, 0)
     mean = network.throughput.double().cpu().numpy() * (lead_time + 1)
     variance = network.throughput_sd.double().cpu().numpy() ** 2 * (lead_time + 1)
-    holding = _rate(network.holding_cost, network)
-    underage = _underage(network, _rate(network.shortage_cost, network), _rate(network.counted_price, network))
-    ratio = np.divide(underage, underage + holding, out=np.full_like(underage, 0.5), where=underage + holding > 0).clip(0.01, 0.999)
+    ratio = critical_ratio(network)
     normal = np.array([isinstance(scenario.demand_of(warehouse), Normal) for warehouse in scenario.warehouses]) | (variance < 0.99 * mean)
     sd, safe_mean = np.sqrt(variance.clip(1e-12)), mean.clip(1e-9)
     excess = (variance - safe_mean).clip(1e-9)
@@ -125,6 +120,17 @@ def newsvendor_levels(problem: Problem) -> Float[Tensor, "K N"]:
     )
     levels = np.where((mean > 0) & (sources >= 0), quantile, 0).clip(0)
     return torch.from_numpy(levels).to(network.throughput)
+
+
+def critical_ratio(network: TransferNetwork) -> Float[np.ndarray, "K N"]:
+    """Underage / (underage + holding), the newsvendor's probability to have enough, from 0.01 to 0.999.
+
+    Underage is the shortage cost, plus the margin when the objective is profit; a warehouse without customers takes the mean of those
+    it feeds.
+    """
+    holding = _rate(network.holding_cost, network)
+    underage = _underage(network, _rate(network.shortage_cost, network), _rate(network.counted_price, network))
+    return np.divide(underage, underage + holding, out=np.full_like(underage, 0.5), where=underage + holding > 0).clip(0.01, 0.999)
 
 
 def _rate(rates: Tensor | None, network: TransferNetwork) -> np.ndarray:

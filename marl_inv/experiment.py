@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -208,9 +209,16 @@ def _fingerprint(problem: Problem, policy: Any, seed: int, effort: float) -> str
     for name, parameter in policy.parameters(problem).items():
         digest.update(name.encode() + parameter.value.double().cpu().numpy().tobytes())
     digest.update(problem.demand.mean.tobytes() + problem.demand.sd.tobytes())
-    for module in (tuning, simulator, rationing, trace):
+    for module in (tuning, simulator, rationing, trace, *_modules(policy)):
         digest.update(Path(module.__file__).read_bytes())
     return digest.hexdigest()[:32]
+
+
+def _modules(policy: Any) -> Iterator[Any]:
+    """Where a policy, and each that it lies over, is written."""
+    yield sys.modules[type(policy).__module__]
+    if hasattr(policy, "base"):
+        yield from _modules(policy.base)
 
 
 def compare(

@@ -2,19 +2,21 @@
 
 import pytest
 import torch
-from marl_inv.baselines import BASELINES, OrderUpTo
+from marl_inv.baselines import BASELINES, Myopic, OrderUpTo
 from marl_inv.baselines.order_up_to import newsvendor_levels
-from marl_inv.baselines.tuning import mean_reward, tune
+from marl_inv.baselines.tuning import mean_reward, reward_by_replication, tune
 from scipy import stats
 
 from marl_inv.evaluate import evaluate
 from marl_inv.experiment import policy_named, tuned
+from marl_inv.interface import View
 from marl_inv.metrics import score
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem
 from marl_inv.reading import Document, InputError
 from marl_inv.rollout import play
 from marl_inv.scenario import read_scenario
+from marl_inv.simulator import initial_state
 from scenarios_under_test import SCENARIOS, problem_under_test
 
 
@@ -157,3 +159,26 @@ def test_one_warehouse_is_tuned_at_lead_time_0_and_without_demand(name, lead_tim
     assert all(parameter.value.isfinite().all() for parameter in found.parameters(problem).values())
     choosing = problem.trace("tune", 0, range(256, 512))
     assert mean_reward(problem, found, choosing) >= mean_reward(problem, untuned, choosing)
+
+
+def test_myopic_counts_what_will_really_be_left():
+    """4 units are wanted every period. Lead time 2, 6 on hand, 1 due next period: 6 - 4 + 1 = 3 meet the next demand, 1 unit of it is lost, none
+    is left, and 4 are missing when the order arrives. If demand waited, the lost unit would be owed too: 5."""
+    for unmet, missing in (("lost", 4.0), ("backordered", 5.0)):
+        problem = one_shop({"kind": "known", "values": [4]}, lead_time=2, unmet=unmet)
+        trace = problem.trace("evaluate", 0, 3)
+        state = initial_state(problem.network, 3)
+        state.inventory_level.fill_(6)
+        state.pipeline[:, 0] = 1
+        decision, _ = Myopic.of(problem).act(View(problem.network, state, trace, 0), None)
+        assert decision.requests.flatten().tolist() == [missing] * 3
+
+
+def test_myopic_costs_what_the_literature_certifies():
+    """Zipkin (2008), Poisson demand of mean 5, lost sales at 4, lead time 1: 4.111; as against 4.1628 of the best order-up-to level, 12."""
+    problem = one_shop({"kind": "poisson", "mean": 5}, lead_time=1, unmet="lost", shortage=4.0, horizon=200)
+    trace = problem.trace("validate", 0, 1000)
+    myopic, up_to = (
+        -reward_by_replication(problem, policy, trace) for policy in (Myopic.of(problem, paths=2048), OrderUpTo(torch.tensor([[12.0]])))
+    )
+    assert (myopic - up_to).mean().item() + 4.1628 == pytest.approx(4.1113, rel=5e-3)
