@@ -4,6 +4,7 @@ from marl_inv.baselines.balancing import LPBalancing, ThresholdBalancing
 from marl_inv.baselines.echelon import EchelonBaseStock, EqualFractile
 from marl_inv.baselines.myopic import Myopic
 from marl_inv.baselines.order_up_to import CappedOrderUpTo, OrderUpTo
+from marl_inv.baselines.promotions import PromotionCalendar
 from marl_inv.baselines.random_requests import RandomRequests
 from marl_inv.baselines.reorder_point import ConstantOrder, FixedQuantity, ReorderPoint
 from marl_inv.baselines.two_sources import CappedDualIndex, DualIndex, TailoredBaseSurge
@@ -23,7 +24,8 @@ BASELINES = {
     "tailored_base_surge": TailoredBaseSurge,
     "threshold_balancing": ThresholdBalancing,
     "lp_balancing": LPBalancing,
+    "promotion_calendar": PromotionCalendar,
 }
 
-LAYERS = ("threshold_balancing", "lp_balancing")
+LAYERS = ("threshold_balancing", "lp_balancing", "promotion_calendar")
 """Those that lie over another policy: over order-up-to, or made by `Class.of(problem, base)`."""

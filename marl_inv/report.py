@@ -15,6 +15,9 @@ from marl_inv.schema import COST_PARTS, INCOME_PARTS
 FEW = 6
 """Products that tables list one by one."""
 
+MEANINGLESS = 10_000
+"""Percent above a bound, from where on it says nothing: perfect information may cost next to nothing."""
+
 SHORT = {"procurement": "procure", "promotion": "promote", "in_transit": "in transit", "transfer_payment": "paid others"}
 """Headings that keep a table within a terminal's width."""
 
@@ -40,8 +43,9 @@ def comparison_table(problem: Problem, scores: list[Score], reference: Score, bo
                 plus_minus(difference, sign=True),
                 "" if math.isnan(share.mean) else f"{share.mean:+,.1f}{'' if difference.excludes_zero else ' n.s.'}",
             ]
-        gap = [f"{100 * (tightest - score.reward.mean) / abs(tightest):,.1f}"] if bounds and tightest else []
-        table.add_row(score.policy, plus_minus(money), f"{score.fill_rate:.3f}", quantity(on_hand), quantity(moved), *gain, *gap)
+        gap = 100 * (tightest - score.reward.mean) / abs(tightest) if bounds and tightest else math.inf
+        gaps = [f"{gap:,.1f}" if gap < MEANINGLESS else "far"] * bool(bounds)
+        table.add_row(score.policy, plus_minus(money), f"{score.fill_rate:.3f}", quantity(on_hand), quantity(moved), *gain, *gaps)
     for number, (name, bound) in enumerate(bounds.items()):
         if number == 0:
             table.add_section()

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from marl_inv.baselines import BASELINES, Myopic, OrderUpTo
+from marl_inv.baselines import BASELINES, Myopic, OrderUpTo, PromotionCalendar
 from marl_inv.baselines.order_up_to import newsvendor_levels
 from marl_inv.baselines.tuning import mean_reward, reward_by_replication, tune
 from scipy import stats
@@ -182,3 +182,23 @@ def test_myopic_costs_what_the_literature_certifies():
         -reward_by_replication(problem, policy, trace) for policy in (Myopic.of(problem, paths=2048), OrderUpTo(torch.tensor([[12.0]])))
     )
     assert (myopic - up_to).mean().item() + 4.1628 == pytest.approx(4.1113, rel=5e-3)
+
+
+def test_a_calendar_lets_demand_come_back_after_a_promotion():
+    """A promotion doubles demand of 6 and takes 30% of it from the next period, 15% from the one after, ... One in four periods
+    gains more than it costs; promoting always, which tuning of a constant level can only choose or leave, does not."""
+    promotion = {"max_level": 1, "uplift": 1.0, "cost": 1, "dip": 0.3, "recovery": 0.5}
+    shop = {"name": "shop", "price": 10, "holding_cost": 0.1, "initial_stock": 40, "promotion": promotion}
+    lanes = [{"origin": "supplier", "destination": "shop", "lead_time": 0, "procurement_cost": 2}]
+    data = {"objective": "profit", "horizon": 60, "demand": {"kind": "known", "values": [6]}, "suppliers": [{"name": "supplier"}]}
+    problem = Problem.of(read_scenario(Document("shop", data | {"warehouses": [shop], "lanes": lanes})))
+    trace, up_to = problem.trace("evaluate", 0, 2), OrderUpTo(torch.tensor([[12.0]]))
+    one = torch.ones(1, 1)
+
+    def earned(level, cycle):
+        return float(mean_reward(problem, PromotionCalendar(up_to, level * one, cycle * one, one), trace))
+
+    assert earned(1, 4) > earned(0, 4) > earned(1, 1)
+    assert earned(1, 1) == pytest.approx(float(mean_reward(problem, OrderUpTo(up_to.levels, one), trace)))
+    found = tune(problem, PromotionCalendar.of(problem), effort=0.3)
+    assert float(mean_reward(problem, found, trace)) > earned(1, 4) - 0.01
