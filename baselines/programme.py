@@ -50,7 +50,7 @@ class Programme:
         found = linprog(costs, *most, *equal, bounds=bounds, method="highs")
         if found.status != 0:
             raise ArithmeticError(f"perfect information: HiGHS found no optimum ({found.message})")
-        return found.fun, found.x, -found.ineqlin.marginals
+        return found.fun, found.x.clip(min=0), -found.ineqlin.marginals
 
 
 class Rows:
