@@ -33,10 +33,11 @@ Case = tuple[str, Problem, Policy, float]
 """Name, problem, optimal policy and its cost."""
 
 
-def cases(entries: list[dict[str, Any]], family: str) -> Iterator[Case]:
+def cases(entries: list[dict[str, Any]], chosen: str) -> Iterator[Case]:
+    """`chosen` is part of the names of the instances, or of their families."""
     for entry in entries:
         params, policies = entry["params"], {policy["kind"]: policy for policy in entry["policies"]}
-        if not entry["family"].startswith(family):
+        if chosen not in f"{entry['family']} {entry['id']}":
             continue
         if entry["family"] == "lost_sales_single":
             made = shortened(scenarios.one_warehouse(params, "lost"))
@@ -63,13 +64,13 @@ def costs(made: Problem, policies: list[Policy]) -> list[Tensor]:
         return [-reward_by_replication(made, policy, trace) for policy in policies]
 
 
-def main(path: str, algorithm: str, family: str, *settings: str) -> None:
+def main(path: str, algorithm: str, instances: str, *settings: str) -> None:
     chosen = training_settings(settings, algorithm=algorithm)
     print(
         "| instance | optimal cost | learned | above the optimum | tuned order-up-to | CPU-seconds |", "|---|---|---|---|---|---|", sep="\n"
     )
     gaps, began = [], time.process_time()
-    for name, made, optimal, cost in cases(json.loads(Path(path).read_text()), family):
+    for name, made, optimal, cost in cases(json.loads(Path(path).read_text()), instances):
         start = time.process_time()
         trained = train(made, chosen)
         seconds = time.process_time() - start
