@@ -349,6 +349,7 @@ history: 2
 products: [{{name: tea}}]
 demand: {{kind: empirical, path: sales.csv, train: [0, 8], evaluate: [8, 12]}}
 warehouses: [{{name: a}}, {{name: b}}{more}]
+ending: finite
 """,
         encoding="utf-8",
     )
