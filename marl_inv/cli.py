@@ -177,7 +177,7 @@ def solve(scenario: ScenarioName, settings: Settings = None) -> None:
     sign, best = (-1, "least") if measured == "cost" else (1, "most")
     low, high = sorted((sign * found.least, sign * found.most))
     console.print(
-        f"{name}: {best} {measured} [bold]{sign * found.reward:.5f}[/] a period, proven between {low:.6f} and {high:.6f}; {found.states:,} states, "
+        f"{name}: {best} {measured} [bold]{sign * found.reward:.5f}[/] a period in whole units, between {low:.6f} and {high:.6f}; {found.states:,} states, "
         f"{len(found.policy.requests):,} requests in each, {time.perf_counter() - begun:.1f} s"
     )
     console.print(f"Play it: marl-inv compare {scenario} optimal --no-train {' '.join(settings or [])}".rstrip(), highlight=False)
