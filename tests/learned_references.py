@@ -13,6 +13,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,10 @@ Case = tuple[str, Problem, Policy, float]
 
 
 def cases(entries: list[dict[str, Any]], chosen: str) -> Iterator[Case]:
-    """`chosen` is part of the names of the instances, or of their families."""
+    """`chosen` are parts of the names of instances, or of their families, separated by commas."""
     for entry in entries:
         params, policies = entry["params"], {policy["kind"]: policy for policy in entry["policies"]}
-        if chosen not in f"{entry['family']} {entry['id']}":
+        if not any(part in f"{entry['family']} {entry['id']}" for part in chosen.split(",")):
             continue
         if entry["family"] == "lost_sales_single":
             made = shortened(scenarios.one_warehouse(params, "lost"))
@@ -46,8 +47,7 @@ def cases(entries: list[dict[str, Any]], chosen: str) -> Iterator[Case]:
             listed = policies["echelon_base_stock"]
             made = shortened(scenarios.chain(params, listed["levels"])[0])
             policy = EchelonBaseStock.of(made)
-            levels = torch.tensor([listed["levels"]]).to(policy.levels)
-            yield entry["id"], made, type(policy)(levels), listed["cost"]
+            yield entry["id"], made, replace(policy, levels=torch.tensor([listed["levels"]]).to(policy.levels)), listed["cost"]
         elif entry["family"] == "order_plus_transshipment_mdp":
             made = shortened(scenarios.orders_and_transfers(params))
             yield entry["id"], made, Optimal.of(made), -entry["verified"][-1]["value"]

@@ -95,7 +95,11 @@ BROKEN = {
         {"sales.csv": "period,product,shop\n0,product,4\n1,product,many\n"},
         "sales.csv:3: shop is 'many'; give a number, or leave the cell empty for a gap",
     ),
-    "unknown algorithm": (["train", "shop.yaml", "--algorithm", "mapo"], {}, "command line: algorithm is 'mapo'; give 'mappo', 'ippo' or 'pathwise'"),
+    "unknown algorithm": (
+        ["train", "shop.yaml", "--algorithm", "mapo"],
+        {},
+        "command line: algorithm is 'mapo'; give 'mappo', 'ippo' or 'pathwise'",
+    ),
     "negative seed": (["simulate", "shop.yaml", "--seed", "-1"], {}, "seed is -1; give a whole number, 0 or more"),
     "unknown setting": (["train", "shop.yaml", "lrr=1"], {}, "command line: lrr is not a known key; did you mean lr?"),
     "unknown policy": (
