@@ -35,6 +35,8 @@ class OrderUpTo:
     name: str = "order-up-to"
     knows: str = "own stock, demand distribution"
     smooth = True
+    members = None
+    """Levels are of everybody's own position."""
 
     @classmethod
     def of(cls, problem: Problem) -> OrderUpTo:

@@ -68,6 +68,25 @@ def chain(params: Params, levels: list[float]) -> tuple[Problem, float]:
     return problem({"demand": demand, "suppliers": MILL, "warehouses": stages, "lanes": lanes}), beyond
 
 
+def clark_scarf(params: Params) -> tuple[list[float], float]:
+    """Optimal echelon levels of a chain with Poisson demand, downstream first, and its cost in the formula's terms, exactly.
+
+    Clark and Scarf (1960) as in Chen and Zheng (1994): a stage's echelon costs its own holding and what the stage below is then expected to
+    cost, which is raised to its level if that much is there.
+    """
+    rate, position = float(params["demand"].split()[1]), np.arange(-2000, 501)
+    below = (params["p"] + sum(params["echelon_h"])) * np.maximum(-position, 0)
+    levels: list[float] = []
+    for own, lead_time in zip(params["echelon_h"], params["L"], strict=True):
+        probability = stats.poisson.pmf(np.arange(200), rate * lead_time)
+        cost = np.convolve(own * position + below, probability, "valid")
+        position = position[len(probability) - 1 :]
+        best = int(cost.argmin())
+        levels.append(float(position[best]))
+        below = np.where(position > position[best], cost[best], cost)
+    return levels, float(cost[best])
+
+
 def dual_sourcing(params: Params, total: bool) -> Problem:
     """A regular lane and an expedited one, at their prices in total or at what expediting costs more."""
     regular, most = params["cr"] if total else 0, int(params["demand"].removeprefix("U{0..").removesuffix("}"))

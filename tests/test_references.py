@@ -225,6 +225,15 @@ def test_proactive_transshipment_over_a_season(entry: Entry):
     assert abs(deviation(f"{entry['id']} gain", moving - staying, best - still, error=1e-9)) < 3
 
 
+@each("serial")
+def test_clark_and_scarfs_recursion_finds_the_levels_and_costs_that_are_listed(entry: Entry):
+    if "poisson" not in entry["params"]["demand"] or "L" not in entry["params"]:
+        pytest.skip("normal demand, or other lead times")
+    levels, cost = scenarios.clark_scarf(entry["params"])
+    assert levels == entry["policies"][0]["levels"]
+    assert cost == pytest.approx(entry["policies"][0]["cost"], abs=1e-4)
+
+
 @each("order_plus_transshipment_mdp")
 def test_orders_and_transfers(entry: Entry):
     """The optimum of the discounted problem is certified in three states; that of the average is played too."""

@@ -21,8 +21,9 @@ from tianshou.utils import BaseLogger, TensorboardLogger
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from marl_inv.baselines.echelon import EchelonBaseStock
 from marl_inv.baselines.order_up_to import OrderUpTo
-from marl_inv.baselines.tuning import tune
+from marl_inv.baselines.tuning import mean_reward, tune
 from marl_inv.interface import rewards
 from marl_inv.learning.collector import InventoryStats, RolloutCollector, ValidationCollector
 from marl_inv.learning.pathwise import FreshTraces, Pathwise
@@ -43,6 +44,8 @@ OPTIMIZERS: dict[str, Callable[[float], OptimizerFactory]] = {
 }
 
 
+Beginning = OrderUpTo | EchelonBaseStock
+
 VALIDATION_DECISIONS = 1_500_000
 """A validation plays at most so many decisions: fewer replications of a network of many products."""
 
@@ -52,6 +55,8 @@ class Trained:
     policy: LearnedPolicy
     baseline: OrderUpTo
     """Tuned order-up-to, by which the run was judged."""
+    beginning: Beginning
+    """What the policy was before training."""
     percent_over_baseline: float
     """On validation traces."""
 
@@ -77,16 +82,25 @@ class Training:
         return LearnedPolicy(self.settings.algorithm, self.policy.actor.eval(), self.policy.encoding, self.policy.decide.promotion)
 
 
-def prepare(problem: Problem, settings: TrainSettings, baseline: OrderUpTo, log_folder: Path | None = None) -> Training:
-    """Build policy, collectors, algorithm and trainer for a problem; everything random comes from `settings.seed`."""
-    network, scenario = problem.network, problem.scenario
+def prepare(
+    problem: Problem,
+    settings: TrainSettings,
+    baseline: OrderUpTo,
+    beginning: Beginning | None = None,
+    log_folder: Path | None = None,
+) -> Training:
+    """Build policy, collectors, algorithm and trainer for a problem; everything random comes from `settings.seed`.
+
+    The policy begins as `beginning`, or as the baseline.
+    """
+    beginning = beginning or baseline
+    device = problem.network.size.device
     torch.manual_seed(settings.seed)
-    generator = torch.Generator(network.size.device).manual_seed(settings.seed)
-    beginning = baseline if settings.start == "tuned" else OrderUpTo.of(problem)
-    encoding = Encoding.of(problem, beginning.levels)
-    actor = Actor(encoding, settings).to(network.size.device)
+    generator = torch.Generator(device).manual_seed(settings.seed)
+    encoding = Encoding.of(problem, beginning.levels, beginning.members)
+    actor = Actor(encoding, settings).to(device)
     policy = JointPolicy(actor, encoding, beginning.promotion, generator)
-    tries = max(2, min(settings.validation_replications, VALIDATION_DECISIONS // (network.size.numel() * scenario.horizon)))
+    tries = _tries(problem, settings)
     validation = ValidationCollector(problem, policy, tries, settings.seed, baseline)
     best = {name: tensor.clone() for name, tensor in actor.state_dict().items()}
 
@@ -107,8 +121,13 @@ def prepare(problem: Problem, settings: TrainSettings, baseline: OrderUpTo, log_
     return Training(problem, settings, baseline, policy, validation, algorithm, trainer, collector, best)
 
 
+def _tries(problem: Problem, settings: TrainSettings) -> int:
+    """Validation traces."""
+    return max(2, min(settings.validation_replications, VALIDATION_DECISIONS // (problem.network.size.numel() * problem.scenario.horizon)))
+
+
 def _ppo(
-    problem: Problem, settings: TrainSettings, policy: JointPolicy, beginning: OrderUpTo, generator: torch.Generator, common: dict[str, Any]
+    problem: Problem, settings: TrainSettings, policy: JointPolicy, beginning: Beginning, generator: torch.Generator, common: dict[str, Any]
 ) -> tuple[JointPPO, RolloutCollector, OnPolicyTrainer]:
     periods, replications, epochs, updates = _schedule(problem, settings, min(settings.periods_per_update, problem.scenario.horizon))
     steps = updates * periods * replications
@@ -143,7 +162,7 @@ def _ppo(
 
 
 def _pathwise(
-    problem: Problem, settings: TrainSettings, policy: JointPolicy, beginning: OrderUpTo, generator: torch.Generator, common: dict[str, Any]
+    problem: Problem, settings: TrainSettings, policy: JointPolicy, beginning: Beginning, generator: torch.Generator, common: dict[str, Any]
 ) -> tuple[Pathwise, None, OfflineTrainer]:
     periods, replications, epochs, updates = _schedule(problem, settings, problem.scenario.horizon)
     algorithm = Pathwise(
@@ -170,6 +189,20 @@ def _optimizer(settings: TrainSettings, epochs: int, updates: int) -> OptimizerF
     return factory
 
 
+def begin_at(problem: Problem, settings: TrainSettings, baseline: OrderUpTo, progress: Progress) -> Beginning:
+    """Order-up-to, or echelon base-stock where warehouses feed others and it does better on validation traces."""
+    tuned = settings.start == "tuned"
+    plain = baseline if tuned else OrderUpTo.of(problem)
+    if not bool((problem.network.source_lane >= problem.network.replenishments).any()):
+        return plain
+    echelon = EchelonBaseStock.of(problem)
+    if tuned:
+        echelon = tune(problem, echelon, settings.seed, progress=progress)
+    trace = problem.trace("validate", settings.seed, range(_tries(problem, settings)))
+    with torch.no_grad():
+        return max((plain, echelon), key=lambda policy: float(mean_reward(problem, policy, trace)))
+
+
 def train(
     problem: Problem,
     settings: TrainSettings,
@@ -183,14 +216,15 @@ def train(
     """
     torch.set_num_threads(settings.threads)
     baseline = tune(problem, OrderUpTo.of(problem), settings.seed, progress=progress) if baseline is None else baseline
-    training = prepare(problem, settings, baseline, log_folder)
+    beginning = begin_at(problem, settings, baseline, progress)
+    training = prepare(problem, settings, baseline, beginning, log_folder)
     trainer = training.trainer
     trainer.reset()
     for _ in progress(range(trainer.params.max_epochs), f"training {settings.algorithm}"):
         result = trainer.execute_epoch().info_stat
     if log_folder is not None:
         _log_baseline(training, log_folder)
-    return Trained(training.learned(), baseline, training.validation.percent_over_baseline(result.best_score))
+    return Trained(training.learned(), baseline, beginning, training.validation.percent_over_baseline(result.best_score))
 
 
 def _score(stats: InventoryStats) -> float:

@@ -18,6 +18,9 @@ from marl_inv.problem import Problem
 LARGEST = 5.0
 """Features are cut here: beyond five times the typical, more is no news."""
 
+POSITION = 1
+"""Which of the facts is the inventory position."""
+
 
 @dataclass(frozen=True)
 class Encoding:
@@ -25,6 +28,8 @@ class Encoding:
 
     network: TransferNetwork
     levels: Float[Tensor, "K N"]
+    members: Float[Tensor, "N N"] | None
+    """The echelons whose positions the levels are of (`baselines.echelon.echelons`); None where they are of each warehouse's own."""
     unit: Float[Tensor, "K N"]
     """Units that a raw action of 1 moves an order-up-to target by: the sd of demand over lead time + 1."""
     factor: Float[Tensor, "K N F"]
@@ -35,7 +40,7 @@ class Encoding:
     """Fixed features of a lane."""
 
     @classmethod
-    def of(cls, problem: Problem, levels: Float[Tensor, "K N"]) -> Encoding:
+    def of(cls, problem: Problem, levels: Float[Tensor, "K N"], members: Float[Tensor, "N N"] | None = None) -> Encoding:
         network = problem.network
         size, lead_time = network.size, _lead_time(network)
         unit = torch.maximum(network.throughput_sd * (lead_time + 1).sqrt(), 0.1 * size)
@@ -59,6 +64,7 @@ class Encoding:
         return cls(
             network,
             levels,
+            members,
             unit,
             torch.stack(factor, -1),
             torch.stack(offset, -1),
@@ -71,7 +77,15 @@ class Encoding:
         return self.factor.shape[-1]
 
     def __call__(self, view: View) -> Float[Tensor, "B K N F"]:
-        return (observe(view) * self.factor + self.offset).clamp(-LARGEST, LARGEST).contiguous()
+        facts = observe(view)
+        if self.members is not None:
+            facts[..., POSITION] = self.position(view).permute(2, 0, 1)
+        return (facts * self.factor + self.offset).clamp(-LARGEST, LARGEST).contiguous()
+
+    def position(self, view: View) -> Float[Tensor, "K N B"]:
+        """What the levels are compared with."""
+        own = view.inventory_position
+        return own if self.members is None else torch.einsum("nm,kmb->knb", self.members, own)
 
 
 def _lead_time(network: TransferNetwork) -> Float[Tensor, " N"]:

@@ -88,7 +88,7 @@ class Decider:
     """Raw actions to decisions: a residual on the order-up-to target on source lanes, a quantity on the others, shares of the most."""
 
     def __init__(self, encoding: Encoding, promotion: Float[Tensor, "K N"] | None) -> None:
-        network = encoding.network
+        network, self.position = encoding.network, encoding.position
         is_source = torch.zeros(len(network.lanes), dtype=torch.bool, device=network.destination.device)
         is_source[network.source_lane[network.source_lane >= 0]] = True
         destination = network.destination
@@ -106,7 +106,7 @@ class Decider:
 
     def __call__(self, raw: Float[Tensor, "B K A"], view: View) -> Decision:
         actions = raw.permute(1, 2, 0)
-        position = view.inventory_position.index_select(1, self.destination) * self.counts_position
+        position = self.position(view).index_select(1, self.destination) * self.counts_position
         requests = actions[:, : self.lanes] * self.factor + self.offset - position
         requests = torch.where(self.counts_position > 0, requests.clamp(min=0), Nonnegative.apply(requests))
         own, promotion, reserve = actions[:, self.lanes :], None, None

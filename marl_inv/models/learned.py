@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from marl_inv.baselines.echelon import EchelonBaseStock
+from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.interface import View
 from marl_inv.models.encoding import Encoding
 from marl_inv.models.heads import ActionHead, Decider
@@ -91,6 +94,7 @@ class LearnedPolicy:
             "name": self.name,
             "settings": settings.model_dump_json(include=set(ModelSettings.model_fields)),
             "warehouses": json.dumps(network.warehouses),
+            "position": "own" if self.encoding.members is None else "echelon",
         }
         unfinished = folder / (CHECKPOINT + ".tmp")
         save_file(tensors, unfinished, about)
@@ -107,16 +111,17 @@ def load_policy(path: str | Path, problem: Problem) -> LearnedPolicy:
     about, tensors = _read(file)
     try:
         settings = ModelSettings.model_validate_json(about["settings"])
-        name, trained_on = about["name"], tuple(json.loads(about["warehouses"]))
+        name, trained_on, of_echelons = about["name"], tuple(json.loads(about["warehouses"])), about.get("position") == "echelon"
         levels, promotion = tensors.pop("levels"), tensors.pop("promotion", None)
     except (KeyError, ValueError) as error:
         raise InputError(f"{file}: was not written by marl_inv ({type(error).__name__}); give a run folder of `marl-inv train`") from error
     network, scenario = problem.network, problem.scenario
-    if trained_on != network.warehouses or levels.shape != network.size.shape:
-        from marl_inv.baselines.order_up_to import newsvendor_levels
-
-        levels, promotion = newsvendor_levels(problem), None
-    encoding = Encoding.of(problem, levels.to(network.size))
+    beginning = EchelonBaseStock.of(problem) if of_echelons else OrderUpTo.of(problem)
+    if trained_on == network.warehouses and levels.shape == network.size.shape:
+        beginning = replace(beginning, levels=levels.to(network.size))
+    else:
+        promotion = None
+    encoding = Encoding.of(problem, beginning.levels, beginning.members)
     actor = Actor(encoding, settings).to(network.size)
     weights = {key.removeprefix("actor."): tensor for key, tensor in tensors.items()}
     for key, expected in actor.state_dict().items():
