@@ -14,7 +14,7 @@ from marl_inv.learning.settings import TrainSettings
 from marl_inv.learning.train import prepare, reward_scale, train
 from marl_inv.models.encoding import Encoding
 from marl_inv.models.heads import Decider
-from marl_inv.models.learned import Actor, load_policy
+from marl_inv.models.learned import load_policy
 from marl_inv.problem import load_problem
 from marl_inv.reading import InputError
 from marl_inv.rollout import play
@@ -225,28 +225,6 @@ def test_a_graph_policy_plays_a_larger_network_and_an_mlp_says_that_it_cannot(tm
                 InputError, match=r"policy\.safetensors: holds a mlp policy of 9 warehouses, which does not fit two_warehouses"
             ):
                 load_policy(tmp_path, small)
-
-
-def test_dense_and_sparse_messages_are_the_same():
-    problem = load_problem("ring_transshipment")
-    encoding = Encoding.of(problem, OrderUpTo.of(problem).levels)
-    actor = Actor(encoding, TrainSettings(**SMALL))
-    features = torch.randn(5, 1, 6, encoding.features)
-    dense = actor(features)[0]
-    actor.trunk.dense = False
-    assert torch.allclose(actor(features)[0], dense, atol=1e-6)
-
-
-def test_an_agent_hears_as_far_as_its_hops():
-    problem = load_problem("ring_transshipment")
-    encoding = Encoding.of(problem, OrderUpTo.of(problem).levels)
-    features = torch.randn(1, 1, 6, encoding.features)
-    changed = features.clone()
-    changed[0, 0, 3] += 1
-    for hops, hearing in ((0, {3}), (1, {2, 3, 4}), (2, {1, 2, 3, 4, 5})):
-        trunk = Actor(encoding, TrainSettings(**(SMALL | {"hops": hops}))).trunk
-        moved = (trunk(changed) - trunk(features)).abs().sum((0, 1, 3)) > 1e-6
-        assert set(moved.nonzero().flatten().tolist()) == hearing
 
 
 def test_reward_scale_is_per_product():

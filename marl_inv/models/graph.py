@@ -3,78 +3,139 @@
 from __future__ import annotations
 
 import warnings
+from abc import abstractmethod
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from marl_inv.models.encoding import Encoding
+from marl_inv.models.settings import ModelSettings
+from marl_inv.models.sharing import groups, linear
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # PyG still uses torch.jit.script; nothing its users can mend
     from torch_geometric.nn import MessagePassing
+    from torch_geometric.utils import softmax
 
 DENSE_UP_TO = 64
 """Networks of at most so many warehouses pass messages by dense matrix products, which are faster there."""
 
+GLOBAL_ROUNDS = 2
+"""Of messages where everybody hears everybody."""
 
-class LaneConv(MessagePassing):
-    """Mean of the neighbours' values, each head weighing a lane by its features and direction.
 
-    out_i = 1/deg(i) * sum over lanes between i and j of gate(lane, direction) * (W x_j), head by head.
+class Messages(MessagePassing):
+    """A weighted mean of what the neighbours tell, head by head; how lanes are weighed is what its kinds differ in.
+
+    out_i = sum over lanes between i and j of weight(lane, direction, i, j) * (W x_j).
     """
 
-    def __init__(self, hidden: int, lane_features: int, heads: int = 4) -> None:
+    def __init__(self, hidden: int, lane_features: int, group: Int[Tensor, " N"] | None, heads: int = 4) -> None:
         super().__init__(aggr="sum", node_dim=-3)
         self.heads = heads
-        self.value = nn.Linear(hidden, hidden, bias=False)
+        self.value = linear(hidden, hidden, group, bias=False)
+
+    def forward(self, x: Float[Tensor, "R K N H"], neighbours: Neighbours) -> Float[Tensor, "R K N H"]:
+        values, weight, edges = self.value(x).unflatten(-1, (self.heads, -1)), self.weight(x, neighbours), neighbours.edges
+        if not neighbours.dense:
+            return self.propagate(edges, x=values, weight=weight).flatten(-2)
+        warehouses = x.shape[2]
+        matrix = weight.new_zeros(*weight.shape[:-2], self.heads, warehouses * warehouses)
+        matrix = matrix.index_add(-1, edges[1] * warehouses + edges[0], weight.transpose(-1, -2)).unflatten(-1, (warehouses, warehouses))
+        if matrix.dim() == 5:
+            return torch.einsum("rkmij,rkjmc->rkimc", matrix, values).flatten(-2)
+        if x.shape[1] == 1:
+            return torch.einsum("mij,rjmc->rimc", matrix[0], values[:, 0]).flatten(-2).unsqueeze(1)
+        return torch.einsum("kmij,rkjmc->rkimc", matrix, values).flatten(-2)
+
+    def message(self, x_j: Tensor, weight: Tensor) -> Tensor:
+        return weight.unsqueeze(-1) * x_j
+
+    @abstractmethod
+    def weight(self, x: Float[Tensor, "R K N H"], neighbours: Neighbours) -> Float[Tensor, "*R K E M"]:
+        """Of every edge and head, for all rows alike or row by row."""
+
+
+class LaneMessages(Messages):
+    """By the lane's features and direction, over the number of neighbours."""
+
+    def __init__(self, hidden: int, lane_features: int, group: Int[Tensor, " N"] | None, heads: int = 4) -> None:
+        super().__init__(hidden, lane_features, group, heads)
         self.gate = nn.Sequential(nn.Linear(lane_features, 16), nn.Tanh(), nn.Linear(16, heads))
 
-    def forward(
-        self, x: Float[Tensor, "R K N H"], edges: Tensor, edge_features: Tensor, degree: Tensor, dense: bool
-    ) -> Float[Tensor, "R K N H"]:
-        values = self.value(x).unflatten(-1, (self.heads, -1))
-        gate = (1 + self.gate(edge_features)) / degree[edges[1]].unsqueeze(-1)
-        if not dense:
-            return self.propagate(edges, x=values, gate=gate).flatten(-2)
-        products, warehouses = x.shape[1], x.shape[2]
-        weights = gate.new_zeros(products, self.heads, warehouses * warehouses)
-        weights = weights.index_add(2, edges[1] * warehouses + edges[0], gate.transpose(1, 2)).unflatten(2, (warehouses, warehouses))
-        if products == 1:
-            mixed = torch.einsum("mij,rjmc->rimc", weights[0], values[:, 0])
-            return mixed.flatten(-2).unsqueeze(1)
-        return torch.einsum("kmij,rkjmc->rkimc", weights, values).flatten(-2)
-
-    def message(self, x_j: Tensor, gate: Tensor) -> Tensor:
-        return gate.unsqueeze(-1) * x_j
+    def weight(self, x: Float[Tensor, "R K N H"], neighbours: Neighbours) -> Float[Tensor, "K E M"]:
+        return (1 + self.gate(neighbours.features)) / neighbours.degree[neighbours.edges[1]].unsqueeze(-1)
 
 
-class GraphTrunk(nn.Module):
-    """`hops` rounds of messages over the transfer lanes; with 0 a warehouse knows only itself. Plays networks of any size."""
+class MeanMessages(Messages):
+    """All the same."""
 
-    def __init__(self, encoding: Encoding, hidden: int, hops: int) -> None:
+    def weight(self, x: Float[Tensor, "R K N H"], neighbours: Neighbours) -> Float[Tensor, "K E M"]:
+        alike = 1 / neighbours.degree[neighbours.edges[1]].unsqueeze(-1)
+        return alike.expand(x.shape[1], -1, self.heads)
+
+
+class AttentionMessages(Messages):
+    """By who tells whom on which lane, adding up to 1 (graph attention, Brody, Alon and Yahav 2022)."""
+
+    def __init__(self, hidden: int, lane_features: int, group: Int[Tensor, " N"] | None, heads: int = 4) -> None:
+        super().__init__(hidden, lane_features, group, heads)
+        self.told, self.teller = linear(hidden, hidden, group), linear(hidden, hidden, group, bias=False)
+        self.way = nn.Linear(lane_features, hidden, bias=False)
+        self.score = nn.Parameter(torch.randn(heads, hidden // heads) / (hidden // heads) ** 0.5)
+
+    def weight(self, x: Float[Tensor, "R K N H"], neighbours: Neighbours) -> Float[Tensor, "R K E M"]:
+        tellers, told = neighbours.edges
+        both = self.teller(x).index_select(2, tellers) + self.told(x).index_select(2, told) + self.way(neighbours.features)
+        score = (torch.tanh(both).unflatten(-1, (self.heads, -1)) * self.score).sum(-1)
+        return softmax(score, told, num_nodes=x.shape[2], dim=2)
+
+
+MESSAGES: dict[str, type[Messages]] = {"lane": LaneMessages, "attention": AttentionMessages, "mean": MeanMessages}
+
+
+class Neighbours(nn.Module):
+    """Who hears whom: both ends of every transfer lane hear each other."""
+
+    def __init__(self, encoding: Encoding) -> None:
         super().__init__()
         network = encoding.network
-        transfers = encoding.lane[:, network.replenishments :]
+        transfers, warehouses = encoding.lane[:, network.replenishments :], len(network.warehouses)
         downstream = torch.stack([network.origin, network.destination[network.replenishments :]])
         edges = torch.cat([downstream, downstream.flip(0)], dim=1)
         direction = torch.cat([torch.zeros_like(transfers[..., :1]), torch.ones_like(transfers[..., :1])], dim=1)
-        warehouses = len(network.warehouses)
         self.dense = warehouses <= DENSE_UP_TO
-        self.register_buffer("fixed", encoding.warehouse, persistent=False)
         self.register_buffer("edges", edges, persistent=False)
-        self.register_buffer("edge_features", torch.cat([torch.cat([transfers, transfers], 1), direction], -1), persistent=False)
+        self.register_buffer("features", torch.cat([torch.cat([transfers, transfers], 1), direction], -1), persistent=False)
         self.register_buffer("degree", torch.bincount(edges[1], minlength=warehouses).clamp(min=1).to(encoding.lane), persistent=False)
-        self.facts = nn.Linear(encoding.features, hidden)
-        self.place = nn.Linear(encoding.warehouse.shape[-1], hidden, bias=False)
-        self.own = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(max(hops, 1)))
-        self.heard = nn.ModuleList(LaneConv(hidden, self.edge_features.shape[-1]) for _ in range(hops))
+
+
+class GraphTrunk(nn.Module):
+    """`hops` rounds of messages over the transfer lanes; with 0 a warehouse knows only itself. With global there are two rounds, and in each
+    everybody also hears the mean of all. Plays networks of any size, unless weights are a warehouse's own."""
+
+    def __init__(self, encoding: Encoding, settings: ModelSettings) -> None:
+        super().__init__()
+        hidden, group = settings.hidden, groups(encoding.network, settings.parameters)
+        self.neighbours = Neighbours(encoding)
+        lanes, lane_features = self.neighbours.edges.shape[1], self.neighbours.features.shape[-1]
+        rounds = GLOBAL_ROUNDS if settings.hops == "global" else settings.hops
+        self.register_buffer("fixed", encoding.warehouse, persistent=False)
+        self.facts = linear(encoding.features, hidden, group)
+        self.place = linear(encoding.warehouse.shape[-1], hidden, group, bias=False)
+        self.own = nn.ModuleList(linear(hidden, hidden, group) for _ in range(max(rounds, 1)))
+        self.heard = nn.ModuleList(MESSAGES[settings.messages](hidden, lane_features, group) for _ in range(rounds if lanes else 0))
+        everyone = rounds if settings.hops == "global" else 0
+        self.everyone = nn.ModuleList(linear(hidden, hidden, group, bias=False) for _ in range(everyone))
 
     def forward(self, features: Float[Tensor, "R K N F"]) -> Float[Tensor, "R K N H"]:
         x = torch.tanh(self.facts(features) + self.place(self.fixed))
-        for hop, own in enumerate(self.own):
+        for number, own in enumerate(self.own):
             news = own(x)
-            if hop < len(self.heard) and self.edges.shape[1]:
-                news = news + self.heard[hop](x, self.edges, self.edge_features, self.degree, self.dense)
+            if number < len(self.heard):
+                news = news + self.heard[number](x, self.neighbours)
+            if number < len(self.everyone):
+                news = news + self.everyone[number](x.mean(2, keepdim=True).expand_as(x))
             x = x + torch.tanh(news)
         return x

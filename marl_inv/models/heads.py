@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from marl_inv.interface import View
 from marl_inv.models.encoding import Encoding
+from marl_inv.models.settings import ModelSettings
+from marl_inv.models.sharing import groups, linear
 from marl_inv.simulator import Decision
 
 RELUCTANCE = 0.2
@@ -31,10 +33,11 @@ def action_owner(encoding: Encoding) -> Int[Tensor, " A"]:
 class ActionHead(nn.Module):
     """Mean and standard deviation of the raw actions. A lane sees its destination and, unless `alone`, its origin."""
 
-    def __init__(self, encoding: Encoding, hidden: int, sigma: float, alone: bool) -> None:
+    def __init__(self, encoding: Encoding, settings: ModelSettings) -> None:
         super().__init__()
-        network = encoding.network
-        self.replenishments, self.alone = network.replenishments, alone
+        network, hidden = encoding.network, settings.hidden
+        group = groups(network, settings.parameters)
+        self.replenishments, self.alone = network.replenishments, settings.model == "mlp" or settings.hops == 0
         self.promotes, self.reserves = network.max_promotion is not None, network.max_reserve is not None
         self.register_buffer("origin", network.origin, persistent=False)
         self.register_buffer("destination", network.destination, persistent=False)
@@ -43,15 +46,15 @@ class ActionHead(nn.Module):
         source[network.source_lane[network.source_lane >= 0]] = 1
         own = [source.new_full((len(network.warehouses),), kind) for kind, has in ((2, self.promotes), (3, self.reserves)) if has]
         self.register_buffer("kind", torch.cat([source, *own]), persistent=False)
-        self.asks = nn.Linear(hidden, hidden)
-        self.has = nn.Linear(hidden, hidden, bias=False)
+        self.asks = linear(hidden, hidden, group)
+        self.has = linear(hidden, hidden, group, bias=False)
         self.way = nn.Linear(encoding.lane.shape[-1], hidden, bias=False)
-        self.amount = nn.Linear(hidden, 1)
-        self.promotion = nn.Linear(hidden, 1)
-        self.log_sigma = nn.Parameter(torch.full((3 + self.reserves,), sigma).log())
+        self.amount = linear(hidden, 1, None if group is None else group[self.destination])
+        self.promotion = linear(hidden, 1, group)
+        self.log_sigma = nn.Parameter(torch.full((3 + self.reserves,), settings.sigma).log())
         heads = [self.amount, self.promotion]
         if self.reserves:
-            self.reserve = nn.Linear(hidden, 1)
+            self.reserve = linear(hidden, 1, group)
             heads.append(self.reserve)
         for last in heads:
             nn.init.normal_(last.weight, std=0.01 / hidden**0.5)

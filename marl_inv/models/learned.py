@@ -28,21 +28,20 @@ from marl_inv.simulator import Decision
 CHECKPOINT = "policy.safetensors"
 
 
-def _graph_trunk(encoding: Encoding, hidden: int, hops: int) -> nn.Module:
+def _graph_trunk(encoding: Encoding, settings: ModelSettings) -> nn.Module:
     from marl_inv.models.graph import GraphTrunk  # PyG takes seconds to import; only a graph network pays for it
 
-    return GraphTrunk(encoding, hidden, hops)
+    return GraphTrunk(encoding, settings)
 
 
 class Actor(nn.Module):
-    """Features to mean and standard deviation of the raw actions; one set of weights for all warehouses and products."""
+    """Features to mean and standard deviation of the raw actions; one set of weights for all products."""
 
     def __init__(self, encoding: Encoding, settings: ModelSettings) -> None:
         super().__init__()
         make = _graph_trunk if settings.model == "graph" else MLPTrunk
-        self.trunk = make(encoding, settings.hidden, settings.hops)
-        alone = settings.model == "mlp" or settings.hops == 0
-        self.head = ActionHead(encoding, settings.hidden, settings.sigma, alone)
+        self.trunk = make(encoding, settings)
+        self.head = ActionHead(encoding, settings)
 
     def forward(self, features: Float[Tensor, "R K N F"]) -> tuple[Float[Tensor, "R K A"], Float[Tensor, " A"]]:
         return self.head(self.trunk(features))
@@ -54,7 +53,7 @@ class Critic(nn.Module):
     def __init__(self, encoding: Encoding, settings: ModelSettings, whole_network: bool) -> None:
         super().__init__()
         mlp = JointMLPTrunk if whole_network else MLPTrunk
-        self.trunk = (_graph_trunk if settings.model == "graph" else mlp)(encoding, settings.hidden, settings.hops)
+        self.trunk = (_graph_trunk if settings.model == "graph" else mlp)(encoding, settings)
         self.pooled = nn.Linear(settings.hidden, settings.hidden) if whole_network and settings.model == "graph" else None
         self.value = nn.Linear(settings.hidden, 1)
 

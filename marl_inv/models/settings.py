@@ -14,7 +14,11 @@ class ModelSettings(Record):
     """graph: a graph network over the transfer lanes. mlp: every warehouse from its own facts."""
     hidden: PositiveInt = 32
     """Width of the hidden layers; a graph network needs a multiple of 4."""
-    hops: NonNegativeInt = 2
-    """How many lanes away a graph network's agent hears; 0 is only itself. An mlp hears nobody."""
+    hops: NonNegativeInt | Literal["global"] = 2
+    """How many lanes away a graph network's agent hears; 0 is only itself, global is everybody. An mlp hears nobody."""
+    messages: Literal["lane", "attention", "mean"] = "lane"
+    """How a graph network weighs what it hears: by the lane's facts, by those and who speaks to whom (attention), or all the same (mean)."""
+    parameters: Literal["shared", "grouped", "separate"] = "shared"
+    """Weights are those of all warehouses, of those in one role (with customers or not, feeding others or not), or everyone's own."""
     sigma: PositiveFloat = 0.3
     """Standard deviation of exploration at the start, in raw actions."""

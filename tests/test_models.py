@@ -1,0 +1,78 @@
+"""Who hears whom, in what way, and who learns with whose weights."""
+
+import pytest
+import torch
+from marl_inv.baselines.order_up_to import OrderUpTo
+
+from marl_inv.models.encoding import Encoding
+from marl_inv.models.learned import Actor
+from marl_inv.models.settings import ModelSettings
+from marl_inv.models.sharing import GroupedLinear, groups
+from marl_inv.problem import load_problem
+
+
+def made(scenario: str = "ring_transshipment", **settings) -> tuple[Actor, torch.Tensor]:
+    """An actor, and features of five rows for it."""
+    torch.manual_seed(0)
+    problem = load_problem(scenario)
+    encoding = Encoding.of(problem, OrderUpTo.of(problem).levels)
+    features = torch.randn(5, len(problem.network.products), len(problem.network.warehouses), encoding.features)
+    return Actor(encoding, ModelSettings(hidden=16, **settings)), features
+
+
+@pytest.mark.parametrize("messages", ["lane", "attention", "mean"])
+@pytest.mark.parametrize("scenario", ["ring_transshipment", "storage_bound"])
+def test_dense_and_sparse_messages_are_the_same(scenario: str, messages: str):
+    actor, features = made(scenario, messages=messages)
+    dense = actor(features)[0]
+    actor.trunk.neighbours.dense = False
+    assert torch.allclose(actor(features)[0], dense, atol=1e-6)
+
+
+@pytest.mark.parametrize("messages", ["lane", "attention", "mean"])
+@pytest.mark.parametrize(
+    ("hops", "hearing"), [(0, {3}), (1, {2, 3, 4}), (2, {1, 2, 3, 4, 5}), ("global", {0, 1, 2, 3, 4, 5})], ids=lambda value: str(value)
+)
+def test_an_agent_hears_as_far_as_its_hops(hops: int | str, hearing: set[int], messages: str):
+    actor, features = made(hops=hops, messages=messages)
+    changed = features.clone()
+    changed[:, 0, 3] += 1
+    moved = (actor.trunk(changed) - actor.trunk(features)).abs().sum((0, 1, 3)) > 1e-6
+    assert set(moved.nonzero().flatten().tolist()) == hearing
+
+
+def test_attention_depends_on_who_speaks_to_whom_and_adds_up_to_one():
+    trunk, x = made(messages="attention")[0].trunk, torch.randn(5, 1, 6, 16)
+    weight = trunk.heard[0].weight(x, trunk.neighbours)
+    told = torch.zeros(5, 1, 6, 4).index_add(2, trunk.neighbours.edges[1], weight)
+    assert torch.allclose(told, torch.ones_like(told), atol=1e-6)
+    assert float(weight.detach().std(0).max()) > 0.01
+
+
+def test_a_grouped_layer_is_a_linear_layer_for_each_group():
+    layer, x = GroupedLinear(2, 3, torch.tensor([0, 1, 0])), torch.randn(4, 3, 2)
+    for place, group in enumerate((0, 1, 0)):
+        expected = torch.nn.functional.linear(x[:, place], layer.weight[group], layer.bias[group])
+        assert torch.allclose(layer(x)[:, place], expected, atol=1e-6)
+
+
+def test_roles_tell_a_centre_from_its_shops():
+    network = load_problem("hub_and_spoke").network
+    grouped = groups(network, "grouped").tolist()
+    assert len(set(grouped[1:])) == 1
+    assert grouped[0] != grouped[1]
+    assert groups(network, "separate").tolist() == list(range(9))
+    assert groups(network, "shared") is None
+
+
+@pytest.mark.parametrize("model", ["graph", "mlp"])
+def test_with_separate_parameters_only_ones_own_weights_decide(model: str):
+    actor, features = made(model=model, hops=0, parameters="separate")
+    lane = actor.head.destination.tolist().index(3)
+    actor(features)[0][:, 0, lane].sum().backward()
+    own = [weight for weight in actor.parameters() if weight.grad is not None and len(weight.shape) == 3]
+    assert own
+    for weight in own:
+        touched = weight.grad.abs().sum((1, 2)) > 0
+        places = {3} if len(weight) == 6 else set((actor.head.destination == 3).nonzero().flatten().tolist())
+        assert set(touched.nonzero().flatten().tolist()) <= places
