@@ -9,9 +9,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from marl_inv.evaluate import evaluate
 from marl_inv.interface import View
 from marl_inv.learning.buffer import TensorBuffer
-from marl_inv.learning.ppo import mix_rewards
+from marl_inv.learning.parts import mix_rewards, reward_scale
 from marl_inv.learning.settings import TrainSettings
-from marl_inv.learning.train import prepare, reward_scale, train
+from marl_inv.learning.train import prepare, train
 from marl_inv.models.encoding import Encoding
 from marl_inv.models.heads import Decider
 from marl_inv.models.learned import Actor, load_policy
