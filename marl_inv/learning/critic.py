@@ -37,10 +37,10 @@ class ValueUnits(nn.Module):
     def sd(self) -> Float[Tensor, "K N"]:
         return (self.square - self.mean.square()).clamp(min=1e-4).sqrt()
 
-    def of(self, returns: Float[Tensor, "R K N"]) -> Float[Tensor, "R K N"]:
+    def of(self, returns: Float[Tensor, "*R K N"]) -> Float[Tensor, "*R K N"]:
         return (returns - self.mean) / self.sd
 
-    def value(self, output: Float[Tensor, "R K N"]) -> Float[Tensor, "R K N"]:
+    def value(self, output: Float[Tensor, "*R K N"]) -> Float[Tensor, "*R K N"]:
         return output * self.sd + self.mean
 
 

@@ -108,9 +108,9 @@ class JointPPO(PPO):
         return batch
 
     def _update_with_batch(self, batch: Batch, batch_size: int | None, repeat: int) -> A2CTrainingStats:
-        losses = torch.stack(self._losses(batch, repeat)).cpu()
-        kinds = zip(("loss", "actor_loss", "vf_loss", "ent_loss"), losses.unbind(1), strict=True)
-        summary = {kind: SequenceSummaryStats.from_sequence(values.tolist()) for kind, values in kinds}
+        losses = torch.stack(self._losses(batch, repeat)).cpu().numpy()
+        kinds = zip(("loss", "actor_loss", "vf_loss", "ent_loss"), losses.T, strict=True)
+        summary = {kind: SequenceSummaryStats.from_sequence(values) for kind, values in kinds}
         return A2CTrainingStats(gradient_steps=len(losses), **summary)
 
     def _losses(self, batch: Batch, passes: int) -> list[Tensor]:

@@ -86,8 +86,8 @@ class JointReinforce(Reinforce):
         return batch
 
     def _update_with_batch(self, batch: Batch, batch_size: int | None, repeat: int) -> LossSequenceTrainingStats:
-        losses = torch.stack(self._losses(batch)).cpu()
-        return LossSequenceTrainingStats(loss=SequenceSummaryStats.from_sequence(losses.tolist()))
+        losses = torch.stack(self._losses(batch)).cpu().numpy()
+        return LossSequenceTrainingStats(loss=SequenceSummaryStats.from_sequence(losses))
 
     def _losses(self, batch: Batch) -> list[Tensor]:
         """Of every gradient step, still on the device."""
