@@ -17,6 +17,7 @@ from marl_inv.interface import rewards
 from marl_inv.learning.buffer import TensorBuffer
 from marl_inv.learning.policy import JointPolicy
 from marl_inv.metrics import MEASURES, MONEY, Record, score
+from marl_inv.models.encoding import Encoding
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem
 from marl_inv.rollout import Moment, play
@@ -128,7 +129,7 @@ class RolloutCollector(TraceCollector):
     """Plays traces of the training stream, a stretch of `n_step / replications` periods at a time, into a TensorBuffer.
 
     Rewards are scaled; with a `baseline`, what it earns on the same trace is subtracted: it does not depend on the actions, so
-    the optimum stays, and most of the noise of demand goes.
+    the optimum stays, and most of the noise of demand goes. A `critic_encoding` is of what the critic sees, if not what the actor does.
     """
 
     def __init__(
@@ -140,9 +141,10 @@ class RolloutCollector(TraceCollector):
         seed: int,
         reward_scale: torch.Tensor,
         baseline: Policy | None,
+        critic_encoding: Encoding | None = None,
     ) -> None:
         super().__init__(problem, policy, periods, replications, seed)
-        self.reward_scale, self.baseline = reward_scale, baseline
+        self.reward_scale, self.baseline, self.critic_encoding = reward_scale, baseline, critic_encoding
         self._episode = 0
         self._playing: Iterator[tuple[Moment, torch.Tensor]] = iter(())
 
@@ -190,6 +192,7 @@ class RolloutCollector(TraceCollector):
         features, action, logp = moment.memory
         last, finite = _is_last(moment), moment.view.finite
         flag = torch.zeros(self.replications, dtype=torch.bool, device=features.device)
+        own = {} if self.critic_encoding is None else {"critic_obs": self.critic_encoding(moment.view)}
         self.buffer.add_period(
             obs=features,
             act=action,
@@ -198,12 +201,13 @@ class RolloutCollector(TraceCollector):
             terminated=flag | (last and finite),
             truncated=flag | (last and not finite),
             done=flag | last,
+            **own,
         )
         if last:
             self._end(moment)
 
     def _end(self, moment: Moment) -> None:
-        self.buffer.end_here(self.policy.encoding(moment.following_view))
+        self.buffer.end_here((self.critic_encoding or self.policy.encoding)(moment.following_view))
 
 
 class ValidationCollector(TraceCollector):

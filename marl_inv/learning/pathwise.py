@@ -14,15 +14,37 @@ from tianshou.algorithm.algorithm_base import OfflineAlgorithm
 from tianshou.algorithm.modelfree.reinforce import SimpleLossTrainingStats
 from tianshou.algorithm.optim import OptimizerFactory
 from tianshou.data import ReplayBuffer
+from tianshou.trainer import OfflineTrainerParams
 from torch import Tensor
 
 from marl_inv.baselines.order_up_to import landed_cost
 from marl_inv.interface import View, rewards
+from marl_inv.learning.parts import Built, Parts
 from marl_inv.learning.policy import JointPolicy
 from marl_inv.problem import Problem
 from marl_inv.rollout import play
 from marl_inv.simulator import Decision, inventory_position
 from marl_inv.trace import Trace
+
+
+def build(parts: Parts) -> Built:
+    problem, settings = parts.problem, parts.settings
+    plan = parts.plan(problem.scenario.horizon)
+    algorithm = Pathwise(
+        policy=parts.policy,
+        optim=parts.optimizer(plan),
+        problem=problem,
+        scale=parts.reward_scale(),
+        max_grad_norm=settings.max_grad_norm,
+    )
+    parameters = OfflineTrainerParams(
+        max_epochs=plan.epochs,
+        epoch_num_steps=plan.updates,
+        buffer=FreshTraces(problem, settings.seed),
+        batch_size=plan.steps,
+        **parts.common,
+    )
+    return Built(algorithm, algorithm.create_trainer(parameters), None)
 
 
 class FreshTraces(ReplayBuffer):

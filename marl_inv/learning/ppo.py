@@ -16,11 +16,33 @@ from tianshou.data import Batch, SequenceSummaryStats
 from torch import Tensor
 
 from marl_inv.learning.buffer import TensorBuffer
+from marl_inv.learning.critic import Foresight, ValueUnits
+from marl_inv.learning.parts import Built, Parts, mix_rewards, on_policy
+from marl_inv.models.learned import Critic
 
 
-def mix_rewards(reward: Float[Tensor, "R K N"], mix: float) -> Float[Tensor, "R K N"]:
-    """Each warehouse's own reward at mix 0, the mean over all warehouses at mix 1."""
-    return reward if mix == 0 else (1 - mix) * reward + mix * reward.mean(-1, keepdim=True)
+def build(parts: Parts) -> Built:
+    problem, settings, policy = parts.problem, parts.settings, parts.policy
+    plan = parts.plan(min(settings.periods_per_update, problem.scenario.horizon))
+    foresight = Foresight.beyond(policy.encoding) if settings.critic_sees == "privileged" else None
+    algorithm = JointPPO(
+        policy=policy,
+        critic=Critic(foresight or policy.encoding, settings, settings.critic_sees != "local").to(problem.network.size.device),
+        optim=parts.optimizer(plan),
+        eps_clip=settings.clip,
+        vf_coef=settings.value_weight,
+        ent_coef=settings.entropy_weight,
+        max_grad_norm=settings.max_grad_norm,
+        gae_lambda=settings.gae_lambda,
+        gamma=settings.discount,
+        max_batchsize=max(1, 200_000 // problem.network.size.numel()),
+        advantage_normalization=True,
+        reward_mix=settings.mix,
+        minibatches=settings.minibatches,
+        generator=parts.generator,
+        units=ValueUnits(*problem.network.size.shape).to(problem.network.size.device) if settings.value_normalisation else None,
+    )
+    return on_policy(parts, plan, algorithm, settings.passes, foresight)
 
 
 def advantages(
@@ -46,19 +68,24 @@ def advantages(
 
 
 class JointPPO(PPO):
-    """Tianshou's PPO over a TensorBuffer, with the joint policy's actions judged product by product and warehouse by warehouse."""
+    """Tianshou's PPO over a TensorBuffer, with the joint policy's actions judged product by product and warehouse by warehouse.
 
-    def __init__(self, *, reward_mix: float, minibatches: int, generator: torch.Generator, **settings: Any) -> None:
+    The critic sees `critic_obs` where the buffer has it, else what the actor sees, and speaks in `units` where there are some.
+    """
+
+    def __init__(
+        self, *, reward_mix: float, minibatches: int, generator: torch.Generator, units: ValueUnits | None = None, **settings: Any
+    ) -> None:
         super().__init__(**settings)
-        self.reward_mix, self.minibatches, self.generator = reward_mix, minibatches, generator
+        self.reward_mix, self.minibatches, self.generator, self.units = reward_mix, minibatches, generator, units
 
     def _add_returns_and_advantages(self, batch: Batch, buffer: TensorBuffer, indices: np.ndarray) -> Batch:
         with torch.no_grad():
-            value = buffer.by_period(self._values(batch.obs))
+            value = buffer.by_period(self._values(batch.critic_obs if "critic_obs" in batch.get_keys() else batch.obs))
             next_value = torch.empty_like(value)
             next_value[:-1] = value[1:]
             for period, observation in buffer.after.items():
-                next_value[period] = self.critic(observation)
+                next_value[period] = self._values(observation)
             reward = buffer.by_period(mix_rewards(batch.rew, self.reward_mix))
             terminated, done = buffer.by_period(batch.terminated), buffer.by_period(batch.done)
             advantage = advantages(reward, value, next_value, terminated, done, self.gamma, self.gae_lambda)
@@ -67,34 +94,42 @@ class JointPPO(PPO):
         return batch
 
     def _values(self, observations: Tensor) -> Tensor:
-        return torch.cat([self.critic(part) for part in observations.split(self.max_batchsize)])
+        outputs = torch.cat([self.critic(part) for part in observations.split(self.max_batchsize)])
+        return outputs if self.units is None else self.units.value(outputs)
 
     def _preprocess_batch(self, batch: Batch, buffer: TensorBuffer, indices: np.ndarray) -> Batch:
         batch = self._add_returns_and_advantages(batch, buffer, indices)
+        if self.units is not None:
+            self.units.learn(batch.returns)
+            batch.returns = self.units.of(batch.returns)
         if self.advantage_normalization:
             centred = batch.adv - batch.adv.mean(0)
             batch.adv = centred / (centred.square().mean((0, 2), keepdim=True).sqrt() + self._eps)
         return batch
 
     def _update_with_batch(self, batch: Batch, batch_size: int | None, repeat: int) -> A2CTrainingStats:
-        rows = len(batch.adv)
-        losses: list[Tensor] = []
-        for _ in range(repeat):
-            order = torch.randperm(rows, generator=self.generator, device=batch.adv.device)
-            for part in order.chunk(self.minibatches):
-                losses.append(self._step(*(batch[key].index_select(0, part) for key in ("obs", "act", "logp", "adv", "returns"))))
-        loss, actor, critic, entropy = torch.stack(losses).cpu().unbind(1)
-        summary = {"loss": loss, "actor_loss": actor, "vf_loss": critic, "ent_loss": entropy}
-        return A2CTrainingStats(
-            gradient_steps=len(losses), **{k: SequenceSummaryStats.from_sequence(v.tolist()) for k, v in summary.items()}
-        )
+        losses = torch.stack(self._losses(batch, repeat)).cpu().numpy()
+        kinds = zip(("loss", "actor_loss", "vf_loss", "ent_loss"), losses.T, strict=True)
+        summary = {kind: SequenceSummaryStats.from_sequence(values) for kind, values in kinds}
+        return A2CTrainingStats(gradient_steps=len(losses), **summary)
 
-    def _step(self, observation: Tensor, action: Tensor, logp: Tensor, advantage: Tensor, returns: Tensor) -> Tensor:
-        """One gradient step on a minibatch; its losses, still on the device."""
-        distribution = self.policy.distribution(observation)
-        ratio = (distribution.log_prob(action) - logp).exp()
-        actor_loss = -torch.min(ratio * advantage, ratio.clamp(1 - self.eps_clip, 1 + self.eps_clip) * advantage).mean()
-        critic_loss = (returns - self.critic(observation)).square().mean()
+    def _losses(self, batch: Batch, passes: int) -> list[Tensor]:
+        """Of every gradient step, still on the device."""
+        columns = [key for key in ("obs", "act", "logp", "adv", "returns", "critic_obs") if key in batch.get_keys()]
+        losses: list[Tensor] = []
+        for _ in range(passes):
+            order = torch.randperm(len(batch.adv), generator=self.generator, device=batch.adv.device)
+            for part in order.chunk(self.minibatches):
+                losses.append(self._step(**{key: batch[key].index_select(0, part) for key in columns}))
+        return losses
+
+    def _step(
+        self, obs: Tensor, act: Tensor, logp: Tensor, adv: Tensor, returns: Tensor, critic_obs: Tensor | None = None
+    ) -> Float[Tensor, " 4"]:
+        distribution = self.policy.distribution(obs)
+        ratio = (distribution.log_prob(act) - logp).exp()
+        actor_loss = -torch.min(ratio * adv, ratio.clamp(1 - self.eps_clip, 1 + self.eps_clip) * adv).mean()
+        critic_loss = (returns - self.critic(obs if critic_obs is None else critic_obs)).square().mean()
         entropy = distribution.entropy().mean()
         loss = actor_loss + self.vf_coef * critic_loss - self.ent_coef * entropy
         self.optim.step(loss)

@@ -13,8 +13,8 @@ OWN_DEFAULTS: dict[str, dict[str, Any]] = {"pathwise": {"decisions": 12_000_000,
 
 
 class TrainSettings(ModelSettings):
-    algorithm: Literal["mappo", "ippo", "pathwise"] = "mappo"
-    """mappo: a critic that sees the whole network. ippo: local critic and local reward. pathwise: the gradient through the simulator."""
+    algorithm: Literal["mappo", "ippo", "reinforce", "pathwise"] = "mappo"
+    """mappo: PPO with a critic of the whole network; ippo: with local critic and reward. reinforce: no critic. pathwise: through the simulator."""
     decisions: PositiveInt = 6_000_000
     """Length of training, in decisions: periods x replications x warehouses x products; 12 million for pathwise."""
     seed: NonNegativeInt = 0
@@ -28,7 +28,9 @@ class TrainSettings(ModelSettings):
     optimizer: Literal["adam", "adamw", "rmsprop"] = "adam"
     """adam, adamw or rmsprop."""
     lr: PositiveFloat = 1e-3
-    """Learning rate; falls linearly to 0 over the run; 1e-2 for pathwise."""
+    """Learning rate; 1e-2 for pathwise."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """How the learning rate falls to 0 over the run; constant: not at all."""
     discount: float = Field(0.98, ge=0, lt=1)
     """Weight of the next period's reward."""
     gae_lambda: float = Field(0.95, ge=0, le=1)
@@ -43,6 +45,10 @@ class TrainSettings(ModelSettings):
     """Experience gathered for an update, in decisions; 40,000 for pathwise, which plays whole episodes."""
     periods_per_update: PositiveInt = 25
     """Periods played between updates, at most the horizon; the replications side by side follow."""
+    critic: Literal["local", "network", "privileged"] | None = None
+    """What it sees in training: local, the network, or also the demand that is coming; when absent, local for ippo and network for mappo."""
+    value_normalisation: bool = False
+    """The critic speaks in standard deviations of returns from their mean, per product and warehouse."""
     value_weight: NonNegativeFloat = 0.5
     """Of the critic's squared error in the loss."""
     entropy_weight: NonNegativeFloat = 0.0
@@ -55,6 +61,8 @@ class TrainSettings(ModelSettings):
     """Subtract what the starting policy earns on the same trace from rewards: less noise, same optimum."""
     validations: PositiveInt = 20
     """How often the policy is tried on validation traces; the best is kept."""
+    patience: NonNegativeInt = 0
+    """Validations without a better score before training stops early; 0: never."""
     validation_replications: PositiveInt = 128
     """Validation traces, at most; fewer where there are many products."""
 
@@ -67,3 +75,8 @@ class TrainSettings(ModelSettings):
     def mix(self) -> float:
         """The reward mix in effect."""
         return (1.0 if self.algorithm == "mappo" else 0.0) if self.reward_mix is None else self.reward_mix
+
+    @property
+    def critic_sees(self) -> str:
+        """What the critic sees, in effect."""
+        return self.critic or ("network" if self.algorithm == "mappo" else "local")

@@ -1,0 +1,72 @@
+"""What makes a critic's work easier in training: values in units of order one, and a look at the demand that is coming."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from marl_inv.interface import View
+from marl_inv.models.encoding import LARGEST, Encoding
+
+REMEMBERED = 0.9
+"""How much of its running moments an update leaves, once there have been many."""
+
+
+class ValueUnits(nn.Module):
+    """Running mean and standard deviation of returns, per product and warehouse: a critic's output times one plus the other is a value.
+
+    Exponentially weighted, without bias towards the beginning (0 and 1, so that a critic says values themselves until there are returns).
+    """
+
+    def __init__(self, products: int, warehouses: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(products, warehouses))
+        self.register_buffer("square", torch.ones(products, warehouses))
+        self.register_buffer("weight", torch.zeros(()))
+
+    def learn(self, returns: Float[Tensor, "R K N"]) -> None:
+        self.weight.mul_(REMEMBERED).add_(1 - REMEMBERED)
+        share = (1 - REMEMBERED) / self.weight
+        self.mean.lerp_(returns.mean(0), share)
+        self.square.lerp_(returns.square().mean(0), share)
+
+    @property
+    def sd(self) -> Float[Tensor, "K N"]:
+        return (self.square - self.mean.square()).clamp(min=1e-4).sqrt()
+
+    def of(self, returns: Float[Tensor, "*R K N"]) -> Float[Tensor, "*R K N"]:
+        return (returns - self.mean) / self.sd
+
+    def value(self, output: Float[Tensor, "*R K N"]) -> Float[Tensor, "*R K N"]:
+        return output * self.sd + self.mean
+
+
+@dataclass(frozen=True)
+class Foresight(Encoding):
+    """The actor's features and, after them, the trace's demand from now until an order from now has arrived: only for a critic.
+
+    What is beyond the trace looks like its mean. An actor that saw any of this could not be played.
+    """
+
+    @classmethod
+    def beyond(cls, encoding: Encoding) -> Foresight:
+        return cls(**{field.name: getattr(encoding, field.name) for field in fields(encoding)})
+
+    @property
+    def periods(self) -> int:
+        return self.network.longest_lead_time + 1
+
+    @property
+    def features(self) -> int:
+        return super().features + self.periods
+
+    def __call__(self, view: View) -> Float[Tensor, "B K N F"]:
+        network, trace = self.network, view.trace
+        first = trace.history + view.period
+        coming = trace.demand[first : first + self.periods]
+        unknown = network.mean_demand.unsqueeze(-1).expand(self.periods - len(coming), -1, -1, trace.replications)
+        scaled = torch.cat([coming, unknown]) / network.size.unsqueeze(-1) - 1
+        return torch.cat([super().__call__(view), scaled.clamp(-LARGEST, LARGEST).permute(3, 1, 2, 0)], -1)

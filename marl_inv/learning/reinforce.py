@@ -1,0 +1,102 @@
+"""The policy gradient with credit per product and warehouse, and without a critic (Williams 1992).
+
+What makes it noisy is taken off twice: what the starting policy earns on the same trace, by the collector; and here the mean of what the
+other replications, which are in the same period, go on to earn. Neither depends on the action judged, so the gradient stays unbiased.
+
+Whole episodes are played. One that goes on beyond its trace has no critic to say what it is worth there; its last periods, whose
+returns are cut short, would teach not to care for stock. So a period counts by the share of its discounted future that was seen, 1 -
+discount^periods left: what bias stays is small, and smaller the lower the discount. An episode that terminates counts fully.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from tianshou.algorithm.modelfree.reinforce import LossSequenceTrainingStats, Reinforce
+from tianshou.data import Batch, SequenceSummaryStats
+from torch import Tensor
+
+from marl_inv.learning.buffer import TensorBuffer
+from marl_inv.learning.parts import Built, Parts, mix_rewards, on_policy
+
+
+def build(parts: Parts) -> Built:
+    settings = parts.settings
+    plan = parts.plan(parts.problem.scenario.horizon, fewest=2)
+    algorithm = JointReinforce(
+        policy=parts.policy,
+        optim=parts.optimizer(plan),
+        gamma=settings.discount,
+        max_grad_norm=settings.max_grad_norm,
+        entropy_weight=settings.entropy_weight,
+        reward_mix=settings.mix,
+        minibatches=settings.minibatches,
+        generator=parts.generator,
+    )
+    return on_policy(parts, plan, algorithm)
+
+
+def returns_to_go(
+    reward: Float[Tensor, "T B K N"], terminated: Bool[Tensor, "T B"], done: Bool[Tensor, "T B"], discount: float
+) -> tuple[Float[Tensor, "T B K N"], Float[Tensor, "T B"]]:
+    """Discounted rewards from every period to the end of its episode or of the rollout, and the share of its discounted future that
+    these are: 1 where the episode terminates."""
+    returns, unseen = torch.empty_like(reward), reward.new_empty(done.shape)
+    following, beyond = torch.zeros_like(reward[0]), reward.new_ones(done.shape[1])
+    for period in reversed(range(len(reward))):
+        following = reward[period] + discount * following * ~done[period][:, None, None]
+        beyond = discount * torch.where(done[period], (~terminated[period]).to(beyond), beyond)
+        returns[period], unseen[period] = following, beyond
+    return returns, 1 - unseen
+
+
+def above_the_others(returns: Float[Tensor, "T B K N"]) -> Float[Tensor, "T B K N"]:
+    """What is more than the mean of the other replications in the same period."""
+    replications = returns.shape[1]
+    return (returns - returns.mean(1, keepdim=True)) * (replications / (replications - 1))
+
+
+class JointReinforce(Reinforce):
+    """Tianshou's Reinforce over a TensorBuffer. Every row is used once, in `minibatches` gradient steps."""
+
+    def __init__(
+        self,
+        *,
+        max_grad_norm: float,
+        entropy_weight: float,
+        reward_mix: float,
+        minibatches: int,
+        generator: torch.Generator,
+        gamma: float,
+        **settings: Any,
+    ) -> None:
+        super().__init__(gamma=gamma, **settings)
+        self.optim._max_grad_norm = max_grad_norm
+        self.gamma, self.entropy_weight, self.reward_mix = gamma, entropy_weight, reward_mix
+        self.minibatches, self.generator = minibatches, generator
+
+    def _preprocess_batch(self, batch: Batch, buffer: TensorBuffer, indices: np.ndarray) -> Batch:
+        reward = buffer.by_period(mix_rewards(batch.rew, self.reward_mix))
+        terminated, done = buffer.by_period(batch.terminated), buffer.by_period(batch.done)
+        returns, seen = returns_to_go(reward, terminated, done, self.gamma)
+        batch.adv = (above_the_others(returns) * seen[..., None, None]).flatten(0, 1)
+        return batch
+
+    def _update_with_batch(self, batch: Batch, batch_size: int | None, repeat: int) -> LossSequenceTrainingStats:
+        losses = torch.stack(self._losses(batch)).cpu().numpy()
+        return LossSequenceTrainingStats(loss=SequenceSummaryStats.from_sequence(losses))
+
+    def _losses(self, batch: Batch) -> list[Tensor]:
+        """Of every gradient step, still on the device."""
+        order = torch.randperm(len(batch.adv), generator=self.generator, device=batch.adv.device)
+        return [self._step(*(batch[key].index_select(0, part) for key in ("obs", "act", "adv"))) for part in order.chunk(self.minibatches)]
+
+    def _step(self, observation: Tensor, action: Tensor, advantage: Tensor) -> Tensor:
+        distribution = self.policy.distribution(observation)
+        gain = (distribution.log_prob(action) * advantage).mean()
+        loss = -gain - self.entropy_weight * distribution.entropy().mean()
+        self.optim.step(loss)
+        return loss.detach()
