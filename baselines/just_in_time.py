@@ -1,0 +1,54 @@
+"""A clairvoyant that orders just in time: what it asks for arrives in the period in which customers want it.
+
+It knows the demand to come, but weighs no costs and no limits: all comes along source lanes, whatever that costs. The
+perfect-information bound is the most that a clairvoyant who weighs them could earn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from marl_inv.baselines.echelon import echelons
+from marl_inv.baselines.order_up_to import on_source_lanes
+from torch import Tensor
+
+from marl_inv.interface import View
+from marl_inv.network import TransferNetwork
+from marl_inv.problem import Problem
+from marl_inv.simulator import Decision
+
+
+@dataclass(frozen=True, eq=False)
+class JustInTime:
+    """Raises the position of every warehouse's echelon to what will be asked of it until an order from now has come all the way down."""
+
+    feeder: Int[Tensor, " P"]
+    """Of each pair of warehouses where one is, or is fed through, the other: who feeds, who is fed, and the periods from an order to a sale."""
+    fed: Int[Tensor, " P"]
+    until_sold: Int[Tensor, " P"]
+    name: str = "just in time"
+    knows: str = "the future"
+
+    @classmethod
+    def of(cls, problem: Problem) -> JustInTime:
+        network = problem.network
+        members, lane = echelons(network), network.source_lane
+        own = network.response_time[lane.clamp(min=0)] if network.lanes else torch.zeros_like(lane)
+        feeder, fed = members.nonzero().unbind(1)
+        return cls(feeder, fed, ((members * own) @ members)[feeder, fed].round().long())
+
+    def start(self, network: TransferNetwork, replications: int) -> None:
+        return None
+
+    def act(self, view: View, memory: Float[Tensor, "S K N B"] | None) -> tuple[Decision, Float[Tensor, "S K N B"]]:
+        """The memory is all demand before each period, and before the one after the last."""
+        demand = view.trace.demand[view.trace.history :]
+        if memory is None:
+            memory = torch.cat([torch.zeros_like(demand[:1]), demand.cumsum(0)])
+        end = (view.period + self.until_sold + 1).clamp(max=len(demand))
+        coming = memory[end, :, self.fed] - memory[view.period][:, self.fed].transpose(0, 1)
+        wanting = coming - view.inventory_position[:, self.fed].transpose(0, 1)
+        shortfall = wanting.new_zeros(demand.shape[2], demand.shape[1], demand.shape[3]).index_add(0, self.feeder, wanting)
+        return Decision(on_source_lanes(view.network, shortfall.transpose(0, 1).clamp(min=0))), memory
