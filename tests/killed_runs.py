@@ -17,9 +17,9 @@ from marl_inv.problem import Problem
 from marl_inv.scenario import Scenario, load_scenario
 
 CHANGES = ["horizon=10", "warm_up=0"]
-VALIDATIONS = 8
+VALIDATIONS, LONGER = 5, 15
 QUICK: dict[str, Any] = {
-    "decisions": 4_000,
+    "decisions": 500 * VALIDATIONS,
     "decisions_per_update": 500,
     "periods_per_update": 7,
     "validations": VALIDATIONS,
@@ -40,7 +40,8 @@ def settings(**changes: Any) -> TrainSettings:
 
 
 def train_in(folder: Path, algorithm: str) -> None:
-    run_training(scenario(), settings(algorithm=algorithm), folder, resume=True)
+    longer = settings(algorithm=algorithm, decisions=500 * LONGER, validations=LONGER)
+    run_training(scenario(), longer, folder, resume=True)
 
 
 def keep_writing(folder: Path) -> None:
