@@ -220,8 +220,9 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Where all chance comes from.")] = None,
     file: Annotated[Path | None, typer.Option("--settings", help="A YAML file of training settings.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; runs/SCENARIO-ALGORITHM-SEED-TIME by default.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out where it was stopped, to the same policy.")] = False,
 ) -> None:
-    """Train a policy; every training setting listed below can be given as key=value."""
+    """Train a policy; every training setting listed below can be given as key=value. The same command with --resume goes on after a stop."""
     from marl_inv.experiment import run_training, split_settings, training_settings
     from marl_inv.scenario import load_scenario
 
@@ -229,7 +230,7 @@ def train(
     chosen = training_settings(of_training, file, algorithm=algorithm, model=model, optimizer=optimizer, device=device, seed=seed)
     loaded = load_scenario(scenario, of_scenario)
     begun = time.perf_counter()
-    folder, trained = run_training(loaded, chosen, out, progress_bar)
+    folder, trained = run_training(loaded, chosen, out, progress_bar, resume, _say)
     console.print(
         f"trained {chosen.algorithm} in {time.perf_counter() - begun:.0f} s: {trained.percent_over_baseline:+.1f}% over tuned order-up-to on validation traces"
     )
@@ -290,6 +291,10 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+def _say(line: str) -> None:
+    console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def _say_notes(problem: Any) -> None:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 
 from marl_inv import rationing, simulator, trace
 from marl_inv.baselines import BASELINES, LAYERS, tuning
@@ -26,12 +25,13 @@ from marl_inv.baselines.rolling_horizon import RollingHorizon
 from marl_inv.baselines.tuning import set_parameters, tune
 from marl_inv.evaluate import Interval, Score, evaluate
 from marl_inv.learning.settings import TrainSettings
-from marl_inv.models.learned import load_policy
+from marl_inv.models.learned import POLICY, load_policy
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem
-from marl_inv.progress import Progress, silently
+from marl_inv.progress import Progress, Say, say_nothing, silently
 from marl_inv.reading import Document, InputError, override, read_yaml, suggestion, validate, write_yaml
 from marl_inv.scenario import Scenario, load_scenario
+from marl_inv.sealed import read_sealed, write_sealed
 
 COMPARE_DECISIONS = 2_000_000
 """Length of the training that `compare` does by itself: about a minute on one core."""
@@ -88,27 +88,41 @@ def training_settings(settings: Iterable[str] = (), file: Path | None = None, **
 
 
 def run_training(
-    scenario: Scenario, settings: TrainSettings, folder: Path | None = None, progress: Progress = silently
+    scenario: Scenario,
+    settings: TrainSettings,
+    folder: Path | None = None,
+    progress: Progress = silently,
+    resume: bool = False,
+    say: Say = say_nothing,
 ) -> tuple[Path, Any]:
-    """Train in a run folder: `run.yaml` (everything resolved), TensorBoard events, and the best policy as `policy.safetensors`.
+    """Train in a run folder: `run.yaml` (everything resolved), TensorBoard events, a checkpoint after every validation, and the best policy as
+    `policy.safetensors`.
 
-    Returns the folder and what `learning.train.train` returns. The folder must not exist or be empty.
+    Returns the folder and what `learning.train.train` returns. The folder must not exist or be empty. With `resume`, a run that was stopped
+    there at any moment goes on, to the same policy; one that had no checkpoint yet begins anew, and of one that has finished nothing is done
+    again.
     """
+    from marl_inv.learning.checkpoint import CHECKPOINT, check_same_run, run_of, versions
     from marl_inv.learning.train import train  # Tianshou takes seconds to import; only training pays for it
 
+    if resume and folder is None:
+        raise InputError("command line: --resume is given without the folder of the run; add --out")
     folder = folder or Path("runs") / f"{scenario.name}-{settings.algorithm}-{settings.seed}-{datetime.now():%Y%m%d-%H%M%S}"
-    if folder.exists() and any(folder.iterdir()):
-        raise InputError(f"{folder}: is not empty; give another --out")
-    folder.mkdir(parents=True, exist_ok=True)
-    versions = {package: version(package) for package in ("marl_inv", "torch", "tianshou", "torch-geometric", "numpy")}
-    resolved = {
-        "scenario": scenario.model_dump(exclude_none=True),
-        "training": settings.model_dump(exclude_none=True),
-        "versions": versions,
-    }
-    write_yaml(folder / "run.yaml", resolved)
-    problem = Problem.of(scenario, settings.device)
-    trained = train(problem, settings, log_folder=folder, progress=progress)
+    run, begun = run_of(scenario, settings), folder / "run.yaml"
+    if resume and begun.exists():
+        check_same_run(read_yaml(begun), run)
+        if (folder / POLICY).exists() and not (folder / CHECKPOINT).exists():
+            raise InputError(
+                f"{folder}: holds a policy and no checkpoint to go on from; play it with `marl-inv compare`, or give another --out"
+            )
+    elif folder.exists() and any(file.suffix != ".tmp" for file in folder.iterdir()):
+        raise InputError(
+            f"{folder}: is not empty{', and holds no run' if resume else ''}; give another --out{'' if resume else ', or --resume'}"
+        )
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_yaml(begun, run | {"versions": versions()})
+    trained = train(Problem.of(scenario, settings.device), settings, folder, progress, resume=resume, say=say)
     trained.policy.save(folder, settings)
     return folder, trained
 
@@ -180,17 +194,16 @@ def tuned(problem: Problem, policy: Any, seed: int = 0, effort: float = 1.0, pro
     """`baselines.tuning.tune`, remembered: the same scenario, policy, seed and effort are not tuned twice on one machine.
 
     What was found lies in the folder MARL_INV_CACHE, or else in `marl_inv` of the user's cache folder (XDG_CACHE_HOME, ~/.cache), named by
-    a hash of all that it depends on; deleting it is safe.
+    a hash of all that it depends on; deleting it is safe, and a damaged file is tuned again.
     """
     file = _cache() / f"{_fingerprint(problem, policy, seed, effort)}.safetensors"
-    if file.exists():
-        return replace(set_parameters(policy, load_file(file, str(problem.network.size.device))), name=f"tuned {policy.name}")
+    with suppress(InputError):
+        _, values = read_sealed(file, "it is tuned again")
+        device = problem.network.size.device
+        return replace(set_parameters(policy, {name: value.to(device) for name, value in values.items()}), name=f"tuned {policy.name}")
     found = tune(problem, policy, seed, effort=effort, progress=progress)
-    values = {name: parameter.value.contiguous().cpu() for name, parameter in found.parameters(problem).items()}
     file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_name(f"{file.name}.{os.getpid()}")
-    save_file(values, unfinished)
-    unfinished.replace(file)
+    write_sealed(file, {name: parameter.value for name, parameter in found.parameters(problem).items()}, {})
     return found
 
 

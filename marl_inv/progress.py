@@ -1,4 +1,4 @@
-"""How long loops tell how far they are: whoever runs one may wrap it, the command line in a bar."""
+"""How what takes long tells how far it is: whoever runs a loop may wrap it, the command line in a bar; lines go to whoever wants them."""
 
 from __future__ import annotations
 
@@ -11,3 +11,11 @@ Progress = Callable[[Iterable[Any], str], Iterable[Any]]
 
 def silently(loop: Iterable[Any], title: str) -> Iterable[Any]:
     return loop
+
+
+Say = Callable[[str], None]
+"""Takes a line that a person should read; the command line prints it."""
+
+
+def say_nothing(line: str) -> None:
+    pass

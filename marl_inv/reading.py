@@ -160,7 +160,7 @@ def _entry(target: Any, key: str, keys: str) -> str | int:
     if isinstance(target, dict):
         return key
     if not isinstance(target, list):
-        raise InputError(f"command line: {keys}: {key!r} would stand inside {_shown(target)}; give a shorter key")
+        raise InputError(f"command line: {keys}: {key!r} would stand inside {shown(target)}; give a shorter key")
     names = [entry.get("name") if isinstance(entry, dict) else None for entry in target]
     if key in names:
         return names.index(key)
@@ -201,9 +201,9 @@ def _explain(problem: Mapping[str, Any], model: type[BaseModel], document: Docum
         tag = problem["ctx"]["discriminator"].strip("'")
         if kind == "union_tag_not_found":
             return f"{where} {name}.{tag} is missing; add it"
-        return f"{document.place((*path, tag))}: {name}.{tag} is {_shown(given[tag])}; give one of {problem['ctx']['expected_tags']}"
+        return f"{document.place((*path, tag))}: {name}.{tag} is {shown(given[tag])}; give one of {problem['ctx']['expected_tags']}"
     remedy = REMEDIES.get(kind) or re.sub(r"^Input should (be|have) ", "give ", message)
-    return f"{where} {name} is {_shown(given)}; {remedy.format(**problem.get('ctx', {}))}"
+    return f"{where} {name} is {shown(given)}; {remedy.format(**problem.get('ctx', {}))}"
 
 
 REMEDIES = {
@@ -224,7 +224,7 @@ REMEDIES = {
 """What would work, by pydantic's type of error; of the others pydantic's own words are shown."""
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value as an error line quotes it, short enough to read."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"

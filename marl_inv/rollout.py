@@ -32,14 +32,15 @@ class Moment:
         return replace(self.view, state=self.state, period=self.view.period + 1)
 
 
-def play(problem: Problem, policy: Policy, trace: Trace, trusted: bool = False) -> Iterator[Moment]:
-    """Play a whole trace, period by period.
+def play(problem: Problem, policy: Policy, trace: Trace, trusted: bool = False, begin: tuple[int, State] | None = None) -> Iterator[Moment]:
+    """Play a whole trace, period by period; or the rest of it, from a period that begins in the given state.
 
     A policy that is not `trusted` has its decisions checked, which waits for the device; raises InputError for one that cannot be played.
     """
     network, finite = problem.network, problem.scenario.ending == "finite"
-    state, memory = problem.opening(trace), policy.start(network, trace.replications)
-    for period in range(len(trace)):
+    first, state = begin or (0, problem.opening(trace))
+    memory = policy.start(network, trace.replications)
+    for period in range(first, len(trace)):
         view = View(network, state, trace, period, finite)
         decision, memory = policy.act(view, memory)
         if not trusted:

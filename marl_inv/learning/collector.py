@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,14 @@ from tianshou.data.collector import BaseCollector
 
 from marl_inv.interface import rewards
 from marl_inv.learning.buffer import TensorBuffer
+from marl_inv.learning.checkpoint import of_record, record
 from marl_inv.learning.policy import JointPolicy
 from marl_inv.metrics import MEASURES, MONEY, Record, score
 from marl_inv.models.encoding import Encoding
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem
 from marl_inv.rollout import Moment, play
+from marl_inv.simulator import State
 from marl_inv.trace import Trace
 
 
@@ -124,6 +127,13 @@ class TraceCollector(BaseCollector[InventoryStats]):
     def reset_env(self, gym_reset_kwargs: dict[str, Any] | None = None) -> tuple[Any, Any]:
         return None, None
 
+    def state(self) -> dict[str, Any]:
+        """What is needed to go on from here; a checkpoint keeps it."""
+        return {"collect_step": self.collect_step, "collect_episode": self.collect_episode, "collect_time": self.collect_time}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.collect_step, self.collect_episode, self.collect_time = (state[f"collect_{what}"] for what in ("step", "episode", "time"))
+
 
 class RolloutCollector(TraceCollector):
     """Plays traces of the training stream, a stretch of `n_step / replications` periods at a time, into a TensorBuffer.
@@ -145,13 +155,27 @@ class RolloutCollector(TraceCollector):
     ) -> None:
         super().__init__(problem, policy, periods, replications, seed)
         self.reward_scale, self.baseline, self.critic_encoding = reward_scale, baseline, critic_encoding
-        self._episode = 0
+        self._begun = 0
         self._playing: Iterator[tuple[Moment, torch.Tensor]] = iter(())
+        self._reached: tuple[int, State] | None = None
 
     def reset_env(self, gym_reset_kwargs: dict[str, Any] | None = None) -> tuple[Any, Any]:
         """Leave the episodes under way; the next collection starts new ones, on new traces."""
-        self._playing = iter(())
+        self._playing, self._reached = iter(()), None
         return None, None
+
+    def state(self) -> dict[str, Any]:
+        """Also how many batches of episodes were begun, and where the latest stands: the period to play next, and stock and pipeline then.
+        The buffer is filled anew by every collection, and the baseline's episode can be played again."""
+        reached = self._reached and {"period": self._reached[0], "state": record(self._reached[1])}
+        return super().state() | {"begun": self._begun, "reached": reached}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        super().restore(state)
+        self._begun, reached = state["begun"], state["reached"]
+        if reached is not None:
+            self._reached = reached["period"], of_record(State, reached["state"], self.reward_scale.device)
+            self._playing = self._episodes(self._trace(self._begun - 1), self._reached)
 
     def _play_on(self, n_step: int | None) -> InventoryStats:
         assert n_step is not None, "collect by steps: n_step = periods x replications"
@@ -166,26 +190,29 @@ class RolloutCollector(TraceCollector):
         for _ in range(periods):
             following = next(self._playing, None)
             if following is None:
-                self._playing = self._episodes(self._next_trace())
+                self._playing = self._episodes(self._trace(self._begun))
+                self._begun += 1
                 following = next(self._playing)
             self._store(*following)
             played.append(following[0])
-        if not _is_last(played[-1]):
-            self._end(played[-1])
+        latest, self._reached = played[-1], None
+        if not _is_last(latest):
+            self._end(latest)
+            self._reached = latest.view.period + 1, latest.state
         return played
 
-    def _next_trace(self) -> Trace:
-        first = self._episode * self.replications
-        self._episode += 1
+    def _trace(self, batch: int) -> Trace:
+        first = batch * self.replications
         return self.problem.trace("train", self.seed, range(first, first + self.replications))
 
-    def _episodes(self, trace: Trace) -> Iterator[tuple[Moment, torch.Tensor]]:
-        """Every period with its reward, above the baseline's on the same trace where there is one."""
-        ours = play(self.problem, _Acting(self.policy), trace, trusted=True)
+    def _episodes(self, trace: Trace, begin: tuple[int, State] | None = None) -> Iterator[tuple[Moment, torch.Tensor]]:
+        """Every period, or those from a given state on, with its reward, above the baseline's on the same trace where there is one."""
+        ours = play(self.problem, _Acting(self.policy), trace, True, begin)
         if self.baseline is None:
             yield from ((moment, rewards(moment.costs)) for moment in ours)
             return
-        for moment, reference in zip(ours, play(self.problem, self.baseline, trace, trusted=True), strict=True):
+        theirs = islice(play(self.problem, self.baseline, trace, True), begin[0] if begin else 0, None)
+        for moment, reference in zip(ours, theirs, strict=True):
             yield moment, rewards(moment.costs) - rewards(reference.costs)
 
     def _store(self, moment: Moment, reward: torch.Tensor) -> None:

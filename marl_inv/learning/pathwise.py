@@ -60,6 +60,12 @@ class FreshTraces(ReplayBuffer):
         self.drawn += count
         return self.problem.trace("train", self.seed, range(first, self.drawn)), np.arange(first, self.drawn)
 
+    def state(self) -> dict[str, Any]:
+        return {"drawn": self.drawn}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.drawn = state["drawn"]
+
     def hasnull(self) -> bool:
         return False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import get_args
 
 import torch
 from tianshou.algorithm.algorithm_base import Algorithm
@@ -17,14 +18,34 @@ from marl_inv.baselines.echelon import EchelonBaseStock
 from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.baselines.tuning import mean_reward, tune
 from marl_inv.learning import pathwise, ppo, reinforce
+from marl_inv.learning.checkpoint import (
+    BASELINE_EVENTS,
+    CHECKPOINT,
+    Tree,
+    algorithm_state,
+    chance_state,
+    cut_back,
+    events,
+    of_record,
+    read_checkpoint,
+    record,
+    restore_algorithm,
+    restore_chance,
+    restore_trainer,
+    run_of,
+    trainer_state,
+    write_checkpoint,
+)
 from marl_inv.learning.collector import InventoryStats, RolloutCollector, ValidationCollector
 from marl_inv.learning.parts import Beginning, Built, Parts
+from marl_inv.learning.pathwise import FreshTraces
 from marl_inv.learning.policy import JointPolicy
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.models.encoding import Encoding
 from marl_inv.models.learned import Actor, LearnedPolicy
 from marl_inv.problem import Problem
-from marl_inv.progress import Progress, silently
+from marl_inv.progress import Progress, Say, say_nothing, silently
+from marl_inv.reading import InputError
 
 ALGORITHMS: dict[str, Callable[[Parts], Built]] = {
     "mappo": ppo.build,
@@ -56,6 +77,7 @@ class Training:
     problem: Problem
     settings: TrainSettings
     baseline: OrderUpTo
+    beginning: Beginning
     policy: JointPolicy
     validation: ValidationCollector
     algorithm: Algorithm
@@ -63,6 +85,38 @@ class Training:
     collector: RolloutCollector | None
     """Plays the policy in training; None where learning does it itself."""
     best: dict[str, Tensor]
+
+    @property
+    def over(self) -> bool:
+        epoch, since = self.trainer._epoch, self.trainer._epoch - self.trainer._best_epoch
+        return epoch == self.trainer.params.max_epochs or 0 < self.settings.patience <= since
+
+    @property
+    def experience(self) -> RolloutCollector | FreshTraces:
+        """What learning learns from."""
+        return self.trainer.params.buffer if self.collector is None else self.collector
+
+    def state(self) -> Tree:
+        """All that `prepare` cannot make again, between two epochs."""
+        return {
+            "baseline": record(self.baseline),
+            "beginning": {"kind": type(self.beginning).__name__, "policy": record(self.beginning)},
+            "algorithm": algorithm_state(self.algorithm),
+            "best": self.best,
+            "trainer": trainer_state(self.trainer),
+            "experience": self.experience.state(),
+            "validation": self.validation.state(),
+            "chance": chance_state(self.policy.generator),
+        }
+
+    def restore(self, state: Tree) -> None:
+        """Go on from where `state` was told."""
+        restore_algorithm(self.algorithm, state["algorithm"])
+        self.best.update(state["best"])
+        restore_trainer(self.trainer, state["trainer"])
+        self.experience.restore(state["experience"])
+        self.validation.restore(state["validation"])
+        restore_chance(self.policy.generator, state["chance"])
 
     def learned(self) -> LearnedPolicy:
         """The best policy so far, which is that of the start before training began."""
@@ -105,7 +159,7 @@ def prepare(
         "show_progress": False,
     }
     built = ALGORITHMS[settings.algorithm](Parts(problem, settings, policy, beginning, generator, common))
-    return Training(problem, settings, baseline, policy, validation, built.algorithm, built.trainer, built.collector, best)
+    return Training(problem, settings, baseline, beginning, policy, validation, built.algorithm, built.trainer, built.collector, best)
 
 
 def _tries(problem: Problem, settings: TrainSettings) -> int:
@@ -130,27 +184,70 @@ def begin_at(problem: Problem, settings: TrainSettings, baseline: OrderUpTo, pro
 def train(
     problem: Problem,
     settings: TrainSettings,
-    log_folder: Path | None = None,
+    folder: Path | None = None,
     progress: Progress = silently,
     baseline: OrderUpTo | None = None,
+    resume: bool = False,
+    say: Say = say_nothing,
 ) -> Trained:
     """Tune order-up-to unless it is given, train from there, and keep what does best on validation traces.
 
-    Evaluation traces are never seen. Same settings, same versions, same number of threads: the same policy, bit for bit, on a CPU.
+    Evaluation traces are never seen. Same settings, same versions, same number of threads: the same policy, bit for bit, on a CPU; also
+    when the run is stopped at any moment and goes on with `resume`, for with a `folder` all of it is kept there after every validation.
     """
     torch.set_num_threads(settings.threads)
-    baseline = tune(problem, OrderUpTo.of(problem), settings.seed, progress=progress) if baseline is None else baseline
-    beginning = begin_at(problem, settings, baseline, progress)
-    training = prepare(problem, settings, baseline, beginning, log_folder)
+    training = _taken_up(problem, settings, folder, say) if resume and folder is not None else None
+    if training is None:
+        training = _begun(problem, settings, folder, progress, baseline)
     trainer = training.trainer
-    trainer.reset()
-    for _ in progress(range(trainer.params.max_epochs), f"training {settings.algorithm}"):
-        result = trainer.execute_epoch().info_stat
-        if 0 < settings.patience <= trainer._epoch - trainer._best_epoch:
+    for _ in progress(range(trainer._epoch, trainer.params.max_epochs), f"training {settings.algorithm}"):
+        if training.over:
             break
-    if log_folder is not None:
-        _log_baseline(training, log_folder)
-    return Trained(training.learned(), baseline, beginning, training.validation.percent_over_baseline(result.best_score))
+        trainer.execute_epoch()
+        _keep(training, folder)
+    if folder is not None:
+        _log_baseline(training, folder)
+    percent = training.validation.percent_over_baseline(trainer._best_score)
+    return Trained(training.learned(), training.baseline, training.beginning, percent)
+
+
+def _begun(problem: Problem, settings: TrainSettings, folder: Path | None, progress: Progress, baseline: OrderUpTo | None) -> Training:
+    baseline = tune(problem, OrderUpTo.of(problem), settings.seed, progress=progress) if baseline is None else baseline
+    training = prepare(problem, settings, baseline, begin_at(problem, settings, baseline, progress), folder)
+    training.trainer.reset()
+    _keep(training, folder)
+    return training
+
+
+def _taken_up(problem: Problem, settings: TrainSettings, folder: Path, say: Say) -> Training | None:
+    """The run in a folder as it was at its last checkpoint; None where there is none yet."""
+    state = read_checkpoint(folder, run_of(problem.scenario, settings), say)
+    cut_back(folder, {} if state is None else state["events"])
+    if state is None:
+        return None
+    device = problem.network.size.device
+    try:
+        baseline = of_record(OrderUpTo, state["baseline"], device)
+        kinds = {kind.__name__: kind for kind in get_args(Beginning)}
+        beginning = of_record(kinds[state["beginning"]["kind"]], state["beginning"]["policy"], device)
+        training = prepare(problem, settings, baseline, beginning, folder)
+        training.restore(state)
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        what = str(error).splitlines()[0]
+        raise InputError(
+            f"{folder / CHECKPOINT}: does not fit this version of marl_inv ({what}); train again, with another --out"
+        ) from error
+    epochs = training.trainer.params.max_epochs
+    say(f"{folder}: has finished already" if training.over else f"{folder}: goes on after validation {training.trainer._epoch} of {epochs}")
+    return training
+
+
+def _keep(training: Training, folder: Path | None) -> None:
+    """Write a checkpoint, which also says how much of TensorBoard's events it covers."""
+    if folder is None:
+        return
+    training.trainer.params.logger.writer.flush()
+    write_checkpoint(folder, run_of(training.problem.scenario, training.settings), training.state() | {"events": events(folder)})
 
 
 def _score(stats: InventoryStats) -> float:
@@ -159,7 +256,7 @@ def _score(stats: InventoryStats) -> float:
 
 def _log_baseline(training: Training, folder: Path) -> None:
     """The baseline as a run of its own, a level line in every chart of the validation results."""
-    level = _logger(folder / "tuned-order-up-to")
+    level = _logger(folder / BASELINE_EVENTS)
     for step in (0, training.trainer._env_step):
         level.log_test_data(asdict(training.validation.baseline_stats), step)
     level.finalize()

@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from marl_inv.baselines.echelon import EchelonBaseStock
@@ -23,9 +20,10 @@ from marl_inv.models.settings import ModelSettings
 from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem
 from marl_inv.reading import InputError
+from marl_inv.sealed import read_sealed, write_sealed
 from marl_inv.simulator import Decision
 
-CHECKPOINT = "policy.safetensors"
+POLICY = "policy.safetensors"
 
 
 def _graph_trunk(encoding: Encoding, settings: ModelSettings) -> nn.Module:
@@ -83,11 +81,10 @@ class LearnedPolicy:
         return self.decide(mean, view), None
 
     def save(self, folder: Path, settings: ModelSettings) -> None:
-        """Write weights, starting levels and what is needed to build it again; tensors and JSON only, renamed into place when whole."""
-        tensors = {f"actor.{name}": tensor.cpu().contiguous() for name, tensor in self.actor.state_dict().items()}
-        tensors["levels"] = self.encoding.levels.cpu().contiguous()
+        """Write weights, starting levels and what is needed to build it again; tensors and JSON only, sealed."""
+        tensors = {f"actor.{name}": tensor for name, tensor in self.actor.state_dict().items()} | {"levels": self.encoding.levels}
         if self.promotion is not None:
-            tensors["promotion"] = self.promotion.cpu().contiguous()
+            tensors["promotion"] = self.promotion
         network = self.encoding.network
         about = {
             "name": self.name,
@@ -95,9 +92,7 @@ class LearnedPolicy:
             "warehouses": json.dumps(network.warehouses),
             "position": "own" if self.encoding.members is None else "echelon",
         }
-        unfinished = folder / (CHECKPOINT + ".tmp")
-        save_file(tensors, unfinished, about)
-        unfinished.replace(folder / CHECKPOINT)
+        write_sealed(folder / POLICY, tensors, about)
 
 
 def load_policy(path: str | Path, problem: Problem) -> LearnedPolicy:
@@ -106,8 +101,8 @@ def load_policy(path: str | Path, problem: Problem) -> LearnedPolicy:
     A graph network plays networks it was not trained on, from newsvendor levels there. Raises InputError when the file is
     missing or damaged, or when the policy does not fit the scenario.
     """
-    file = Path(path) / CHECKPOINT if Path(path).is_dir() else Path(path)
-    about, tensors = _read(file)
+    file = Path(path) / POLICY if Path(path).is_dir() else Path(path)
+    about, tensors = read_sealed(file, "give a folder in which `marl-inv train` has finished")
     try:
         settings = ModelSettings.model_validate_json(about["settings"])
         name, trained_on, of_echelons = about["name"], tuple(json.loads(about["warehouses"])), about.get("position") == "echelon"
@@ -133,11 +128,3 @@ def load_policy(path: str | Path, problem: Problem) -> LearnedPolicy:
             )
     actor.load_state_dict(weights)
     return LearnedPolicy(name, actor.eval(), encoding, None if promotion is None else promotion.to(network.size))
-
-
-def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    try:
-        with safe_open(file, framework="pt") as stored:
-            return stored.metadata() or {}, {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{file}: cannot be read ({error}); give a run folder of `marl-inv train`") from error
