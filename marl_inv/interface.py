@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -167,6 +168,29 @@ class OrderLevels:
         delayed = (self.network.response_time > self.network.lead_time).unsqueeze(-1)
         return delayed if self.network.owes is None else delayed | (self.network.owes > 0)
 
+    def as_facts(self, available: Float[Tensor, "M B"] | None) -> Float[Tensor, "B K N D"]:
+        """The highest levels as facts of the warehouses that choose, side by side and filled up with 0."""
+        highest = self.highest(available).to(self.step)
+        products, _, batch = highest.shape
+        facts = highest.new_zeros(products, len(self.network.warehouses) * self._widest, batch).index_copy(1, self._place, highest)
+        return facts.unflatten(1, (-1, self._widest)).permute(3, 0, 1, 2)
+
+    def from_facts(self, facts: Float[Tensor, "R K N D"]) -> Int[Tensor, "R K A"]:
+        """The highest levels that `as_facts` told."""
+        return facts.flatten(2).index_select(2, self._place).long()
+
+    @cached_property
+    def _place(self) -> Int[Tensor, " A"]:
+        """Where every choice stands among the D of all warehouses."""
+        owners = choice_owner(self.network)
+        following = [itertools.count() for _ in self.network.warehouses]
+        rank = owners.new_tensor([next(following[owner]) for owner in owners.tolist()])
+        return owners * self._widest + rank
+
+    @cached_property
+    def _widest(self) -> int:
+        return int(torch.bincount(choice_owner(self.network)).max())
+
     def mask(self, available: Float[Tensor, "M B"] | None = None) -> Bool[Tensor, "K A J _"]:
         """Whether a level makes sense; level 0 always does."""
         levels = torch.arange(self.count, device=self.step.device).unsqueeze(-1)
@@ -175,6 +199,13 @@ class OrderLevels:
     def decision(self, levels: Num[Tensor, "K A B"]) -> Decision:
         """What the levels ask for, at most what may be asked for."""
         return split(self.network, torch.minimum(levels * self.step.unsqueeze(-1), self.most.unsqueeze(-1)))
+
+
+def choice_owner(network: TransferNetwork) -> Int[Tensor, " A"]:
+    """The warehouse that makes each choice: the destination of a lane, then the one that promotes or keeps a reserve."""
+    everyone = torch.arange(len(network.warehouses), device=network.destination.device)
+    decided = (network.max_promotion is not None) + (network.max_reserve is not None)
+    return torch.cat([network.destination] + [everyone] * decided)
 
 
 def split(network: TransferNetwork, amounts: Float[Tensor, "K A B"]) -> Decision:

@@ -29,8 +29,7 @@ from marl_inv.learning.pathwise import FreshTraces, Pathwise
 from marl_inv.learning.policy import JointPolicy
 from marl_inv.learning.ppo import JointPPO
 from marl_inv.learning.settings import TrainSettings
-from marl_inv.models.encoding import Encoding
-from marl_inv.models.learned import Actor, Critic, LearnedPolicy
+from marl_inv.models.learned import Actor, Critic, LearnedPolicy, encode
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem
 from marl_inv.progress import Progress, silently
@@ -83,7 +82,7 @@ def prepare(problem: Problem, settings: TrainSettings, baseline: OrderUpTo, log_
     torch.manual_seed(settings.seed)
     generator = torch.Generator(network.size.device).manual_seed(settings.seed)
     beginning = baseline if settings.start == "tuned" else OrderUpTo.of(problem)
-    encoding = Encoding.of(problem, beginning.levels)
+    encoding = encode(problem, beginning.levels, settings)
     actor = Actor(encoding, settings).to(network.size.device)
     policy = JointPolicy(actor, encoding, beginning.promotion, generator)
     tries = max(2, min(settings.validation_replications, VALIDATION_DECISIONS // (network.size.numel() * scenario.horizon)))

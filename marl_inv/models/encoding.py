@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from marl_inv.interface import View, fact_names, observe
+from marl_inv.interface import OrderLevels, View, fact_names, observe
 from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem
 
@@ -33,6 +33,8 @@ class Encoding:
     """Fixed features of a product at a warehouse."""
     lane: Float[Tensor, "K E G"]
     """Fixed features of a lane."""
+    order_levels: OrderLevels | None = None
+    """What is chosen from, where actions are order levels."""
 
     @classmethod
     def of(cls, problem: Problem, levels: Float[Tensor, "K N"]) -> Encoding:
@@ -70,8 +72,12 @@ class Encoding:
     def features(self) -> int:
         return self.factor.shape[-1]
 
-    def __call__(self, view: View) -> Float[Tensor, "B K N F"]:
-        return (observe(view) * self.factor + self.offset).clamp(-LARGEST, LARGEST).contiguous()
+    def __call__(self, view: View) -> Float[Tensor, "B K N FD"]:
+        """Features; then, where outages change which order levels make sense, the highest ones, which are no features but tell the mask."""
+        features = (observe(view) * self.factor + self.offset).clamp(-LARGEST, LARGEST).contiguous()
+        if self.order_levels is None or view.trace.available is None:
+            return features
+        return torch.cat([features, self.order_levels.as_facts(view.trace.available[view.period])], -1)
 
 
 def _lead_time(network: TransferNetwork) -> Float[Tensor, " N"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from marl_inv.reading import Record
 
@@ -16,5 +16,10 @@ class ModelSettings(Record):
     """Width of the hidden layers; a graph network needs a multiple of 4."""
     hops: NonNegativeInt = 2
     """How many lanes away a graph network's agent hears; 0 is only itself. An mlp hears nobody."""
+    head: Literal["order_up_to", "quantity", "levels"] = "order_up_to"
+    """order_up_to: a residual on an order-up-to target. quantity: units, starting near what order-up-to asks on average. levels: one of
+    `levels` order quantities."""
+    levels: int = Field(16, ge=2)
+    """Order quantities to choose from, nothing among them; only the levels head has them."""
     sigma: PositiveFloat = 0.3
     """Standard deviation of exploration at the start, in raw actions."""
