@@ -151,14 +151,13 @@ def plain_ppo(settings: TrainSettings = PPO_SETTINGS) -> tuple[Callable[[], None
     """The same networks, simulator, data and number of gradient steps in a bare torch loop, without Tianshou or any bookkeeping."""
     from marl_inv.learning.ppo import advantages
     from marl_inv.learning.train import prepare
-    from marl_inv.models.heads import Decider
 
     problem = eight_warehouses()
     baseline = OrderUpTo.of(problem)
     training = prepare(problem, settings, baseline)
     policy, critic = training.algorithm.policy, training.algorithm.critic
-    actor, encoding, owner, network = policy.actor, policy.encoding, policy.owner, problem.network
-    decide = Decider(encoding, None)
+    actor, encoding, network, decide = policy.actor, policy.encoding, problem.network, policy.decide
+    owner = actor.head.owner
     optimizer = torch.optim.Adam(nn.ModuleList([actor, critic]).parameters(), lr=settings.lr)
     periods, replications = training.collector.buffer.periods, training.collector.replications
     counter = iter(range(10**9))
@@ -178,7 +177,8 @@ def plain_ppo(settings: TrainSettings = PPO_SETTINGS) -> tuple[Callable[[], None
             for period in range(periods):
                 view = View(network, state, trace, period)
                 features = encoding(view)
-                mean, sigma = actor(features)
+                distribution = actor(features)
+                mean, sigma = distribution.mean, distribution.stddev
                 action = mean + sigma * torch.randn_like(mean)
                 state, _, costs = step(network, state, decide(action, view), trace.at(period))
                 decision, _ = baseline.act(View(network, reference, trace, period), None)
@@ -196,7 +196,8 @@ def plain_ppo(settings: TrainSettings = PPO_SETTINGS) -> tuple[Callable[[], None
         for _ in range(settings.passes):
             for part in torch.randperm(periods * replications).chunk(settings.minibatches):
                 features, action, logp, advantage, returns = (column.index_select(0, part) for column in columns)
-                ratio = (log_prob(*actor(features), action) - logp).exp()
+                distribution = actor(features)
+                ratio = (log_prob(distribution.mean, distribution.stddev, action) - logp).exp()
                 gain = torch.min(ratio * advantage, ratio.clamp(1 - settings.clip, 1 + settings.clip) * advantage).mean()
                 loss = settings.value_weight * (returns - critic(features)).square().mean() - gain
                 optimizer.zero_grad()

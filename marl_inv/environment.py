@@ -11,7 +11,14 @@ units, then a promotion level for each product where the warehouse decides one, 
 an agent that decides nothing (all its lanes may be reactive) has an empty Box. Entries above `high` count as `high`: shares go by what
 is asked, so without that limit whoever asked for most would take all. Where quantities are integer the Box is still of float32, and
 requests and reserves are rounded to whole units. `observation_names` and `action_names` name every entry. Reward: what the warehouse
-earned, or minus what it cost. Importing this module registers every scenario of the library with PettingZoo:
+earned, or minus what it cost.
+
+With `levels=J` the same entries are levels 0 to J - 1 (`interface.OrderLevels`), in a MultiDiscrete; `level_units` tells how much each asks
+for. Then every info, that of `reset` too, has an `action_mask`: for every entry of the action an int8 array, 1 where the level makes sense
+now, as `action_space(agent).sample(mask)` takes it. A lane that is closed this period, which agents learn before they decide, leaves only
+level 0; nor does a level beyond what the lane can carry make sense. A masked level may be given all the same: what can be shipped of it is.
+
+Importing this module registers every scenario of the library with PettingZoo:
 `pettingzoo.make("parallel", "marl_inv/two_warehouses-v0")`.
 """
 
@@ -29,13 +36,13 @@ import gymnasium
 import numpy as np
 import pettingzoo
 import torch
-from gymnasium.spaces import Box
-from jaxtyping import Float, Int, UInt8
+from gymnasium.spaces import Box, MultiDiscrete
+from jaxtyping import Float, Int, Int8, Shaped, UInt8
 from pettingzoo.utils.conversions import parallel_to_aec_wrapper
 from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 from torch import Tensor
 
-from marl_inv.interface import View, fact_names, observe
+from marl_inv.interface import OrderLevels, View, fact_names, observe
 from marl_inv.layout import Layout, lay_out
 from marl_inv.metrics import MONEY
 from marl_inv.network import TransferNetwork
@@ -68,13 +75,15 @@ def parallel_env(
     render_mode: str | None = None,
     max_cycles: int | None = None,
     stream: Stream = "train",
+    levels: int | None = None,
 ) -> WarehouseEnv:
     """All warehouses act at once. `scenario` is a bare name, a path, a Scenario or a Problem; `settings` are `key.path=value`, as on the
     command line.
 
-    An episode lasts the scenario's horizon, or `max_cycles` if that is fewer. `stream` is where its luck comes from. Raises InputError.
+    An episode lasts the scenario's horizon, or `max_cycles` if that is fewer. `stream` is where its luck comes from. With `levels` agents choose
+    among so many order levels instead of giving quantities. Raises InputError.
     """
-    return WarehouseEnv(ready(scenario, settings), render_mode, max_cycles, stream)
+    return WarehouseEnv(ready(scenario, settings), render_mode, max_cycles, stream, levels)
 
 
 def env(scenario: str | Path | Scenario | Problem, **options: Any) -> OrderEnforcingWrapper:
@@ -121,13 +130,16 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
 
     `infos[agent]`, after a step: `requested`, `shipped`, `owed` and `refused`, units by product x inbound lane in the order of
     `action_names`; `transshipped`, in the order of `transshipment_names`, where reactive lanes lead in; and every part of its money
-    (`metrics.MONEY`): their sum (`math.fsum`), each times its entry in `reward_weights`, is exactly the reward.
+    (`metrics.MONEY`): their sum (`math.fsum`), each times its entry in `reward_weights`, is exactly the reward. With `levels` there is an
+    `action_mask` too, after a reset as well.
     """
 
     metadata = {"render_modes": ["human", "ansi", "rgb_array"], "render_fps": 4, "is_parallelizable": True, "name": "marl_inv"}
 
-    def __init__(self, problem: Problem, render_mode: str | None, max_cycles: int | None, stream: Stream) -> None:
-        _check_options(render_mode, max_cycles, stream)
+    def __init__(
+        self, problem: Problem, render_mode: str | None, max_cycles: int | None, stream: Stream, levels: int | None = None
+    ) -> None:
+        _check_options(render_mode, max_cycles, stream, levels)
         self.problem, self.network, self.render_mode, self.stream = problem, problem.network, render_mode, stream
         self.max_cycles = problem.scenario.horizon if max_cycles is None else max_cycles
         self.metadata = {**self.metadata, "name": f"marl_inv/{problem.scenario.name}-v{VERSION}"}
@@ -136,7 +148,7 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         weights = [self.network.weights[part] for part in INCOME_PARTS] + [-self.network.weights[part] for part in COST_PARTS]
         self.reward_weights = dict(zip(MONEY, weights, strict=True))
         self._weights = np.array(weights)
-        self._layout = ActionLayout.of(self.network)
+        self._layout = ActionLayout.of(self.network, levels)
         self._facts = fact_names(self.network, problem.scenario)
         low, high = _fact_bounds(problem, self._facts)
         self.observation_spaces = {agent: Box(low[n], high[n]) for n, agent in enumerate(self.possible_agents)}
@@ -153,7 +165,7 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
     def observation_space(self, agent: str) -> Box:
         return self.observation_spaces[agent]
 
-    def action_space(self, agent: str) -> Box:
+    def action_space(self, agent: str) -> Box | MultiDiscrete:
         return self.action_spaces[agent]
 
     def observation_names(self, agent: str) -> list[str]:
@@ -165,6 +177,13 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         """`product.request.lane`, then `product.promotion`, then `product.reserve`, for every entry of the agent's action."""
         self._known(agent)
         return self._layout.names(agent)
+
+    def level_units(self, agent: str) -> Float[np.ndarray, "_ J"]:
+        """What every level of every entry of the agent's action asks for; raises InputError for an environment without levels."""
+        self._known(agent)
+        if self._layout.levels is None:
+            raise InputError("level_units: the environment takes quantities; make it with levels, as in parallel_env(..., levels=8)")
+        return self._layout.units_of_levels()[self._layout.entries[agent]]
 
     def transshipment_names(self, agent: str) -> list[str]:
         """`product.transshipped.lane` for what reactive lanes bring to the agent; it decides nothing about that."""
@@ -184,7 +203,7 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         trace = self.problem.trace(self.stream, self._seed, range(self._episode, self._episode + 1))
         self.agents = self.possible_agents[:]
         self._show(Moment(trace, 0, self.problem.opening(trace)))
-        return self._observations(), {agent: {} for agent in self.agents}
+        return self._observations(), self._masked({agent: {} for agent in self.agents})
 
     @torch.inference_mode()
     def step(self, actions: Mapping[str, Any]) -> tuple[Arrays, dict[str, float], dict[str, bool], dict[str, bool], Infos]:
@@ -201,6 +220,7 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         terminated = over and self._finite
         truncated = not terminated and (over or now.period + 1 >= self.max_cycles)
         observations, (rewards, infos) = self._observations(), self._account(flows, costs)
+        infos = self._masked(infos)
         terminations, truncations = dict.fromkeys(self.agents, terminated), dict.fromkeys(self.agents, truncated)
         if terminated or truncated:
             self.agents = []
@@ -222,6 +242,15 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
 
     def _observations(self) -> Arrays:
         return dict(zip(self.agents, self._facts_now.copy(), strict=True))
+
+    def _masked(self, infos: Infos) -> Infos:
+        """The infos with what makes sense now, where actions are levels."""
+        if self._layout.levels is not None:
+            now = self._now()
+            mask = self._layout.mask(None if now.trace.available is None else now.trace.available[now.period])
+            for agent, entries in self._layout.entries.items():
+                infos[agent]["action_mask"] = tuple(mask[entries])
+        return infos
 
     def _account(self, flows: Flows, costs: Costs) -> tuple[dict[str, float], Infos]:
         """Rewards and infos. Money is added up over products in float64 and over its parts exactly, whatever their order."""
@@ -314,9 +343,11 @@ class ActionLayout:
     """The entry of every promotion level; the last one, the 0, where none is decided."""
     reserve_at: Int[Tensor, "K N 1"]
     """The same of every reserve."""
+    levels: OrderLevels | None
+    """What actions are the levels of; None where they are quantities."""
 
     @classmethod
-    def of(cls, network: TransferNetwork) -> ActionLayout:
+    def of(cls, network: TransferNetwork, levels: int | None) -> ActionLayout:
         products, lanes, warehouses = len(network.products), len(network.lanes), len(network.warehouses)
         none = np.zeros((products, warehouses))
         max_request = network.max_request.cpu().numpy().ravel()
@@ -348,7 +379,8 @@ class ActionLayout:
         places = [
             torch.from_numpy(np.where(at < 0, end, at)).to(network.destination.device) for at in (request_at, promotion_at, reserve_at)
         ]
-        return cls(network, entries, requests, reactive, np.concatenate(high, dtype=np.float32), np.concatenate(slots), *places)
+        most, slot = np.concatenate(high, dtype=np.float32), np.concatenate(slots)
+        return cls(network, entries, requests, reactive, most, slot, *places, None if levels is None else OrderLevels.of(network, levels))
 
     @cached_property
     def shapes(self) -> list[tuple[int]]:
@@ -362,9 +394,9 @@ class ActionLayout:
             names += [f"{product}.{kind}" for product in network.products] * (int(place[0, n, 0]) < len(self.high))
         return names
 
-    def space(self, agent: str) -> Box:
+    def space(self, agent: str) -> Box | MultiDiscrete:
         high = self.high[self.entries[agent]]
-        return Box(np.zeros_like(high), high)
+        return Box(np.zeros_like(high), high) if self.levels is None else MultiDiscrete(np.full(high.shape, self.levels.count))
 
     def read(self, actions: Mapping[str, Any]) -> Float[np.ndarray, " A1"]:
         """All agents' actions as one vector, checked and limited to what the spaces allow."""
@@ -375,8 +407,12 @@ class ActionLayout:
             raise self._misshapen(given)
         asked = np.concatenate([*given, NOTHING])
         playable = (asked >= 0) & (asked < np.inf)
+        if self.levels is not None:
+            playable &= (asked < self.levels.count) & (asked == np.floor(asked))
         if not playable.all():
             raise self._unplayable(asked, int(np.argmin(playable)))
+        if self.levels is not None:
+            asked[:-1] *= self.step
         np.minimum(asked[:-1], self.high, out=asked[:-1])
         return asked
 
@@ -388,7 +424,34 @@ class ActionLayout:
     def _unplayable(self, asked: np.ndarray, entry: int) -> InputError:
         agent = next(agent for agent, entries in self.entries.items() if entry < entries.stop)
         name = self.names(agent)[entry - self.entries[agent].start]
-        return InputError(f"action of {agent}: {name} is {asked[entry]}; give a number, 0 or more")
+        wanted = "a number, 0 or more" if self.levels is None else f"a level, a whole number from 0 to {self.levels.count - 1}"
+        return InputError(f"action of {agent}: {name} is {asked[entry]}; give {wanted}")
+
+    def _in_entries(self, values: Shaped[Tensor, "K C 1"]) -> Shaped[np.ndarray, " A"]:
+        """One value for each choice that `OrderLevels` lists, at the entries of the actions."""
+        network = self.network
+        decided = {"promotion_at": network.max_promotion, "reserve_at": network.max_reserve}
+        places = [self.request_at, *(getattr(self, place) for place, most in decided.items() if most is not None)]
+        entries = values.new_zeros(len(self.high) + 1)
+        entries[torch.cat(places, 1).flatten()] = values.flatten()
+        return entries[:-1].cpu().numpy()
+
+    @cached_property
+    def step(self) -> Float[np.ndarray, " A"]:
+        """What a level more asks for."""
+        return self._in_entries(self.levels.step.unsqueeze(-1))
+
+    def units_of_levels(self) -> Float[np.ndarray, "A J"]:
+        return np.minimum(np.outer(self.step, np.arange(self.levels.count)), self.high[:, None])
+
+    def mask(self, available: Float[Tensor, "M 1"] | None) -> Int8[np.ndarray, "A J"]:
+        """1 where a level makes sense now."""
+        highest = self._highest if available is None else self._in_entries(self.levels.highest(available))
+        return (np.arange(self.levels.count) <= highest[:, None]).astype(np.int8)
+
+    @cached_property
+    def _highest(self) -> Int[np.ndarray, " A"]:
+        return self._in_entries(self.levels.highest())
 
     def by_agent(self, units: Float[Tensor, "K E 1"]) -> Float[np.ndarray, " A"]:
         """What lanes carry, at the entries of the requests on them."""
@@ -418,7 +481,7 @@ def _not_everyone(actions: Any, agents: Iterable[str]) -> InputError:
     return InputError(f"actions: {stranger!r} is no agent{suggestion(str(stranger), agents)}")
 
 
-def _check_options(render_mode: str | None, max_cycles: int | None, stream: str) -> None:
+def _check_options(render_mode: str | None, max_cycles: int | None, stream: str, levels: int | None) -> None:
     modes, streams = WarehouseEnv.metadata["render_modes"], get_args(Stream)
     if render_mode not in (None, *modes):
         raise InputError(f"render_mode: is {render_mode!r}; give one of {', '.join(modes)}, or None")
@@ -426,6 +489,8 @@ def _check_options(render_mode: str | None, max_cycles: int | None, stream: str)
         raise InputError(f"stream: is {stream!r}; give one of {', '.join(streams)}")
     if max_cycles is not None:
         _whole("max_cycles", max_cycles, least=1)
+    if levels is not None:
+        _whole("levels", levels, least=2)
 
 
 def _whole(name: str, given: Any, least: int) -> int:

@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium.spaces import MultiDiscrete
 from pettingzoo import AECEnv, ParallelEnv
 from torch import Tensor
 
@@ -47,6 +48,7 @@ ADVICE = [
     "different (observation space sizes|shapes)",  # warehouses have different lanes
     "maximum and minimum action space values are equal",  # of an agent that decides nothing
     "(Observation numpy array|State numpy array) is all zeros",  # a network may start empty
+    "Action space for each agent probably should be",  # one of several lanes' order levels is a MultiDiscrete
     "We recommend agents to be named",
 ]
 """What PettingZoo warns of and marl_inv means as it is."""
@@ -142,17 +144,18 @@ def laws(moment: Moment) -> Iterator[tuple[str, Sequence[str], Tensor, Tensor]]:
 # PettingZoo's own tests
 
 
-def check_pettingzoo(problem: Problem, periods: int | None = None) -> None:
-    """PettingZoo's tests for both of its interfaces; what they only warn of fails too, but for ADVICE."""
+def check_pettingzoo(problem: Problem, periods: int | None = None, levels: int | None = None, only: Sequence[str] = ()) -> None:
+    """PettingZoo's tests for both of its interfaces, or `only` those; what they only warn of fails too, but for ADVICE. With `levels`
+    actions are order levels."""
     from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test, render_test, seed_test
     from pettingzoo.test.max_cycles_test import max_cycles_test
     from pettingzoo.test.state_test import state_test
 
     def parallel(**options: Any) -> ParallelEnv:
-        return parallel_env(problem, **{"max_cycles": periods} | options)
+        return parallel_env(problem, **{"max_cycles": periods, "levels": levels} | options)
 
     def agent_cycle(**options: Any) -> AECEnv:
-        return env(problem, **{"max_cycles": periods} | options)
+        return env(problem, **{"max_cycles": periods, "levels": levels} | options)
 
     def without_window(render_mode: str) -> AECEnv:
         drawn = agent_cycle(render_mode=render_mode)
@@ -171,6 +174,8 @@ def check_pettingzoo(problem: Problem, periods: int | None = None) -> None:
     if cycles >= 4:
         tests["max_cycles_test"] = lambda: max_cycles_test(SimpleNamespace(parallel_env=parallel, env=agent_cycle))
     for name, test in tests.items():
+        if only and name not in only:
+            continue
         with _told(f"{problem.scenario.name}: PettingZoo's {name}"):
             test()
 
@@ -198,7 +203,8 @@ def check_environment(make_env: Callable[[], ParallelEnv], episodes: int = 1, se
     At every reset and step: observations and state are finite, of float32 and within their spaces, which stay the same objects; every agent
     is told of in every dict; rewards are exactly the sum of the parts in infos; nothing that was returned, or given as an action, is
     changed by a later step. All agents end together, at the horizon: by termination in a finite season, else by truncation. The same
-    seed plays the same episodes, in a new environment and in a used one; another seed, and a reset without one, play others.
+    seed plays the same episodes, in a new environment and in a used one; another seed, and a reset without one, play others. Where actions
+    are levels, every info has a mask that they can be sampled with and that allows level 0, and no others are sampled.
     """
     watched = _Watched(make_env())
     first = watched.episodes(seed, 1 + episodes)
@@ -261,7 +267,7 @@ class _Watched:
             step = len(told)
             if step > self.periods:
                 self._fail(self.env.agents[0], step, f"goes on after the last of {self.periods} periods; end the episode")
-            actions = {agent: self.spaces[agent][1].sample() for agent in self.agents}
+            actions = {agent: self.spaces[agent][1].sample(given[-1][agent].get("action_mask")) for agent in self.agents}
             asked, before, was = copy.deepcopy(actions), given, told[-1]
             given = self.env.step(actions)
             told.append(self._step(step, given))
@@ -282,6 +288,7 @@ class _Watched:
         parts = dict(zip(("observation", "info"), given, strict=True))
         self._about_everyone(0, parts)
         self._seen(0, parts["observation"])
+        self._choosing(0, parts["info"])
         return _Told(0, copy.deepcopy(parts))
 
     def _step(self, step: int, given: Any) -> _Told:
@@ -290,6 +297,7 @@ class _Watched:
         parts = dict(zip(PARTS, given, strict=True))
         self._about_everyone(step, parts)
         self._seen(step, parts["observation"])
+        self._choosing(step, parts["info"])
         for agent in self.agents:
             self._informed(step, agent, parts["info"][agent])
             self._earned(step, agent, parts["reward"][agent], parts["info"][agent])
@@ -338,6 +346,22 @@ class _Watched:
         for key, value in info.items():
             if not np.isfinite(value).all():
                 self._fail(agent, step, f"info {key} is {value}; give finite numbers")
+
+    def _choosing(self, step: int, infos: dict[str, dict[str, Any]]) -> None:
+        """What masks say, where actions are levels."""
+        for agent in self.agents:
+            space, mask = self.spaces[agent][1], infos[agent].get("action_mask")
+            if not isinstance(space, MultiDiscrete):
+                continue
+            entries = mask if isinstance(mask, tuple) else (None,)
+            if [np.shape(levels) for levels in entries] != [(count,) for count in space.nvec]:
+                self._fail(agent, step, "info has no action_mask of its action space; give a tuple with an array for every entry")
+            allowed = np.array(entries).reshape(len(entries), -1)
+            right = np.isin(allowed, (0, 1)).all(1) & (allowed[:, :1] == 1).all(1)
+            if not right.all():
+                entry = int(np.argmin(right))
+                name = self.core.action_names(agent)[entry]
+                self._fail(agent, step, f"action_mask of {name} is {entries[entry]}; give 0 or 1, and 1 for level 0")
 
     def _earned(self, step: int, agent: str, reward: Any, info: dict[str, Any]) -> None:
         if not isinstance(reward, float | np.floating) or not math.isfinite(reward):

@@ -216,6 +216,78 @@ lanes:
 
 
 @every_scenario
+def test_pettingzoos_own_tests_of_order_levels(name):
+    check_pettingzoo(problem_under_test(name), 2, levels=5, only=("parallel_api_test", "api_test", "seed_test"))
+
+
+@pytest.mark.parametrize("name", ["supplier_outage", "medical_supplies", "e_commerce"])
+def test_whole_episodes_of_order_levels(name):
+    check_pettingzoo(problem_under_test(name), 4, levels=5)
+    check_environment(lambda: made(name, max_cycles=4, levels=5))
+
+
+def test_order_levels_on_paper():
+    """Poisson demand of 4: from the far supplier, who limits nothing, levels reach to 4 + 3 x 2 = 10, and to 8 on the lane that takes no more;
+    promotions reach to 2."""
+    env = parallel_env(problem(TWO_SHOPS), levels=5)
+    assert env.action_space("shop_0").nvec.tolist() == [5, 5, 5]
+    assert env.level_units("shop_0").tolist() == [[0, 2.5, 5, 7.5, 10], [0, 2, 4, 6, 8], [0, 0.5, 1, 1.5, 2]]
+    _, infos = env.reset(seed=0)
+    assert [levels.tolist() for levels in infos["shop_0"]["action_mask"]] == [[1] * 5] * 3
+    assert infos["shop_1"]["action_mask"] == ()
+    *_, infos = env.step({"shop_0": [3, 2, 4], "shop_1": []})
+    assert infos["shop_0"]["requested"].tolist() == [7.5, 4]
+    assert infos["shop_0"]["promotion_cost"] == 3 * 2
+    assert infos["shop_1"]["action_mask"] == ()
+
+
+def test_a_step_between_levels_is_a_whole_unit_where_quantities_are_integer():
+    """10 units in 3 steps are 3 apart; 15 steps go beyond the 8 that the other lane takes, and what does is masked."""
+    whole = problem(TWO_SHOPS + "quantities: integer")
+    assert parallel_env(whole, levels=4).level_units("shop_0")[0].tolist() == [0, 3, 6, 9]
+    env = parallel_env(whole, levels=16)
+    _, infos = env.reset()
+    assert env.level_units("shop_0")[1].tolist() == [*range(9), *[8] * 7]
+    assert infos["shop_0"]["action_mask"][1].tolist() == [1] * 9 + [0] * 7
+
+
+def test_levels_that_cannot_be_shipped_now_are_masked_and_ship_what_can_be():
+    """The mill makes 6 and is closed in period 1, when the lane of the owing depot still takes requests; the van carries 5 of volume 2."""
+    env = parallel_env(problem(CLOSED), levels=5)
+    _, infos = env.reset(seed=0)
+    assert env.action_names("shop") == ["product.request.mill->shop", "product.request.depot->shop", "product.request.van"]
+    assert env.level_units("shop")[:, 1].tolist() == [2, 2, 2]
+    assert env.level_units("depot").tolist() == [[0, 2, 4, 6, 8]]
+    masks = [infos["shop"]["action_mask"]]
+    for _ in range(2):
+        *_, infos = env.step({"shop": [4, 4, 4], "depot": [4]})
+        masks.append(infos["shop"]["action_mask"])
+    mill, depot, van = zip(*([levels.tolist() for levels in mask] for mask in masks), strict=True)
+    assert mill == ([1, 1, 1, 1, 0], [1, 0, 0, 0, 0], [1, 1, 1, 1, 0])
+    assert depot == ([1] * 5,) * 3
+    assert van == ([1, 1, 0, 0, 0],) * 3
+    assert infos["shop"]["shipped"].tolist()[0] == 0
+    assert infos["shop"]["requested"].tolist() == [8, 8, 8]
+
+
+CLOSED = """
+name: closed
+products: [{name: product, volume: 2}]
+suppliers: [{name: mill, capacity: 12}]
+demand: {kind: known, values: [4]}
+events: [{kind: outage, targets: [mill], at: [1]}]
+warehouses:
+  - {name: shop}
+  - {name: depot, faces_demand: false, initial_stock: 40}
+lanes:
+  - {origin: mill, destination: shop, lead_time: 1}
+  - {origin: mill, destination: depot, lead_time: 1}
+  - {origin: depot, destination: shop, lead_time: 1, unfilled: owed}
+  - {name: van, origin: depot, destination: shop, lead_time: 1, capacity: 5, max_request: 20}
+"""
+
+
+@every_scenario
 def test_every_entry_has_a_name_of_its_own(name):
     env = made(name)
     observations, _ = env.reset(seed=0)
@@ -327,6 +399,18 @@ def test_a_bad_action_is_refused_in_words_and_changes_nothing(actions, message):
     assert same(before, env.state())
 
 
+@pytest.mark.parametrize(
+    ("level", "told"),
+    [(5, "5.0"), (-1, "-1.0"), (2.5, "2.5"), (math.nan, "nan")],
+)
+def test_a_bad_level_is_refused_in_words(level, told):
+    env = parallel_env(problem(TWO_SHOPS), levels=5)
+    env.reset(seed=0)
+    message = f"action of shop_0: product.request.shop_1->shop_0 is {told}; give a level, a whole number from 0 to 4"
+    with pytest.raises(InputError, match=message):
+        env.step({"shop_0": [0, level, 0], "shop_1": []})
+
+
 def test_calls_out_of_order_and_wrong_options_are_refused_in_words():
     env = parallel_env(problem(TWO_SHOPS))
     for call in (env.state, env.render, lambda: env.step({"shop_0": [0, 0, 0], "shop_1": []})):
@@ -346,6 +430,10 @@ def test_calls_out_of_order_and_wrong_options_are_refused_in_words():
         env.action_names("shop_2")
     with pytest.raises(InputError, match="max_cycles: is 0; give a whole number, 1 or more"):
         parallel_env("two_warehouses", max_cycles=0)
+    with pytest.raises(InputError, match="levels: is 1; give a whole number, 2 or more"):
+        parallel_env("two_warehouses", levels=1)
+    with pytest.raises(InputError, match="level_units: the environment takes quantities; make it with levels"):
+        env.level_units("shop_0")
 
 
 WRONG_TYPES = {

@@ -74,7 +74,7 @@ def test_a_policy_begins_as_order_up_to_without_transfers():
     encoding = Encoding.of(problem, baseline.levels)
     trace = problem.trace("evaluate", 0, 4)
     view = View(problem.network, initial_state(problem.network, 4), trace, 0)
-    decision = Decider(encoding, None)(torch.zeros(4, 1, 18), view)
+    decision = Decider(encoding, None, "order_up_to")(torch.zeros(4, 1, 18), view)
     assert torch.equal(decision.requests, baseline.act(view, None)[0].requests)
 
 

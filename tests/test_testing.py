@@ -46,9 +46,10 @@ class Env(WarehouseEnv):
     """Sound; faults are planted in what it returns (`spoil`), and in its methods."""
 
     given = ONGOING
+    levels = None
 
     def __init__(self):
-        super().__init__(self.given, None, None, "train")
+        super().__init__(self.given, None, None, "train", self.levels)
 
     def step(self, actions):
         told = super().step(actions)
@@ -290,10 +291,31 @@ class StateOfAnotherType(Env):
         return super().state().astype(np.float64)
 
 
-FAULTY = [each for each in [*Env.__subclasses__(), *SoundSeason.__subclasses__()] if each is not SoundSeason]
+class SoundLevels(Env):
+    levels = 4
 
 
-@pytest.mark.parametrize("sound", [Env, SoundSeason])
+class NoMask(SoundLevels):
+    """east, step 3: info has no action_mask of its action space; give a tuple with an array for every entry"""
+
+    def spoil(self, period, observations, rewards, terminations, truncations, infos):
+        if period == 3:
+            del infos["east"]["action_mask"]
+
+
+class NothingAllowed(SoundLevels):
+    """west, step 2: action_mask of product.request.east->west is [0 1 1 1]; give 0 or 1, and 1 for level 0"""
+
+    def spoil(self, period, observations, rewards, terminations, truncations, infos):
+        if period == 2:
+            infos["west"]["action_mask"][-1][0] = 0
+
+
+SOUND = [Env, SoundSeason, SoundLevels]
+FAULTY = [each for sound in SOUND for each in sound.__subclasses__() if each not in SOUND]
+
+
+@pytest.mark.parametrize("sound", SOUND)
 def test_a_sound_environment_passes(sound):
     check_environment(sound, episodes=2)
 

@@ -53,7 +53,7 @@ class Foresight(Encoding):
 
     @classmethod
     def beyond(cls, encoding: Encoding) -> Foresight:
-        return cls(**{field.name: getattr(encoding, field.name) for field in fields(encoding)})
+        return cls(**{field.name: getattr(encoding, field.name) for field in fields(encoding)} | {"order_levels": None})
 
     @property
     def periods(self) -> int:

@@ -100,7 +100,7 @@ class Pathwise(OfflineAlgorithm[JointPolicy]):
 
 
 class _MeanActions:
-    """The actor's mean actions, with their gradient."""
+    """What the policy plays when it does not explore, with its gradient."""
 
     name, knows = "in training", ""
 
@@ -111,5 +111,4 @@ class _MeanActions:
         return None
 
     def act(self, view: View, memory: None) -> tuple[Decision, None]:
-        mean, _ = self.policy.actor(self.policy.encoding(view))
-        return self.policy.decide(mean, view), None
+        return self.policy.decide(self.policy.distribution(self.policy.encoding(view)).mode, view), None

@@ -41,8 +41,7 @@ from marl_inv.learning.parts import Beginning, Built, Parts
 from marl_inv.learning.pathwise import FreshTraces
 from marl_inv.learning.policy import JointPolicy
 from marl_inv.learning.settings import TrainSettings
-from marl_inv.models.encoding import Encoding
-from marl_inv.models.learned import Actor, LearnedPolicy
+from marl_inv.models.learned import Actor, LearnedPolicy, encode
 from marl_inv.problem import Problem
 from marl_inv.progress import Progress, Say, say_nothing, silently
 from marl_inv.reading import InputError
@@ -139,7 +138,7 @@ def prepare(
     device = problem.network.size.device
     torch.manual_seed(settings.seed)
     generator = torch.Generator(device).manual_seed(settings.seed)
-    encoding = Encoding.of(problem, beginning.levels, beginning.members)
+    encoding = encode(problem, beginning, settings)
     actor = Actor(encoding, settings).to(device)
     policy = JointPolicy(actor, encoding, beginning.promotion, generator)
     tries = _tries(problem, settings)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from marl_inv.interface import View, fact_names, observe
+from marl_inv.interface import OrderLevels, View, fact_names, observe
 from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem
 
@@ -38,6 +38,8 @@ class Encoding:
     """Fixed features of a product at a warehouse."""
     lane: Float[Tensor, "K E G"]
     """Fixed features of a lane."""
+    order_levels: OrderLevels | None = None
+    """What is chosen from, where actions are order levels."""
 
     @classmethod
     def of(cls, problem: Problem, levels: Float[Tensor, "K N"], members: Float[Tensor, "N N"] | None = None) -> Encoding:
@@ -76,11 +78,15 @@ class Encoding:
     def features(self) -> int:
         return self.factor.shape[-1]
 
-    def __call__(self, view: View) -> Float[Tensor, "B K N F"]:
+    def __call__(self, view: View) -> Float[Tensor, "B K N FD"]:
+        """Features; then, where outages change which order levels make sense, the highest ones, which are no features but tell the mask."""
         facts = observe(view)
         if self.members is not None:
             facts[..., POSITION] = self.position(view).permute(2, 0, 1)
-        return (facts * self.factor + self.offset).clamp(-LARGEST, LARGEST).contiguous()
+        features = (facts * self.factor + self.offset).clamp(-LARGEST, LARGEST).contiguous()
+        if self.order_levels is None or view.trace.available is None:
+            return features
+        return torch.cat([features, self.order_levels.as_facts(view.trace.available[view.period])], -1)
 
     def position(self, view: View) -> Float[Tensor, "K N B"]:
         """What the levels are compared with."""

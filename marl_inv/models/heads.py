@@ -1,7 +1,8 @@
-"""From what a trunk knows to raw actions, and from raw actions to a Decision.
+"""From what a trunk knows to distributions over raw actions, and from raw actions to a Decision.
 
-Raw actions are (rows, K, A): one per lane, then one per warehouse where promotions are decided, then one per warehouse where reserves
-are. A raw action of 0 everywhere is order-up-to at the levels the policy starts from, without transfers and reserves.
+Raw actions are (rows, K, A): one for each choice that `interface.OrderLevels` lists. What they mean, the setting `head` says:
+`order_up_to`, the default, moves order-up-to targets (0 everywhere is order-up-to at the levels the policy starts from, without transfers
+and reserves); `quantity` asks for units, and 0 is what passes the warehouse in a period; `levels` are order levels, whole numbers.
 """
 
 from __future__ import annotations
@@ -9,31 +10,32 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from marl_inv.interface import View
+from marl_inv.interface import View, choice_owner, split
+from marl_inv.models.distributions import PerAgentLevels, PerAgentNormal
 from marl_inv.models.encoding import Encoding
 from marl_inv.models.settings import ModelSettings
 from marl_inv.models.sharing import groups, linear
+from marl_inv.network import TransferNetwork
 from marl_inv.simulator import Decision
 
 RELUCTANCE = 0.2
 """Raw action below which nothing is asked on a lane other than the source lane: transfers begin near zero."""
 
 
-def action_owner(encoding: Encoding) -> Int[Tensor, " A"]:
-    """The warehouse that takes each raw action: the destination of a lane, then the one that promotes or keeps a reserve."""
-    network = encoding.network
-    everyone = torch.arange(len(network.warehouses), device=network.destination.device)
-    decided = (network.max_promotion is not None) + (network.max_reserve is not None)
-    return torch.cat([network.destination] + [everyone] * decided)
+def on_source_lanes(network: TransferNetwork) -> Bool[Tensor, " E"]:
+    """Whether a lane is the source lane of its destination."""
+    is_source = torch.zeros(len(network.lanes), dtype=torch.bool, device=network.destination.device)
+    is_source[network.source_lane[network.source_lane >= 0]] = True
+    return is_source
 
 
-class ActionHead(nn.Module):
-    """Mean and standard deviation of the raw actions. A lane sees its destination and, unless `alone`, its origin."""
+class ChoiceHead(nn.Module):
+    """`outputs` numbers for every choice. A lane sees its destination and, unless `alone`, its origin."""
 
-    def __init__(self, encoding: Encoding, settings: ModelSettings) -> None:
+    def __init__(self, encoding: Encoding, settings: ModelSettings, outputs: int) -> None:
         super().__init__()
         network, hidden = encoding.network, settings.hidden
         group = groups(network, settings.parameters)
@@ -42,35 +44,79 @@ class ActionHead(nn.Module):
         self.register_buffer("origin", network.origin, persistent=False)
         self.register_buffer("destination", network.destination, persistent=False)
         self.register_buffer("lane", encoding.lane, persistent=False)
-        source = torch.zeros(len(network.lanes), dtype=torch.long, device=network.destination.device)
-        source[network.source_lane[network.source_lane >= 0]] = 1
-        own = [source.new_full((len(network.warehouses),), kind) for kind, has in ((2, self.promotes), (3, self.reserves)) if has]
-        self.register_buffer("kind", torch.cat([source, *own]), persistent=False)
         self.asks = linear(hidden, hidden, group)
         self.has = linear(hidden, hidden, group, bias=False)
         self.way = nn.Linear(encoding.lane.shape[-1], hidden, bias=False)
-        self.amount = linear(hidden, 1, None if group is None else group[self.destination])
-        self.promotion = linear(hidden, 1, group)
-        self.log_sigma = nn.Parameter(torch.full((3 + self.reserves,), settings.sigma).log())
+        self.amount = linear(hidden, outputs, None if group is None else group[self.destination])
+        self.promotion = linear(hidden, outputs, group)
         heads = [self.amount, self.promotion]
         if self.reserves:
-            self.reserve = linear(hidden, 1, group)
+            self.reserve = linear(hidden, outputs, group)
             heads.append(self.reserve)
         for last in heads:
             nn.init.normal_(last.weight, std=0.01 / hidden**0.5)
             nn.init.zeros_(last.bias)
 
-    def forward(self, x: Float[Tensor, "R K N H"]) -> tuple[Float[Tensor, "R K A"], Float[Tensor, " A"]]:
+    def forward(self, x: Float[Tensor, "R K N H"]) -> Float[Tensor, "R K A O"]:
         lane = self.asks(x).index_select(2, self.destination) + self.way(self.lane)
         if not self.alone and len(self.origin):
             offer = self.has(x).index_select(2, self.origin)
             lane = torch.cat([lane[:, :, : self.replenishments], lane[:, :, self.replenishments :] + offer], dim=2)
-        mean = self.amount(torch.tanh(lane)).squeeze(-1)
+        parts = [self.amount(torch.tanh(lane))]
         if self.promotes:
-            mean = torch.cat([mean, self.promotion(x).squeeze(-1)], dim=2)
+            parts.append(self.promotion(x))
         if self.reserves:
-            mean = torch.cat([mean, self.reserve(x).squeeze(-1)], dim=2)
-        return mean, self.log_sigma.exp().index_select(0, self.kind)
+            parts.append(self.reserve(x))
+        return torch.cat(parts, dim=2)
+
+
+class AmountHead(nn.Module):
+    """Normal raw actions; the standard deviation is one number for source lanes, other lanes, promotions and reserves each."""
+
+    def __init__(self, encoding: Encoding, settings: ModelSettings) -> None:
+        super().__init__()
+        network = encoding.network
+        self.choices = ChoiceHead(encoding, settings, 1)
+        self.warehouses = len(network.warehouses)
+        source = on_source_lanes(network).long()
+        decided = ((2, self.choices.promotes), (3, self.choices.reserves))
+        own = [source.new_full((self.warehouses,), kind) for kind, has in decided if has]
+        self.register_buffer("kind", torch.cat([source, *own]), persistent=False)
+        self.register_buffer("owner", choice_owner(network), persistent=False)
+        self.log_sigma = nn.Parameter(torch.full((3 + self.choices.reserves,), settings.sigma).log())
+
+    def forward(self, x: Float[Tensor, "R K N H"], facts: Float[Tensor, "R K N D"]) -> PerAgentNormal:
+        sigma = self.log_sigma.exp().index_select(0, self.kind)
+        return PerAgentNormal(self.choices(x).squeeze(-1), sigma, self.owner, self.warehouses)
+
+
+class LevelHead(nn.Module):
+    """Order levels, those that make sense now, beginning near what passes the destination on source lanes and near nothing elsewhere."""
+
+    def __init__(self, encoding: Encoding, settings: ModelSettings) -> None:
+        super().__init__()
+        network, self.order_levels = encoding.network, encoding.order_levels
+        self.choices = ChoiceHead(encoding, settings, self.order_levels.count)
+        self.warehouses = len(network.warehouses)
+        self.register_buffer("owner", choice_owner(network), persistent=False)
+        self.register_buffer("numbers", torch.arange(self.order_levels.count), persistent=False)
+        self.register_buffer("open", self.order_levels.highest().permute(2, 0, 1), persistent=False)
+        self.register_buffer("start", self._start(encoding).unsqueeze(0), persistent=False)
+
+    def _start(self, encoding: Encoding) -> Float[Tensor, "K A J"]:
+        """Logits to begin with."""
+        network, step, lanes = encoding.network, self.order_levels.step, len(encoding.network.lanes)
+        source = on_source_lanes(network)
+        usual, spread = torch.zeros_like(step), torch.full_like(step, 0.5)
+        usual[:, :lanes] = network.size[:, network.destination] * source
+        spread[:, :lanes] = torch.where(source, network.throughput_sd[:, network.destination] / step[:, :lanes], 0.5)
+        away = (self.numbers - (usual / step).round().unsqueeze(-1)) / spread.clamp(min=0.5).unsqueeze(-1)
+        return -(away.square() / 2).clamp(max=6)
+
+    def forward(self, x: Float[Tensor, "R K N H"], facts: Float[Tensor, "R K N D"]) -> PerAgentLevels:
+        highest = self.order_levels.from_facts(facts) if facts.shape[-1] else self.open
+        logits = (self.choices(x) + self.start).masked_fill(self.numbers > highest.unsqueeze(-1), -torch.inf)
+        return PerAgentLevels(logits, self.owner, self.warehouses)
 
 
 class Nonnegative(torch.autograd.Function):
@@ -88,34 +134,34 @@ class Nonnegative(torch.autograd.Function):
 
 
 class Decider:
-    """Raw actions to decisions: a residual on the order-up-to target on source lanes, a quantity on the others, shares of the most."""
+    """Raw actions to decisions, by one affine map: factor x raw + offset, less the inventory position where a target is meant."""
 
-    def __init__(self, encoding: Encoding, promotion: Float[Tensor, "K N"] | None) -> None:
-        network, self.position = encoding.network, encoding.position
-        is_source = torch.zeros(len(network.lanes), dtype=torch.bool, device=network.destination.device)
-        is_source[network.source_lane[network.source_lane >= 0]] = True
-        destination = network.destination
-        self.lanes = len(network.lanes)
-        self.destination = destination
-        # One affine map serves both kinds of lane: request = factor x raw + offset - position (0 for what is no source lane).
-        self.factor = torch.where(is_source, encoding.unit[:, destination], encoding.network.size[:, destination]).unsqueeze(-1)
-        offset = torch.where(is_source, encoding.levels[:, destination], -RELUCTANCE * encoding.network.size[:, destination])
-        self.offset = offset.unsqueeze(-1)
-        self.counts_position = is_source.to(encoding.levels).unsqueeze(-1)
-        self.max_promotion, self.max_reserve = network.max_promotion, network.max_reserve
-        self.promotion = (
-            None if network.max_promotion is None else encoding.levels.new_zeros(encoding.levels.shape) if promotion is None else promotion
-        )
+    def __init__(self, encoding: Encoding, promotion: Float[Tensor, "K N"] | None, head: str) -> None:
+        network, levels = encoding.network, encoding.order_levels
+        size, destination, is_source = network.size, network.destination, on_source_lanes(network)
+        self.network, self.encoding, self.lanes, self.destination = network, encoding, len(network.lanes), destination
+        self.promotion = torch.zeros_like(size) if promotion is None and network.max_promotion is not None else promotion
+        usual = size if head == "quantity" else encoding.levels
+        factor = [torch.where(is_source, encoding.unit[:, destination], size[:, destination])]
+        offset = [torch.where(is_source, usual[:, destination], -RELUCTANCE * size[:, destination])]
+        most = [torch.full_like(factor[0], torch.inf)]
+        if network.max_promotion is not None:
+            factor.append(network.max_promotion.squeeze(-1).expand_as(size))
+            offset.append(self.promotion)
+            most.append(factor[-1])
+        if network.max_reserve is not None:
+            factor.append(network.max_reserve)
+            offset.append(torch.zeros_like(size))
+            most.append(factor[-1])
+        self.factor, self.offset, self.most = (torch.cat(each, dim=1).unsqueeze(-1) for each in (factor, offset, most))
+        if levels is not None:
+            self.factor, self.offset = levels.step.unsqueeze(-1), torch.zeros_like(self.offset)
+        self.is_target = is_source.unsqueeze(-1) & (head == "order_up_to")
 
     def __call__(self, raw: Float[Tensor, "B K A"], view: View) -> Decision:
-        actions = raw.permute(1, 2, 0)
-        position = self.position(view).index_select(1, self.destination) * self.counts_position
-        requests = actions[:, : self.lanes] * self.factor + self.offset - position
-        requests = torch.where(self.counts_position > 0, requests.clamp(min=0), Nonnegative.apply(requests))
-        own, promotion, reserve = actions[:, self.lanes :], None, None
-        if self.max_promotion is not None:
-            promotion, own = own.split([len(self.max_promotion), own.shape[1] - len(self.max_promotion)], dim=1)
-            promotion = torch.minimum((self.promotion.unsqueeze(-1) + self.max_promotion * promotion).clamp(min=0), self.max_promotion)
-        if self.max_reserve is not None:
-            reserve = self.max_reserve.unsqueeze(-1) * own.clamp(0, 1)
-        return Decision(requests, promotion, reserve)
+        amounts = raw.permute(1, 2, 0) * self.factor + self.offset
+        requests, own = amounts[:, : self.lanes], amounts[:, self.lanes :]
+        position = self.encoding.position(view).index_select(1, self.destination) * self.is_target
+        requests = requests - position
+        requests = torch.where(self.is_target, requests.clamp(min=0), Nonnegative.apply(requests))
+        return split(self.network, torch.cat([requests, torch.minimum(own.clamp(min=0), self.most[:, self.lanes :])], dim=1))

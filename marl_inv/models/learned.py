@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from marl_inv.baselines.echelon import EchelonBaseStock
 from marl_inv.baselines.order_up_to import OrderUpTo
-from marl_inv.interface import View
+from marl_inv.interface import OrderLevels, View
+from marl_inv.models.distributions import PerAgentLevels, PerAgentNormal
 from marl_inv.models.encoding import Encoding
-from marl_inv.models.heads import ActionHead, Decider
+from marl_inv.models.heads import AmountHead, Decider, LevelHead
 from marl_inv.models.mlp import JointMLPTrunk, MLPTrunk
 from marl_inv.models.settings import ModelSettings
 from marl_inv.network import TransferNetwork
@@ -32,17 +33,26 @@ def _graph_trunk(encoding: Encoding, settings: ModelSettings) -> nn.Module:
     return GraphTrunk(encoding, settings)
 
 
+def encode(problem: Problem, beginning: OrderUpTo | EchelonBaseStock, settings: ModelSettings) -> Encoding:
+    """The encoding that the settings' head needs, of a policy that begins as `beginning`."""
+    encoding = Encoding.of(problem, beginning.levels, beginning.members)
+    if settings.head != "levels":
+        return encoding
+    return replace(encoding, order_levels=OrderLevels.of(problem.network, settings.levels))
+
+
 class Actor(nn.Module):
-    """Features to mean and standard deviation of the raw actions; one set of weights for all products."""
+    """An observation to a distribution over raw actions; one set of weights for all products."""
 
     def __init__(self, encoding: Encoding, settings: ModelSettings) -> None:
         super().__init__()
+        self.settings, self.features = settings, encoding.features
         make = _graph_trunk if settings.model == "graph" else MLPTrunk
         self.trunk = make(encoding, settings)
-        self.head = ActionHead(encoding, settings)
+        self.head = (LevelHead if settings.head == "levels" else AmountHead)(encoding, settings)
 
-    def forward(self, features: Float[Tensor, "R K N F"]) -> tuple[Float[Tensor, "R K A"], Float[Tensor, " A"]]:
-        return self.head(self.trunk(features))
+    def forward(self, observation: Float[Tensor, "R K N FD"]) -> PerAgentNormal | PerAgentLevels:
+        return self.head(self.trunk(observation[..., : self.features]), observation[..., self.features :])
 
 
 class Critic(nn.Module):
@@ -51,34 +61,34 @@ class Critic(nn.Module):
     def __init__(self, encoding: Encoding, settings: ModelSettings, whole_network: bool) -> None:
         super().__init__()
         mlp = JointMLPTrunk if whole_network else MLPTrunk
+        self.features = encoding.features
         self.trunk = (_graph_trunk if settings.model == "graph" else mlp)(encoding, settings)
         self.pooled = nn.Linear(settings.hidden, settings.hidden) if whole_network and settings.model == "graph" else None
         self.value = nn.Linear(settings.hidden, 1)
 
-    def forward(self, features: Float[Tensor, "R K N F"]) -> Float[Tensor, "R K N"]:
-        x = self.trunk(features)
+    def forward(self, observation: Float[Tensor, "R K N FD"]) -> Float[Tensor, "R K N"]:
+        x = self.trunk(observation[..., : self.features])
         if self.pooled is not None:
             x = x + torch.tanh(self.pooled(x.mean(dim=2, keepdim=True)))
         return self.value(x).squeeze(-1)
 
 
 class LearnedPolicy:
-    """A trained actor that plays its mean action."""
+    """A trained actor that plays its mean action, or its likeliest levels."""
 
     knows = "stock within its hops, demand distribution"
 
     def __init__(self, name: str, actor: Actor, encoding: Encoding, promotion: Float[Tensor, "K N"] | None) -> None:
         self.name = name
         self.actor, self.encoding, self.promotion = actor, encoding, promotion
-        self.decide = Decider(encoding, promotion)
+        self.decide = Decider(encoding, promotion, actor.settings.head)
 
     def start(self, network: TransferNetwork, replications: int) -> None:
         return None
 
     def act(self, view: View, memory: None) -> tuple[Decision, None]:
         with torch.no_grad():
-            mean, _ = self.actor(self.encoding(view))
-        return self.decide(mean, view), None
+            return self.decide(self.actor(self.encoding(view)).mode, view), None
 
     def save(self, folder: Path, settings: ModelSettings) -> None:
         """Write weights, starting levels and what is needed to build it again; tensors and JSON only, sealed."""
@@ -115,7 +125,7 @@ def load_policy(path: str | Path, problem: Problem) -> LearnedPolicy:
         beginning = replace(beginning, levels=levels.to(network.size))
     else:
         promotion = None
-    encoding = Encoding.of(problem, beginning.levels, beginning.members)
+    encoding = encode(problem, beginning, settings)
     actor = Actor(encoding, settings).to(network.size)
     weights = {key.removeprefix("actor."): tensor for key, tensor in tensors.items()}
     for key, expected in actor.state_dict().items():
