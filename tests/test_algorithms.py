@@ -119,7 +119,7 @@ def test_value_units_are_the_moments_of_returns_the_latest_counting_most():
 
 
 def test_a_critic_that_speaks_in_units_is_taught_in_them_and_a_checkpoint_keeps_them():
-    training = small_training(value_normalisation=True)
+    training = small_training()
     algorithm, batch, buffer = training.algorithm, played(training), training.collector.buffer
     returns = algorithm._preprocess_batch(batch, buffer, buffer.sample_indices(0)).returns
     assert torch.allclose(returns.mean(0), torch.zeros(1, 2), atol=1e-5)
@@ -338,8 +338,8 @@ def test_every_algorithm_learns_to_raise_a_level_that_is_far_too_low(algorithm):
 @pytest.mark.parametrize(
     ("settings", "reads"),
     [
-        ({"algorithm": "mappo"}, ["cpu", "numpy"]),
-        ({"algorithm": "mappo", "critic": "privileged", "value_normalisation": True}, ["cpu", "numpy"]),
+        ({"algorithm": "mappo", "value_normalisation": False}, ["cpu", "numpy"]),
+        ({"algorithm": "mappo", "critic": "privileged"}, ["cpu", "numpy"]),
         ({"algorithm": "reinforce"}, ["cpu", "numpy"]),
         ({"algorithm": "pathwise", "decisions_per_update": 400}, ["_local_scalar_dense"]),
     ],

@@ -68,11 +68,11 @@ def test_roles_tell_a_centre_from_its_shops():
 @pytest.mark.parametrize("model", ["graph", "mlp"])
 def test_with_separate_parameters_only_ones_own_weights_decide(model: str):
     actor, features = made(model=model, hops=0, parameters="separate")
-    lane = actor.head.destination.tolist().index(3)
+    lane = actor.head.choices.destination.tolist().index(3)
     actor(features).mean[:, 0, lane].sum().backward()
     own = [weight for weight in actor.parameters() if weight.grad is not None and len(weight.shape) == 3]
     assert own
     for weight in own:
         touched = weight.grad.abs().sum((1, 2)) > 0
-        places = {3} if len(weight) == 6 else set((actor.head.destination == 3).nonzero().flatten().tolist())
+        places = {3} if len(weight) == 6 else set((actor.head.choices.destination == 3).nonzero().flatten().tolist())
         assert set(touched.nonzero().flatten().tolist()) <= places

@@ -8,7 +8,10 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from marl_inv.models.settings import ModelSettings
 
-OWN_DEFAULTS: dict[str, dict[str, Any]] = {"pathwise": {"decisions": 12_000_000, "lr": 1e-2, "decisions_per_update": 40_000, "hidden": 64}}
+OWN_DEFAULTS: dict[str, dict[str, Any]] = {
+    "reinforce": {"lr": 3e-3},
+    "pathwise": {"decisions": 12_000_000, "lr": 1e-2, "decisions_per_update": 40_000, "hidden": 64},
+}
 """Where an algorithm's defaults are not those of the fields."""
 
 
@@ -28,7 +31,7 @@ class TrainSettings(ModelSettings):
     optimizer: Literal["adam", "adamw", "rmsprop"] = "adam"
     """adam, adamw or rmsprop."""
     lr: PositiveFloat = 1e-3
-    """Learning rate; 1e-2 for pathwise."""
+    """Learning rate; 3e-3 for reinforce, 1e-2 for pathwise."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """How the learning rate falls to 0 over the run; constant: not at all."""
     discount: float = Field(0.98, ge=0, lt=1)
@@ -38,16 +41,16 @@ class TrainSettings(ModelSettings):
     clip: PositiveFloat = 0.2
     """How far one update may move the policy's action probabilities."""
     passes: PositiveInt = 4
-    """Times each batch of experience is used."""
+    """Times each batch of experience is used; once by reinforce."""
     minibatches: PositiveInt = 4
     """Gradient steps in a pass."""
     decisions_per_update: PositiveInt = 20_000
-    """Experience gathered for an update, in decisions; 40,000 for pathwise, which plays whole episodes."""
+    """Experience gathered for an update, in decisions; 40,000 for pathwise, which like reinforce plays whole episodes."""
     periods_per_update: PositiveInt = 25
     """Periods played between updates, at most the horizon; the replications side by side follow."""
     critic: Literal["local", "network", "privileged"] | None = None
     """What it sees in training: local, the network, or also the demand that is coming; when absent, local for ippo and network for mappo."""
-    value_normalisation: bool = False
+    value_normalisation: bool = True
     """The critic speaks in standard deviations of returns from their mean, per product and warehouse."""
     value_weight: NonNegativeFloat = 0.5
     """Of the critic's squared error in the loss."""
@@ -56,7 +59,7 @@ class TrainSettings(ModelSettings):
     max_grad_norm: PositiveFloat = 0.5
     """Gradients longer than this are shortened to it."""
     reward_mix: float | None = Field(None, ge=0, le=1)
-    """0 rewards a warehouse with its own profit, 1 with the mean of all; when absent, 0 for ippo and 1 for mappo."""
+    """0 rewards a warehouse with its own profit, 1 with the mean of all; when absent, 0 for ippo, else 1."""
     control_variate: bool = True
     """Subtract what the starting policy earns on the same trace from rewards: less noise, same optimum."""
     validations: PositiveInt = 20
@@ -74,7 +77,7 @@ class TrainSettings(ModelSettings):
     @property
     def mix(self) -> float:
         """The reward mix in effect."""
-        return (1.0 if self.algorithm == "mappo" else 0.0) if self.reward_mix is None else self.reward_mix
+        return (0.0 if self.algorithm == "ippo" else 1.0) if self.reward_mix is None else self.reward_mix
 
     @property
     def critic_sees(self) -> str:
