@@ -167,7 +167,7 @@ def with_other_demand(training, factor):
     """A rollout of a few periods whose demand is `factor` times what it would have been, and as forecast by nobody."""
     trace = training.problem.trace("train", 0, training.collector.replications)
     trace.demand[trace.history :] *= factor
-    training.collector._next_trace = lambda: trace
+    training.collector._trace = lambda batch: trace
     return played(training)
 
 
@@ -285,7 +285,7 @@ def test_pathwise_learns_from_what_an_episode_earns_and_leaves(ending, factor, e
     given = problem(THREE_BAKERIES + f"ending: {ending}\ndiscount_factor: {factor}", torch.float32)
     start = OrderUpTo(torch.tensor([[8.0, 8.0, 6.0], [8.0, 8.0, 8.0]]))
     training = prepare(given, TrainSettings(**(SMALL | {"algorithm": "pathwise"})), start)
-    nn.init.zeros_(training.policy.actor.head.amount.weight)
+    nn.init.zeros_(training.policy.actor.head.choices.amount.weight)
     assert training.algorithm.earned(given.trace("train", 0, 2)).tolist() == pytest.approx([earned, earned])
 
 
