@@ -86,7 +86,7 @@ def unbroken():
     [
         {"algorithm": "mappo"},
         {"algorithm": "mappo", "critic": "privileged", "schedule": "cosine", "value_normalisation": True},
-        {"algorithm": "reinforce"},
+        {"algorithm": "reinforce", "head": "levels"},
         {"algorithm": "ippo", "optimizer": "rmsprop", "scenario": "raw_materials"},
         {"algorithm": "pathwise"},
     ],
