@@ -115,16 +115,22 @@ def run_training(
             raise InputError(
                 f"{folder}: holds a policy and no checkpoint to go on from; play it with `marl-inv compare`, or give another --out"
             )
-    elif folder.exists() and any(file.suffix != ".tmp" for file in folder.iterdir()):
-        raise InputError(
-            f"{folder}: is not empty{', and holds no run' if resume else ''}; give another --out{'' if resume else ', or --resume'}"
-        )
+    elif any(file.suffix != ".tmp" for file in folder.glob("*")):
+        found = "is not empty, and holds no run" if resume else "is not empty"
+        raise InputError(f"{folder}: {found}; give another --out{', or --resume to go on' if begun.exists() else ''}")
     else:
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
         write_yaml(begun, run | {"versions": versions()})
     trained = train(Problem.of(scenario, settings.device), settings, folder, progress, resume=resume, say=say)
     trained.policy.save(folder, settings)
     return folder, trained
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made ({error.strerror}); give another --out") from error
 
 
 def policy_named(name: str, problem: Problem, seed: int = 0, progress: Progress = silently) -> Policy:

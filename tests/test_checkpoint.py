@@ -86,7 +86,7 @@ def unbroken():
     [
         {"algorithm": "mappo"},
         {"algorithm": "mappo", "critic": "privileged", "schedule": "cosine", "value_normalisation": True},
-        {"algorithm": "reinforce"},
+        {"algorithm": "reinforce", "head": "levels"},
         {"algorithm": "ippo", "optimizer": "rmsprop", "scenario": "raw_materials"},
         {"algorithm": "pathwise"},
     ],
@@ -419,7 +419,11 @@ def test_resume_needs_the_folder_of_a_run(marl_inv, tmp_path):
     (tmp_path / "mine" / "thesis.tex").touch()
     line = refusal(marl_inv("train", *ARGUMENTS, "--out", "mine", "--resume"))
     assert line == "marl-inv: mine: is not empty, and holds no run; give another --out"
-    assert refusal(marl_inv("train", *ARGUMENTS, "--out", "mine")) == "marl-inv: mine: is not empty; give another --out, or --resume"
+    (tmp_path / "mine" / "run.yaml").touch()
+    line = refusal(marl_inv("train", *ARGUMENTS, "--out", "mine"))
+    assert line == "marl-inv: mine: is not empty; give another --out, or --resume to go on"
+    line = refusal(marl_inv("train", *ARGUMENTS, "--out", "mine/thesis.tex"))
+    assert line == "marl-inv: mine/thesis.tex: cannot be made (File exists); give another --out"
 
 
 def test_a_run_without_a_checkpoint_yet_begins_and_one_that_has_finished_says_so(folder, marl_inv, monkeypatch):

@@ -221,18 +221,21 @@ def _begun(problem: Problem, settings: TrainSettings, folder: Path | None, progr
 def _taken_up(problem: Problem, settings: TrainSettings, folder: Path, say: Say) -> Training | None:
     """The run in a folder as it was at its last checkpoint; None where there is none yet."""
     state = read_checkpoint(folder, run_of(problem.scenario, settings), say)
-    cut_back(folder, {} if state is None else state["events"])
     if state is None:
+        cut_back(folder, {})
         return None
     device = problem.network.size.device
     try:
+        cut_back(folder, state["events"])
         baseline = of_record(OrderUpTo, state["baseline"], device)
         kinds = {kind.__name__: kind for kind in get_args(Beginning)}
         beginning = of_record(kinds[state["beginning"]["kind"]], state["beginning"]["policy"], device)
         training = prepare(problem, settings, baseline, beginning, folder)
         training.restore(state)
-    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
-        what = str(error).splitlines()[0]
+    except InputError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+        what = str(error).partition("\n")[0]
         raise InputError(
             f"{folder / CHECKPOINT}: does not fit this version of marl_inv ({what}); train again, with another --out"
         ) from error
