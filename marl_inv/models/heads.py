@@ -91,31 +91,40 @@ class AmountHead(nn.Module):
 
 
 class LevelHead(nn.Module):
-    """Order levels, those that make sense now, beginning near what passes the destination on source lanes and near nothing elsewhere."""
+    """Order levels, those that make sense now, beginning near what passes the destination on source lanes and near nothing elsewhere.
+
+    The logits are those of a normal quantity at the levels, so that what is learned of one level is learned of its neighbours, plus
+    a number for each level, so that any distribution can be learned.
+    """
 
     def __init__(self, encoding: Encoding, settings: ModelSettings) -> None:
         super().__init__()
         network, self.order_levels = encoding.network, encoding.order_levels
-        self.choices = ChoiceHead(encoding, settings, self.order_levels.count)
-        self.warehouses = len(network.warehouses)
+        self.choices = ChoiceHead(encoding, settings, 1 + self.order_levels.count)
+        self.warehouses, lanes, step = len(network.warehouses), len(network.lanes), self.order_levels.step
+        source, destination = on_source_lanes(network), network.destination
+        middle, scale = torch.zeros_like(step), self.order_levels.most / step
+        middle[:, :lanes] = (network.size[:, destination] * source / step[:, :lanes]).round()
+        scale[:, :lanes] = torch.where(source, encoding.unit[:, destination], network.size[:, destination]) / step[:, :lanes]
+        width = torch.full_like(step, 0.5)
+        width[:, :lanes] = torch.where(source, settings.sigma * scale[:, :lanes], 0.5).clamp(min=0.5)
         self.register_buffer("owner", choice_owner(network), persistent=False)
         self.register_buffer("numbers", torch.arange(self.order_levels.count), persistent=False)
         self.register_buffer("open", self.order_levels.highest().permute(2, 0, 1), persistent=False)
-        self.register_buffer("start", self._start(encoding).unsqueeze(0), persistent=False)
-
-    def _start(self, encoding: Encoding) -> Float[Tensor, "K A J"]:
-        """Logits to begin with."""
-        network, step, lanes = encoding.network, self.order_levels.step, len(encoding.network.lanes)
-        source = on_source_lanes(network)
-        usual, spread = torch.zeros_like(step), torch.full_like(step, 0.5)
-        usual[:, :lanes] = network.size[:, network.destination] * source
-        spread[:, :lanes] = torch.where(source, network.throughput_sd[:, network.destination] / step[:, :lanes], 0.5)
-        away = (self.numbers - (usual / step).round().unsqueeze(-1)) / spread.clamp(min=0.5).unsqueeze(-1)
-        return -(away.square() / 2).clamp(max=6)
+        self.register_buffer("middle", middle, persistent=False)
+        self.register_buffer("scale", scale, persistent=False)
+        self.register_buffer("width", width.unsqueeze(-1), persistent=False)
+        self.register_buffer(
+            "kind", torch.cat([source.long(), source.new_full((step.shape[1] - lanes,), 2, dtype=torch.long)]), persistent=False
+        )
+        self.log_width = nn.Parameter(torch.zeros(3))
 
     def forward(self, x: Float[Tensor, "R K N H"], facts: Float[Tensor, "R K N D"]) -> PerAgentLevels:
+        shift, each = self.choices(x).split([1, len(self.numbers)], dim=-1)
+        width = self.width * self.log_width.exp().index_select(0, self.kind).unsqueeze(-1)
+        away = (self.numbers - self.middle.unsqueeze(-1) - self.scale.unsqueeze(-1) * shift) / width
         highest = self.order_levels.from_facts(facts) if facts.shape[-1] else self.open
-        logits = (self.choices(x) + self.start).masked_fill(self.numbers > highest.unsqueeze(-1), -torch.inf)
+        logits = (each - away.square() / 2).masked_fill(self.numbers > highest.unsqueeze(-1), -torch.inf)
         return PerAgentLevels(logits, self.owner, self.warehouses)
 
 
