@@ -2,6 +2,7 @@
 
 from marl_inv.baselines.balancing import LPBalancing, ThresholdBalancing
 from marl_inv.baselines.echelon import EchelonBaseStock, EqualFractile
+from marl_inv.baselines.following import FollowingOrderUpTo
 from marl_inv.baselines.just_in_time import JustInTime
 from marl_inv.baselines.myopic import Myopic
 from marl_inv.baselines.order_up_to import CappedOrderUpTo, OrderUpTo
@@ -27,6 +28,7 @@ BASELINES = {
     "lp_balancing": LPBalancing,
     "promotion_calendar": PromotionCalendar,
     "just_in_time": JustInTime,
+    "following_order_up_to": FollowingOrderUpTo,
 }
 
 LAYERS = ("threshold_balancing", "lp_balancing", "promotion_calendar")

@@ -43,7 +43,7 @@ class EchelonBaseStock:
     name: str = "echelon base-stock"
     knows: str = "stock of all downstream, demand distribution"
     smooth = True
-    promotion = None
+    promotion = following = None
 
     @classmethod
     def of(cls, problem: Problem) -> EchelonBaseStock:

@@ -35,8 +35,7 @@ class OrderUpTo:
     name: str = "order-up-to"
     knows: str = "own stock, demand distribution"
     smooth = True
-    members = None
-    """Levels are of everybody's own position."""
+    members = following = None
 
     @classmethod
     def of(cls, problem: Problem) -> OrderUpTo:

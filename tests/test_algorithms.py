@@ -195,7 +195,7 @@ def test_foresight_is_the_demand_until_an_order_arrives_and_then_the_mean():
         lanes: [{origin: mill, destination: shop, lead_time: 1}]
         """
     )
-    foresight, trace = Foresight.beyond(Encoding.of(shops, OrderUpTo.of(shops).levels)), shops.trace("train", 0, 2)
+    foresight, trace = Foresight.beyond(Encoding.of(shops, OrderUpTo.of(shops))), shops.trace("train", 0, 2)
     assert shops.network.mean_demand.tolist() == [[6.0]]
     views = [View(shops.network, initial_state(shops.network, 2), trace, period) for period in range(5)]
     coming = [foresight(view)[1, 0, 0, -2:].mul(6).add(6).tolist() for view in views]

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from marl_inv.baselines import BASELINES, JustInTime, Myopic, OrderUpTo, PromotionCalendar
+from marl_inv.baselines.following import FollowingOrderUpTo
 from marl_inv.baselines.order_up_to import newsvendor_levels
 from marl_inv.baselines.tuning import mean_reward, reward_by_replication, tune
 from scipy import stats
@@ -150,6 +151,15 @@ def test_an_own_policy_is_played_by_module_and_class():
 
 @pytest.mark.parametrize("mean", [0, 5])
 @pytest.mark.parametrize("lead_time", [0, 2])
+def test_levels_follow_demand():
+    """Two periods are remembered, and two covered: with 12 units asked for lately, where 8 are usual, three halves of 16 are held."""
+    problem = one_shop({"kind": "known", "values": [8] * 40}, lead_time=1, horizon=2, warm_up=0, history=2)
+    trace, policy = problem.trace("evaluate", 0, range(3)), FollowingOrderUpTo.of(problem)
+    trace.demand[:2, 0, 0] = torch.tensor([[12.0, 4.0, 0.0], [12.0, 4.0, 0.0]])
+    view = View(problem.network, initial_state(problem.network, 3, None), trace, 0)
+    assert policy.act(view, None)[0].requests[0, 0].tolist() == pytest.approx([24, 8, 1.6])  # never less than a tenth of the usual
+
+
 def test_just_in_time_never_holds_stock_and_never_lacks_it():
     """A centre two periods from its supplier feeds a shop a period away: after three periods, what is sold is what has just arrived."""
     demand = [3, 0, 5, 2, 7, 0, 0, 4, 6, 1, 2, 8]

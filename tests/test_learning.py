@@ -71,7 +71,7 @@ def test_the_collectors_loop_never_waits_for_the_device(scenario, model):
 def test_a_policy_begins_as_order_up_to_without_transfers():
     problem = load_problem("ring_transshipment")
     baseline = OrderUpTo.of(problem)
-    encoding = Encoding.of(problem, baseline.levels)
+    encoding = Encoding.of(problem, baseline)
     trace = problem.trace("evaluate", 0, 4)
     view = View(problem.network, initial_state(problem.network, 4), trace, 0)
     decision = Decider(encoding, None, "order_up_to")(torch.zeros(4, 1, 18), view)

@@ -1,23 +1,46 @@
 """Who hears whom, in what way, and who learns with whose weights."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from marl_inv.baselines.following import FollowingOrderUpTo
 from marl_inv.baselines.order_up_to import OrderUpTo
 
+from marl_inv.interface import View
 from marl_inv.models.encoding import Encoding
+from marl_inv.models.heads import Decider
 from marl_inv.models.learned import Actor
 from marl_inv.models.settings import ModelSettings
 from marl_inv.models.sharing import GroupedLinear, groups
 from marl_inv.problem import load_problem
+from marl_inv.simulator import initial_state
 
 
 def made(scenario: str = "ring_transshipment", **settings) -> tuple[Actor, torch.Tensor]:
     """An actor, and features of five rows for it."""
     torch.manual_seed(0)
     problem = load_problem(scenario)
-    encoding = Encoding.of(problem, OrderUpTo.of(problem).levels)
+    encoding = Encoding.of(problem, OrderUpTo.of(problem))
     features = torch.randn(5, len(problem.network.products), len(problem.network.warehouses), encoding.features)
     return Actor(encoding, ModelSettings(hidden=16, **settings)), features
+
+
+def test_a_policy_that_follows_demand_decides_in_multiples_of_it():
+    """Twice the demand lately and twice the stock: the same features, and twice the requests."""
+    problem = load_problem("two_warehouses", ["history=3"])
+    beginning = FollowingOrderUpTo.of(problem)
+    encoding = Encoding.of(problem, beginning)
+    trace, doubled = (problem.trace("train", 0, 4) for _ in range(2))
+    doubled.demand[:] *= 2
+    state = initial_state(problem.network, 4, None)
+    twice = replace(state, inventory_level=2 * state.inventory_level, pipeline=2 * state.pipeline)
+    once, again = View(problem.network, state, trace, 0), View(problem.network, twice, doubled, 0)
+    assert torch.allclose(encoding(once), encoding(again), atol=1e-5)
+    decide, raw = Decider(encoding, None, "order_up_to"), torch.rand(4, 1, len(problem.network.lanes))
+    assert torch.allclose(2 * decide(raw, once).requests, decide(raw, again).requests, rtol=1e-5)
+    still = decide(torch.zeros_like(raw), once).requests
+    assert torch.allclose(still, beginning.act(once, None)[0].requests, atol=1e-4)
 
 
 @pytest.mark.parametrize("messages", ["lane", "attention", "mean"])

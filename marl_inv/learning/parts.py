@@ -21,18 +21,14 @@ from tianshou.trainer import OnPolicyTrainerParams, Trainer
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
-from marl_inv.baselines.echelon import EchelonBaseStock
-from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.interface import rewards
 from marl_inv.learning.collector import RolloutCollector
 from marl_inv.learning.policy import JointPolicy
 from marl_inv.learning.settings import TrainSettings
-from marl_inv.models.encoding import Encoding
+from marl_inv.models.encoding import Beginning, Encoding
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem
 from marl_inv.rollout import play
-
-Beginning = OrderUpTo | EchelonBaseStock
 
 OPTIMIZERS: dict[str, Callable[[float], OptimizerFactory]] = {
     "adam": lambda lr: AdamOptimizerFactory(lr=lr, eps=1e-5),

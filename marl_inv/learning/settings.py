@@ -28,7 +28,7 @@ class TrainSettings(ModelSettings):
     """Of torch on the CPU; more than there are idle cores slows training down badly."""
     start: Literal["tuned", "newsvendor"] = "tuned"
     """tuned or newsvendor: the levels that the policy begins at and learns deviations from, of order-up-to or, where warehouses feed others and it
-    does better on validation traces, of echelon base-stock."""
+    does better on validation traces, of echelon base-stock. Where demand comes from a file, order-up-to that follows it, either way."""
     optimizer: Literal["adam", "adamw", "rmsprop"] = "adam"
     """adam, adamw or rmsprop."""
     lr: PositiveFloat = 1e-3

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import get_args
 
 import torch
 from tianshou.algorithm.algorithm_base import Algorithm
@@ -15,6 +14,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from marl_inv.baselines.echelon import EchelonBaseStock
+from marl_inv.baselines.following import FollowingOrderUpTo
 from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.baselines.tuning import mean_reward, tune
 from marl_inv.learning import pathwise, ppo, reinforce
@@ -37,11 +37,12 @@ from marl_inv.learning.checkpoint import (
     write_checkpoint,
 )
 from marl_inv.learning.collector import InventoryStats, RolloutCollector, ValidationCollector
-from marl_inv.learning.parts import Beginning, Built, Parts
+from marl_inv.learning.parts import Built, Parts
 from marl_inv.learning.pathwise import FreshTraces
 from marl_inv.learning.policy import JointPolicy
 from marl_inv.learning.settings import TrainSettings
-from marl_inv.models.learned import Actor, LearnedPolicy, encode
+from marl_inv.models.encoding import Beginning
+from marl_inv.models.learned import BEGINNINGS, Actor, LearnedPolicy, encode
 from marl_inv.problem import Problem
 from marl_inv.progress import Progress, Say, say_nothing, silently
 from marl_inv.reading import InputError
@@ -167,7 +168,10 @@ def _tries(problem: Problem, settings: TrainSettings) -> int:
 
 
 def begin_at(problem: Problem, settings: TrainSettings, baseline: OrderUpTo, progress: Progress) -> Beginning:
-    """Order-up-to, or echelon base-stock where warehouses feed others and it does better on validation traces."""
+    """Order-up-to, or echelon base-stock where warehouses feed others and it does better on validation traces; where demand comes from a file,
+    order-up-to that follows it, since levels tuned by product know the very weeks that validation plays and not how demand moves on."""
+    if problem.demand.from_file and problem.scenario.history:
+        return FollowingOrderUpTo.of(problem)
     tuned = settings.start == "tuned"
     plain = baseline if tuned else OrderUpTo.of(problem)
     if not bool((problem.network.source_lane >= problem.network.replenishments).any()):
@@ -228,8 +232,7 @@ def _taken_up(problem: Problem, settings: TrainSettings, folder: Path, say: Say)
     try:
         cut_back(folder, state["events"])
         baseline = of_record(OrderUpTo, state["baseline"], device)
-        kinds = {kind.__name__: kind for kind in get_args(Beginning)}
-        beginning = of_record(kinds[state["beginning"]["kind"]], state["beginning"]["policy"], device)
+        beginning = of_record(BEGINNINGS[state["beginning"]["kind"]], state["beginning"]["policy"], device)
         training = prepare(problem, settings, baseline, beginning, folder)
         training.restore(state)
     except InputError:

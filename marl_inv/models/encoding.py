@@ -8,9 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from marl_inv.baselines.echelon import EchelonBaseStock
+from marl_inv.baselines.following import FollowingOrderUpTo, lately
+from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.interface import OrderLevels, View, fact_names, observe
 from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem
@@ -18,59 +21,66 @@ from marl_inv.problem import Problem
 LARGEST = 5.0
 """Features are cut here: beyond five times the typical, more is no news."""
 
+NO_QUANTITY = ("planned_promotion", "past_promotion", "source_available", "periods_left")
+"""How the facts begin that are not in units."""
+
+Beginning = OrderUpTo | EchelonBaseStock | FollowingOrderUpTo
+"""What a policy may start from: levels, and what position is raised to them."""
+
 POSITION = 1
 """Which of the facts is the inventory position."""
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How one network's facts become features; `levels` are the order-up-to levels that a policy starts from."""
+    """How one network's facts become features, for a policy that starts from `beginning`."""
 
     network: TransferNetwork
-    levels: Float[Tensor, "K N"]
-    members: Float[Tensor, "N N"] | None
-    """The echelons whose positions the levels are of (`baselines.echelon.echelons`); None where they are of each warehouse's own."""
+    beginning: Beginning
     unit: Float[Tensor, "K N"]
     """Units that a raw action of 1 moves an order-up-to target by: the sd of demand over lead time + 1."""
     factor: Float[Tensor, "K N F"]
     offset: Float[Tensor, "K N F"]
     warehouse: Float[Tensor, "K N S"]
     """Fixed features of a product at a warehouse."""
+    in_units: Bool[Tensor, " F"]
+    """Which facts are quantities."""
     lane: Float[Tensor, "K E G"]
     """Fixed features of a lane."""
     order_levels: OrderLevels | None = None
     """What is chosen from, where actions are order levels."""
 
     @classmethod
-    def of(cls, problem: Problem, levels: Float[Tensor, "K N"], members: Float[Tensor, "N N"] | None = None) -> Encoding:
-        network = problem.network
+    def of(cls, problem: Problem, beginning: Beginning) -> Encoding:
+        network, levels = problem.network, beginning.levels
         size, lead_time = network.size, _lead_time(network)
         unit = torch.maximum(network.throughput_sd * (lead_time + 1).sqrt(), 0.1 * size)
-        factor, offset = [], []
+        factor, offset, in_units = [], [], []
         for name in fact_names(network, problem.scenario):
+            in_units.append(not name.startswith(NO_QUANTITY))
             if name == "inventory_position":
                 factor.append(-1 / unit)
                 offset.append(levels / unit)
             elif name == "inventory_level":
                 factor.append(1 / (size * (lead_time + 1)))
                 offset.append(torch.zeros_like(size))
-            elif name.startswith("planned_promotion") or name in ("past_promotion", "source_available"):
-                factor.append(torch.ones_like(size))
-                offset.append(torch.zeros_like(size))
             elif name == "periods_left":
                 factor.append(torch.full_like(size, 1 / (network.longest_lead_time + 1)))
+                offset.append(torch.zeros_like(size))
+            elif name.startswith(NO_QUANTITY):
+                factor.append(torch.ones_like(size))
                 offset.append(torch.zeros_like(size))
             else:
                 factor.append(1 / size)
                 offset.append(torch.full_like(size, -1.0) if name.startswith(("demand", "forecast")) else torch.zeros_like(size))
         return cls(
             network,
-            levels,
-            members,
+            beginning,
             unit,
             torch.stack(factor, -1),
             torch.stack(offset, -1),
             _warehouse_features(network, levels),
+            torch.tensor(in_units, device=size.device),
             _lane_features(network),
         )
 
@@ -81,8 +91,10 @@ class Encoding:
     def __call__(self, view: View) -> Float[Tensor, "B K N FD"]:
         """Features; then, where outages change which order levels make sense, the highest ones, which are no features but tell the mask."""
         facts = observe(view)
-        if self.members is not None:
+        if self.beginning.members is not None:
             facts[..., POSITION] = self.position(view).permute(2, 0, 1)
+        if self.beginning.following is not None:
+            facts = torch.where(self.in_units, facts / self.times(view).permute(2, 0, 1).unsqueeze(-1), facts)
         features = (facts * self.factor + self.offset).clamp(-LARGEST, LARGEST).contiguous()
         if self.order_levels is None or view.trace.available is None:
             return features
@@ -90,8 +102,12 @@ class Encoding:
 
     def position(self, view: View) -> Float[Tensor, "K N B"]:
         """What the levels are compared with."""
-        own = view.inventory_position
-        return own if self.members is None else torch.einsum("nm,kmb->knb", self.members, own)
+        own, members = view.inventory_position, self.beginning.members
+        return own if members is None else torch.einsum("nm,kmb->knb", members, own)
+
+    def times(self, view: View) -> Float[Tensor, "K N B"]:
+        """How many times the usual demand is now, of a policy that follows it: what it sees is divided by that, and what it asks for multiplied."""
+        return lately(view, self.beginning.following)
 
 
 def _lead_time(network: TransferNetwork) -> Float[Tensor, " N"]:

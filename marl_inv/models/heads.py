@@ -150,7 +150,7 @@ class Decider:
         size, destination, is_source = network.size, network.destination, on_source_lanes(network)
         self.network, self.encoding, self.lanes, self.destination = network, encoding, len(network.lanes), destination
         self.promotion = torch.zeros_like(size) if promotion is None and network.max_promotion is not None else promotion
-        usual = size if head == "quantity" else encoding.levels
+        usual = size if head == "quantity" else encoding.beginning.levels
         factor = [torch.where(is_source, encoding.unit[:, destination], size[:, destination])]
         offset = [torch.where(is_source, usual[:, destination], -RELUCTANCE * size[:, destination])]
         most = [torch.full_like(factor[0], torch.inf)]
@@ -170,6 +170,8 @@ class Decider:
     def __call__(self, raw: Float[Tensor, "B K A"], view: View) -> Decision:
         amounts = raw.permute(1, 2, 0) * self.factor + self.offset
         requests, own = amounts[:, : self.lanes], amounts[:, self.lanes :]
+        if self.encoding.beginning.following is not None:
+            requests = requests * self.encoding.times(view).index_select(1, self.destination)
         position = self.encoding.position(view).index_select(1, self.destination) * self.is_target
         requests = requests - position
         requests = torch.where(self.is_target, requests.clamp(min=0), Nonnegative.apply(requests))

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from marl_inv.baselines.echelon import EchelonBaseStock
-from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.interface import OrderLevels, View
 from marl_inv.models.distributions import PerAgentLevels, PerAgentNormal
-from marl_inv.models.encoding import Encoding
+from marl_inv.models.encoding import Beginning, Encoding
 from marl_inv.models.heads import AmountHead, Decider, LevelHead
 from marl_inv.models.mlp import JointMLPTrunk, MLPTrunk
 from marl_inv.models.settings import ModelSettings
@@ -26,6 +25,8 @@ from marl_inv.simulator import Decision
 
 POLICY = "policy.safetensors"
 
+BEGINNINGS = {kind.__name__: kind for kind in get_args(Beginning)}
+
 
 def _graph_trunk(encoding: Encoding, settings: ModelSettings) -> nn.Module:
     from marl_inv.models.graph import GraphTrunk  # PyG takes seconds to import; only a graph network pays for it
@@ -33,9 +34,9 @@ def _graph_trunk(encoding: Encoding, settings: ModelSettings) -> nn.Module:
     return GraphTrunk(encoding, settings)
 
 
-def encode(problem: Problem, beginning: OrderUpTo | EchelonBaseStock, settings: ModelSettings) -> Encoding:
+def encode(problem: Problem, beginning: Beginning, settings: ModelSettings) -> Encoding:
     """The encoding that the settings' head needs, of a policy that begins as `beginning`."""
-    encoding = Encoding.of(problem, beginning.levels, beginning.members)
+    encoding = Encoding.of(problem, beginning)
     if settings.head != "levels":
         return encoding
     return replace(encoding, order_levels=OrderLevels.of(problem.network, settings.levels))
@@ -92,7 +93,7 @@ class LearnedPolicy:
 
     def save(self, folder: Path, settings: ModelSettings) -> None:
         """Write weights, starting levels and what is needed to build it again; tensors and JSON only, sealed."""
-        tensors = {f"actor.{name}": tensor for name, tensor in self.actor.state_dict().items()} | {"levels": self.encoding.levels}
+        tensors = {f"actor.{name}": tensor for name, tensor in self.actor.state_dict().items()} | _start_of(self.encoding.beginning)
         if self.promotion is not None:
             tensors["promotion"] = self.promotion
         network = self.encoding.network
@@ -100,9 +101,14 @@ class LearnedPolicy:
             "name": self.name,
             "settings": settings.model_dump_json(include=set(ModelSettings.model_fields)),
             "warehouses": json.dumps(network.warehouses),
-            "position": "own" if self.encoding.members is None else "echelon",
+            "beginning": type(self.encoding.beginning).__name__,
         }
         write_sealed(folder / POLICY, tensors, about)
+
+
+def _start_of(beginning: Beginning) -> dict[str, Tensor]:
+    """The numbers that were tuned."""
+    return {field.name: getattr(beginning, field.name) for field in fields(beginning) if field.name in ("levels", "cover")}
 
 
 def load_policy(path: str | Path, problem: Problem) -> LearnedPolicy:
@@ -115,14 +121,13 @@ def load_policy(path: str | Path, problem: Problem) -> LearnedPolicy:
     about, tensors = read_sealed(file, "give a folder in which `marl-inv train` has finished")
     try:
         settings = ModelSettings.model_validate_json(about["settings"])
-        name, trained_on, of_echelons = about["name"], tuple(json.loads(about["warehouses"])), about.get("position") == "echelon"
-        levels, promotion = tensors.pop("levels"), tensors.pop("promotion", None)
+        name, trained_on, beginning = about["name"], tuple(json.loads(about["warehouses"])), BEGINNINGS[about["beginning"]].of(problem)
+        start, promotion = {key: tensors.pop(key) for key in _start_of(beginning)}, tensors.pop("promotion", None)
     except (KeyError, ValueError) as error:
         raise InputError(f"{file}: was not written by marl_inv ({type(error).__name__}); give a run folder of `marl-inv train`") from error
     network, scenario = problem.network, problem.scenario
-    beginning = EchelonBaseStock.of(problem) if of_echelons else OrderUpTo.of(problem)
-    if trained_on == network.warehouses and levels.shape == network.size.shape:
-        beginning = replace(beginning, levels=levels.to(network.size))
+    if trained_on == network.warehouses and all(start[key].shape == tensor.shape for key, tensor in _start_of(beginning).items()):
+        beginning = replace(beginning, **{key: tensor.to(network.size) for key, tensor in start.items()})
     else:
         promotion = None
     encoding = encode(problem, beginning, settings)

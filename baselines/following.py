@@ -1,0 +1,75 @@
+"""Order-up-to whose levels follow demand: where the last weeks sold twice the usual, it holds twice the usual.
+
+What a planner does with a moving average: every warehouse keeps so many periods' worth of what was asked for lately.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from marl_inv.baselines.echelon import echelons
+from marl_inv.baselines.order_up_to import SCALES, on_source_lanes
+from marl_inv.baselines.tuning import Parameter, per_replication
+from torch import Tensor
+
+from marl_inv.interface import View
+from marl_inv.network import TransferNetwork
+from marl_inv.problem import Problem
+from marl_inv.simulator import Decision
+
+LEAST, MOST = 0.1, 100.0
+"""Between which multiples of the usual, levels follow demand."""
+
+
+def lately(view: View, following: Float[Tensor, "N N"]) -> Float[Tensor, "K N B"]:
+    """Mean demand of the periods that are remembered over the usual, of every warehouse and all it feeds; 1 where none is usual or
+    remembered."""
+    trace, usual = view.trace, (view.network.mean_demand @ following.T).unsqueeze(-1)
+    if trace.history == 0:
+        return usual.expand(-1, -1, trace.replications) * 0 + 1
+    recent = trace.demand[view.period : view.period + trace.history].mean(0)
+    ratio = torch.einsum("nm,kmb->knb", following, recent) / usual.clamp(min=1e-9)
+    return torch.where(usual > 0, ratio, 1.0).clamp(LEAST, MOST)
+
+
+@dataclass(frozen=True, eq=False)
+class FollowingOrderUpTo:
+    cover: Float[Tensor, "1 N *B"]
+    """Periods of demand to hold, all products alike."""
+    usual: Float[Tensor, "K N"]
+    """Units that pass in a period."""
+    following: Float[Tensor, "N N"]
+    """Whose demand a warehouse follows: its own and that of those it feeds (`echelons`)."""
+    name: str = "following order-up-to"
+    knows: str = "own stock, past demand"
+    smooth = True
+    members = promotion = None
+
+    @classmethod
+    def of(cls, problem: Problem) -> FollowingOrderUpTo:
+        """Covers the lead time and the period of review."""
+        network = problem.network
+        lane = network.source_lane
+        periods = network.response_time[lane.clamp(min=0)] + 1 if network.lanes else torch.ones_like(lane)
+        return cls((periods * (lane >= 0)).to(network.size).unsqueeze(0), network.throughput, echelons(network))
+
+    @property
+    def levels(self) -> Float[Tensor, "K N *B"]:
+        """While demand is usual, units."""
+        return self.cover * self.usual if self.cover.dim() == 2 else self.cover * self.usual.unsqueeze(-1)
+
+    def start(self, network: TransferNetwork, replications: int) -> None:
+        return None
+
+    def act(self, view: View, memory: None) -> tuple[Decision, None]:
+        levels = per_replication(self.levels) * lately(view, self.following)
+        return Decision(on_source_lanes(view.network, (levels - view.inventory_position).clamp(min=0))), None
+
+    def parameters(self, problem: Problem) -> dict[str, Parameter]:
+        return {"cover": Parameter(self.cover, torch.full_like(self.cover, 0.5), whole=False)}
+
+    def beginnings(self, problem: Problem) -> list[FollowingOrderUpTo]:
+        """Covers scaled by a common factor."""
+        return [replace(self, cover=self.cover * factor) for factor in SCALES]
