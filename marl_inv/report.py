@@ -142,10 +142,11 @@ def _table(title: str, first: str, columns: list[str], caption: str) -> Table:
 
 
 def plus_minus(interval: Interval, sign: bool = False) -> str:
-    """`1,234.5 ± 6.7`, with as many digits as the interval justifies; from a million on in thousands."""
-    if interval.half_width == 0:
-        return f"{interval.mean:{'+' if sign else ''},.2f}"
+    """`1,234.5 ± 6.7`, with as many digits as the interval justifies; from a million on in thousands. The mean alone where it is exact, or of
+    one sample."""
     unit, suffix = (1000, "k") if abs(interval.mean) >= 1e6 else (1, "")
+    if interval.half_width in (0, math.inf):
+        return f"{interval.mean / unit:{'+' if sign else ''},.{2 if unit == 1 else 0}f}{suffix}"
     mean, half = interval.mean / unit, interval.half_width / unit
     digits = 0 if half >= 10 else 1 if half >= 1 else 2
     return f"{mean:{'+' if sign else ''},.{digits}f}{suffix} ± {half:,.{digits}f}{suffix}"

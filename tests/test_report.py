@@ -13,7 +13,14 @@ from marl_inv.report import plus_minus, quantity
 
 @pytest.mark.parametrize(
     ("mean", "half", "text"),
-    [(1234.56, 0.5, "1,234.56 ± 0.50"), (-12.34, 2, "-12.3 ± 2.0"), (915.06, 44, "915 ± 44"), (3_412_759.0, 458_322.0, "3,413k ± 458k")],
+    [
+        (1234.56, 0.5, "1,234.56 ± 0.50"),
+        (-12.34, 2, "-12.3 ± 2.0"),
+        (915.06, 44, "915 ± 44"),
+        (3_412_759.0, 458_322.0, "3,413k ± 458k"),
+        (26.484, 0, "26.48"),
+        (4_803_829.3, float("inf"), "4,804k"),
+    ],
 )
 def test_a_mean_has_as_many_digits_as_its_interval_justifies(mean, half, text):
     assert plus_minus(Interval(mean, mean - half, mean + half)) == text
