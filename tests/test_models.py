@@ -35,9 +35,10 @@ def test_a_policy_that_follows_demand_decides_in_multiples_of_it():
     doubled.demand[:] *= 2
     state = initial_state(problem.network, 4, None)
     twice = replace(state, inventory_level=2 * state.inventory_level, pipeline=2 * state.pipeline)
-    once, again = View(problem.network, state, trace, 0), View(problem.network, twice, doubled, 0)
+    once, again = View(problem.network, state, trace, 0, True), View(problem.network, twice, doubled, 0, True)
     assert torch.allclose(encoding(once), encoding(again), atol=1e-5)
-    decide, raw = Decider(encoding, None, "order_up_to"), torch.rand(4, 1, len(problem.network.lanes))
+    decide = Decider(encoding, None, "order_up_to")
+    raw = torch.rand(4, 1, decide.factor.shape[1])
     assert torch.allclose(2 * decide(raw, once).requests, decide(raw, again).requests, rtol=1e-5)
     still = decide(torch.zeros_like(raw), once).requests
     assert torch.allclose(still, beginning.act(once, None)[0].requests, atol=1e-4)
