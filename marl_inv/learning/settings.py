@@ -10,7 +10,7 @@ from marl_inv.models.settings import ModelSettings
 
 OWN_DEFAULTS: dict[str, dict[str, Any]] = {
     "reinforce": {"lr": 3e-3},
-    "pathwise": {"decisions": 12_000_000, "lr": 1e-2, "decisions_per_update": 40_000, "hidden": 64},
+    "pathwise": {"decisions": 20_000_000, "lr": 1e-2, "decisions_per_update": 40_000, "hidden": 64},
 }
 """Where an algorithm's defaults are not those of the fields."""
 
@@ -19,7 +19,7 @@ class TrainSettings(ModelSettings):
     algorithm: Literal["mappo", "ippo", "reinforce", "pathwise"] = "mappo"
     """mappo: PPO with a critic of the whole network; ippo: with local critic and reward. reinforce: no critic. pathwise: through the simulator."""
     decisions: PositiveInt = 6_000_000
-    """Length of training, in decisions: periods x replications x warehouses x products; 12 million for pathwise."""
+    """Length of training, in decisions: periods x replications x warehouses x products; 20 million for pathwise."""
     seed: NonNegativeInt = 0
     """Of weights, exploration and training demand."""
     device: str = "cpu"
