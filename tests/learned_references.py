@@ -5,7 +5,7 @@
 Every policy is trained with the algorithm's default settings and seed 0, on episodes of 60 periods that begin in the steady state. It and the
 optimal policy then play the same evaluation traces: the learned cost is the optimal cost plus the paired difference. Of a cross-dock a
 bound is known and no optimal policy, so there the learned cost is what the policy costs on those traces. Demand may be in whole units; what
-is learned may ask for fractions. `seven_stages` is no instance of the file: its exact levels and cost come from Clark and Scarf's recursion.
+is learned may ask for fractions, except for order levels, which are in whole units. `seven_stages` is no instance of the file: its exact levels and cost come from Clark and Scarf's recursion.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ SEVEN_STAGES = {"echelon_h": [0.25] * 7, "L": [1] * 7, "p": 39, "demand": "poiss
 """As the chains of the file: downstream first, the first lead time with the period that demand comes in."""
 
 
-def cases(entries: list[dict[str, Any]], chosen: str) -> Iterator[Case]:
+def cases(entries: list[dict[str, Any]], chosen: str, whole: bool = False) -> Iterator[Case]:
     """`chosen` are parts of the names of instances, or of their families, separated by commas."""
     for entry in entries:
         params, policies = entry["params"], {policy["kind"]: policy for policy in entry["policies"]}
         if not any(part in f"{entry['family']} {entry['id']}" for part in chosen.split(",")):
             continue
         if entry["family"] == "lost_sales_single":
-            made = shortened(scenarios.one_warehouse(params, "lost"))
+            made = shortened(scenarios.one_warehouse(params, "lost"), whole)
             yield entry["id"], made, Optimal.of(made), policies["optimal"]["cost"]
         elif entry["family"] == "serial":
             listed = policies["echelon_base_stock"]
             made = shortened(scenarios.chain(params, listed["levels"])[0])
             yield entry["id"], made, at_levels(made, listed["levels"]), listed["cost"]
         elif entry["family"] == "order_plus_transshipment_mdp":
-            made = shortened(scenarios.orders_and_transfers(params))
+            made = shortened(scenarios.orders_and_transfers(params), whole)
             yield entry["id"], made, Optimal.of(made), -entry["verified"][-1]["value"]
         elif entry["family"] == "owmr_transshipment_centre":
             yield entry["id"], shortened(scenarios.cross_dock(params)), None, scenarios.cross_dock_bound(params)
@@ -67,8 +67,9 @@ def at_levels(made: Problem, levels: list[float]) -> EchelonBaseStock:
     return replace(policy, levels=torch.tensor([levels]).to(policy.levels))
 
 
-def shortened(made: Problem) -> Problem:
-    return Problem.of(made.scenario.model_copy(update={"initial_state": "steady", "horizon": 60, "warm_up": 10}))
+def shortened(made: Problem, whole: bool = False) -> Problem:
+    changes = {"initial_state": "steady", "horizon": 60, "warm_up": 10} | ({"quantities": "integer"} if whole else {})
+    return Problem.of(made.scenario.model_copy(update=changes))
 
 
 def costs(made: Problem, policies: list[Policy]) -> list[Tensor]:
@@ -83,7 +84,7 @@ def main(path: str, algorithm: str, instances: str, *settings: str) -> None:
     columns = ["instance", "known cost", "learned", "above it", "tuned order-up-to", "where learning began", "CPU-seconds"]
     print(f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", sep="\n")
     gaps, began = [], time.process_time()
-    for name, made, optimal, known in cases(json.loads(Path(path).read_text()), instances):
+    for name, made, optimal, known in cases(json.loads(Path(path).read_text()), instances, chosen.head in ("levels", "values")):
         start = time.process_time()
         trained = train(made, chosen)
         seconds = time.process_time() - start

@@ -96,12 +96,14 @@ def _is_last(moment: Moment) -> bool:
 class TraceCollector(BaseCollector[InventoryStats]):
     """What Tianshou's trainer asks of a collector, over traces instead of environments; `_play_on` is the difference between them."""
 
-    def __init__(self, problem: Problem, policy: JointPolicy, periods: int, replications: int, seed: int) -> None:
+    def __init__(
+        self, problem: Problem, policy: JointPolicy, periods: int, replications: int, seed: int, buffer: TensorBuffer | None = None
+    ) -> None:
         self.problem, self.replications, self.seed = problem, replications, seed
         super().__init__(
             policy,
             _NoEnvironments(replications),
-            TensorBuffer(periods, replications),
+            TensorBuffer(periods, replications) if buffer is None else buffer,
             collect_stats_class=InventoryStats,
             raise_on_nan_in_buffer=False,
         )
@@ -138,7 +140,7 @@ class TraceCollector(BaseCollector[InventoryStats]):
 class RolloutCollector(TraceCollector):
     """Plays traces of the training stream, a stretch of `n_step / replications` periods at a time, into a TensorBuffer.
 
-    Rewards are scaled; with a `baseline`, what it earns on the same trace is subtracted: it does not depend on the actions, so
+    Rewards are scaled, and count from the `usual` (K, N), or else 0. With a `baseline`, what it earns on the same trace is subtracted: it does not depend on the actions, so
     the optimum stays, and most of the noise of demand goes. A `critic_encoding` is of what the critic sees, if not what the actor does.
     """
 
@@ -152,9 +154,12 @@ class RolloutCollector(TraceCollector):
         reward_scale: torch.Tensor,
         baseline: Policy | None,
         critic_encoding: Encoding | None = None,
+        buffer: TensorBuffer | None = None,
+        usual: torch.Tensor | None = None,
     ) -> None:
-        super().__init__(problem, policy, periods, replications, seed)
+        super().__init__(problem, policy, periods, replications, seed, buffer)
         self.reward_scale, self.baseline, self.critic_encoding = reward_scale, baseline, critic_encoding
+        self.usual = torch.zeros_like(problem.network.size) if usual is None else usual
         self._begun = 0
         self._playing: Iterator[tuple[Moment, torch.Tensor]] = iter(())
         self._reached: tuple[int, State] | None = None
@@ -166,12 +171,13 @@ class RolloutCollector(TraceCollector):
 
     def state(self) -> dict[str, Any]:
         """Also how many batches of episodes were begun, and where the latest stands: the period to play next, and stock and pipeline then.
-        The buffer is filled anew by every collection, and the baseline's episode can be played again."""
+        A buffer that every collection fills anew is left out, and the baseline's episode can be played again."""
         reached = self._reached and {"period": self._reached[0], "state": record(self._reached[1])}
-        return super().state() | {"begun": self._begun, "reached": reached}
+        return super().state() | {"begun": self._begun, "reached": reached, "buffer": self.buffer.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         super().restore(state)
+        self.buffer.restore(state["buffer"])
         self._begun, reached = state["begun"], state["reached"]
         if reached is not None:
             self._reached = reached["period"], of_record(State, reached["state"], self.reward_scale.device)
@@ -185,7 +191,7 @@ class RolloutCollector(TraceCollector):
 
     def gather(self, periods: int) -> list[Moment]:
         """Play on, into the buffer. Nothing in here reads a value back from the device."""
-        self.buffer.reset()
+        self.buffer.begin()
         played: list[Moment] = []
         for _ in range(periods):
             following = next(self._playing, None)
@@ -224,7 +230,7 @@ class RolloutCollector(TraceCollector):
             obs=features,
             act=action,
             logp=logp,
-            rew=reward.permute(2, 0, 1) / self.reward_scale,
+            rew=(reward.permute(2, 0, 1) - self.usual) / self.reward_scale,
             terminated=flag | (last and finite),
             truncated=flag | (last and not finite),
             done=flag | last,
@@ -234,7 +240,7 @@ class RolloutCollector(TraceCollector):
             self._end(moment)
 
     def _end(self, moment: Moment) -> None:
-        self.buffer.end_here((self.critic_encoding or self.policy.encoding)(moment.following_view))
+        self.buffer.end_here((self.critic_encoding or self.policy.encoding)(moment.following_view), _is_last(moment))
 
 
 class ValidationCollector(TraceCollector):

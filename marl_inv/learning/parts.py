@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from marl_inv.interface import rewards
+from marl_inv.learning.buffer import TensorBuffer
 from marl_inv.learning.collector import RolloutCollector
 from marl_inv.learning.policy import JointPolicy
 from marl_inv.learning.settings import TrainSettings
@@ -81,9 +82,25 @@ class Parts:
         epochs = min(settings.validations, updates)
         return Plan(periods, replications, epochs, math.ceil(updates / epochs))
 
-    def optimizer(self, plan: Plan) -> OptimizerFactory:
-        schedule = _Schedule(SCHEDULES[self.settings.schedule], plan.epochs * plan.updates)
+    def optimizer(self, plan: Plan, steps: int = 1) -> OptimizerFactory:
+        """`steps` are those of the schedule in an update."""
+        schedule = _Schedule(SCHEDULES[self.settings.schedule], plan.epochs * plan.updates * steps)
         return OPTIMIZERS[self.settings.optimizer](self.settings.lr).with_lr_scheduler_factory(schedule)
+
+    def collector(self, plan: Plan, critic_encoding: Encoding | None = None, buffer: TensorBuffer | None = None) -> RolloutCollector:
+        same_luck = self.settings.control_variate
+        return RolloutCollector(
+            self.problem,
+            self.policy,
+            plan.periods,
+            plan.replications,
+            self.settings.seed,
+            self.reward_scale(),
+            self.beginning if same_luck else None,
+            critic_encoding,
+            buffer,
+            None if same_luck else usual_reward(self.problem, self.beginning, self.settings.seed),
+        )
 
     def reward_scale(self) -> Float[Tensor, "K 1"]:
         return reward_scale(self.problem, self.beginning, self.settings.seed)
@@ -109,17 +126,7 @@ class Built:
 
 def on_policy(parts: Parts, plan: Plan, algorithm: OnPolicyAlgorithm, passes: int = 1, critic_encoding: Encoding | None = None) -> Built:
     """An algorithm that learns from what its policy has just played."""
-    settings = parts.settings
-    collector = RolloutCollector(
-        parts.problem,
-        parts.policy,
-        plan.periods,
-        plan.replications,
-        settings.seed,
-        parts.reward_scale(),
-        parts.beginning if settings.control_variate else None,
-        critic_encoding,
-    )
+    collector = parts.collector(plan, critic_encoding)
     parameters = OnPolicyTrainerParams(
         max_epochs=plan.epochs,
         epoch_num_steps=plan.updates * plan.steps,
@@ -139,8 +146,17 @@ def mix_rewards(reward: Float[Tensor, "R K N"], mix: float) -> Float[Tensor, "R 
 
 def reward_scale(problem: Problem, policy: Policy, seed: int) -> Float[Tensor, "K 1"]:
     """Per product: the standard deviation of what a warehouse earns in a period under the policy, so that rewards are of order one."""
-    trace = problem.trace("train", seed, range(8))
-    with torch.no_grad():
-        earned = torch.stack([rewards(moment.costs) for moment in play(problem, policy, trace, trusted=True)])
+    earned = _earned(problem, policy, seed)
     spread = (earned - earned.mean((0, 3), keepdim=True)).square().mean((0, 2, 3)).sqrt().unsqueeze(-1)
     return torch.where(spread > 0, spread, torch.ones_like(spread))
+
+
+def usual_reward(problem: Problem, policy: Policy, seed: int) -> Float[Tensor, "K N"]:
+    """What a warehouse earns in a period under the policy."""
+    return _earned(problem, policy, seed).mean((0, 3))
+
+
+def _earned(problem: Problem, policy: Policy, seed: int) -> Float[Tensor, "T K N B"]:
+    trace = problem.trace("train", seed, range(8))
+    with torch.no_grad():
+        return torch.stack([rewards(moment.costs) for moment in play(problem, policy, trace, trusted=True)])

@@ -12,13 +12,15 @@ from tianshou.algorithm.modelfree.reinforce import ProbabilisticActorPolicy
 from tianshou.data import Batch
 from torch import Tensor
 
-from marl_inv.models.distributions import PerAgentLevels, PerAgentNormal
+from marl_inv.models.distributions import PerAgentLevels, PerAgentNormal, PerAgentValues
 from marl_inv.models.encoding import Encoding
 from marl_inv.models.heads import Decider
 from marl_inv.models.learned import Actor
 
+Distribution = PerAgentNormal | PerAgentLevels | PerAgentValues
 
-def _as_it_is(distribution: PerAgentNormal | PerAgentLevels) -> PerAgentNormal | PerAgentLevels:
+
+def _as_it_is(distribution: Distribution) -> Distribution:
     """What Tianshou makes of the actor's output: it is a distribution already."""
     return distribution
 
@@ -37,7 +39,12 @@ class JointPolicy(ProbabilisticActorPolicy):
         )
         self.encoding, self.decide, self.generator = encoding, Decider(encoding, promotion, actor.settings.head), generator
 
-    def distribution(self, observation: Float[Tensor, "R K N FD"]) -> PerAgentNormal | PerAgentLevels:
+    @property
+    def model(self) -> Actor:
+        """What Tianshou's Q-learning calls it."""
+        return self.actor
+
+    def distribution(self, observation: Float[Tensor, "R K N FD"]) -> Distribution:
         return self.actor(observation)
 
     def forward(self, batch: Batch, state: Any = None, **kwargs: Any) -> Batch:

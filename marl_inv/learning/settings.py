@@ -8,18 +8,31 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from marl_inv.models.settings import ModelSettings
 
+_VALUES = {
+    "head": "values",
+    "decisions": 1_500_000,
+    "decisions_per_update": 2_000,
+    "periods_per_update": 10,
+    "discount": 0.9,
+    "control_variate": False,
+}
+
 OWN_DEFAULTS: dict[str, dict[str, Any]] = {
     "reinforce": {"lr": 3e-3},
     "pathwise": {"decisions": 20_000_000, "lr": 1e-2, "decisions_per_update": 40_000, "hidden": 64},
+    "iql": _VALUES,
+    "vdn": _VALUES,
+    "qmix": _VALUES,
 }
 """Where an algorithm's defaults are not those of the fields."""
 
 
 class TrainSettings(ModelSettings):
-    algorithm: Literal["mappo", "ippo", "reinforce", "pathwise"] = "mappo"
-    """mappo: PPO with a critic of the whole network; ippo: with local critic and reward. reinforce: no critic. pathwise: through the simulator."""
+    algorithm: Literal["mappo", "ippo", "reinforce", "pathwise", "iql", "vdn", "qmix"] = "mappo"
+    """mappo: PPO with a critic of the whole network; ippo: with local critic and reward. reinforce: no critic. pathwise: through the simulator.
+    iql, vdn, qmix: deep Q-learning of order levels; of a warehouse's own reward, or of the team's as a mean, or a mixing network, of theirs."""
     decisions: PositiveInt = 6_000_000
-    """Length of training, in decisions: periods x replications x warehouses x products; 20 million for pathwise."""
+    """Length of training, in decisions: periods x replications x warehouses x products; 20 million for pathwise, 1.5 million for iql, vdn and qmix."""
     seed: NonNegativeInt = 0
     """Of weights, exploration and training demand."""
     device: str = "cpu"
@@ -36,19 +49,30 @@ class TrainSettings(ModelSettings):
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """How the learning rate falls to 0 over the run; constant: not at all."""
     discount: float = Field(0.98, ge=0, lt=1)
-    """Weight of the next period's reward."""
+    """Weight of the next period's reward; 0.9 for iql, vdn and qmix."""
     gae_lambda: float = Field(0.95, ge=0, le=1)
     """Trust in what happened over what the critic expected, in advantages (Schulman et al. 2016)."""
     clip: PositiveFloat = 0.2
     """How far one update may move the policy's action probabilities."""
     passes: PositiveInt = 4
-    """Times each batch of experience is used; once by reinforce."""
+    """Times each batch of experience is used; once by reinforce; on average where there is a replay."""
     minibatches: PositiveInt = 4
     """Gradient steps in a pass."""
+    replay: PositiveInt = 200_000
+    """Decisions that iql, vdn and qmix remember and learn from."""
+    n_step: PositiveInt = 3
+    """Periods whose rewards they count before they rely on what they believe (Sutton 1988)."""
+    double: bool = True
+    """They choose by what they believe now and value by what they believed before (van Hasselt, Guez and Silver 2016)."""
+    target_every: PositiveInt = 200
+    """Gradient steps after which what they believed before is brought up to date."""
+    exploring: float = Field(0.05, ge=0, le=1)
+    """Share of choices that they make at random in the end; it falls from 0.3 in the first half of the run."""
     decisions_per_update: PositiveInt = 20_000
-    """Experience gathered for an update, in decisions; 40,000 for pathwise, which like reinforce plays whole episodes."""
+    """Experience gathered for an update, in decisions; 40,000 for pathwise, which like reinforce plays whole episodes, and 2,000 for iql, vdn and
+    qmix."""
     periods_per_update: PositiveInt = 25
-    """Periods played between updates, at most the horizon; the replications side by side follow."""
+    """Periods played between updates, at most the horizon; the replications side by side follow. 10 for iql, vdn and qmix."""
     critic: Literal["local", "network", "privileged"] | None = None
     """What it sees in training: local, the network, or also the demand that is coming; when absent, local for ippo and network for mappo."""
     value_normalisation: bool = True
@@ -60,9 +84,10 @@ class TrainSettings(ModelSettings):
     max_grad_norm: PositiveFloat = 0.5
     """Gradients longer than this are shortened to it."""
     reward_mix: float | None = Field(None, ge=0, le=1)
-    """0 rewards a warehouse with its own profit, 1 with the mean of all; when absent, 0 for ippo, else 1."""
+    """0 rewards a warehouse with its own profit, 1 with the mean of all; when absent, 0 for ippo and iql, else 1. vdn and qmix know only 1."""
     control_variate: bool = True
-    """Subtract what the starting policy earns on the same trace from rewards: less noise, same optimum."""
+    """Subtract what the starting policy earns on the same trace from rewards: less noise, same optimum. Without, as by iql, vdn and qmix, what it
+    earns on average."""
     validations: PositiveInt = 20
     """How often the policy is tried on validation traces; the best is kept."""
     patience: NonNegativeInt = 0
@@ -75,10 +100,18 @@ class TrainSettings(ModelSettings):
     def _own_defaults(cls, data: Any) -> Any:
         return OWN_DEFAULTS.get(data.get("algorithm"), {}) | data if isinstance(data, dict) else data
 
+    @model_validator(mode="after")
+    def _head_of_the_algorithm(self) -> TrainSettings:
+        if (self.head == "values") != (OWN_DEFAULTS.get(self.algorithm, {}).get("head") == "values"):
+            raise ValueError(
+                f"head is {self.head} and algorithm {self.algorithm}; iql, vdn and qmix have the values head, and nobody else has"
+            )
+        return self
+
     @property
     def mix(self) -> float:
         """The reward mix in effect."""
-        return (0.0 if self.algorithm == "ippo" else 1.0) if self.reward_mix is None else self.reward_mix
+        return (0.0 if self.algorithm in ("ippo", "iql") else 1.0) if self.reward_mix is None else self.reward_mix
 
     @property
     def critic_sees(self) -> str:

@@ -17,7 +17,7 @@ from marl_inv.baselines.echelon import EchelonBaseStock
 from marl_inv.baselines.following import FollowingOrderUpTo
 from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.baselines.tuning import mean_reward, tune
-from marl_inv.learning import pathwise, ppo, reinforce
+from marl_inv.learning import pathwise, ppo, qlearning, reinforce
 from marl_inv.learning.checkpoint import (
     BASELINE_EVENTS,
     CHECKPOINT,
@@ -52,6 +52,9 @@ ALGORITHMS: dict[str, Callable[[Parts], Built]] = {
     "ippo": ppo.build,
     "reinforce": reinforce.build,
     "pathwise": pathwise.build,
+    "iql": qlearning.build,
+    "vdn": qlearning.build,
+    "qmix": qlearning.build,
 }
 """How each is put together; a new one is a file, a line here, and its name and defaults in `settings`."""
 

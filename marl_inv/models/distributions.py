@@ -59,3 +59,32 @@ class PerAgentLevels(Categorical):
 
     def entropy(self) -> Float[Tensor, "R K N"]:
         return by_warehouse(super().entropy(), self.owner, self.warehouses)
+
+
+class PerAgentValues:
+    """What every level is worth to the warehouse that chooses it; -inf if it makes no sense. The best is played, and `exploring` of the times any.
+
+    A warehouse's value is the sum over its choices.
+    """
+
+    def __init__(self, values: Float[Tensor, "R K A J"], exploring: Float[Tensor, ""], owner: Int[Tensor, " A"], warehouses: int) -> None:
+        self.values, self.exploring, self.owner, self.warehouses = values, exploring, owner, warehouses
+
+    @property
+    def mode(self) -> Float[Tensor, "R K A"]:
+        return self.values.argmax(-1).to(self.values)
+
+    def draw(self, generator: torch.Generator) -> Float[Tensor, "R K A"]:
+        values = self.values
+        chance = torch.rand((2, *values.shape[:-1]), generator=generator, device=values.device, dtype=values.dtype)
+        open_levels = values.isfinite().sum(-1)
+        return torch.where(chance[0] < self.exploring, (chance[1] * open_levels).floor(), self.mode)
+
+    def log_prob(self, value: Float[Tensor, "R K A"]) -> Float[Tensor, "R K N"]:
+        """Of a draw."""
+        at_random = self.exploring / self.values.isfinite().sum(-1)
+        probability = torch.where(value == self.mode, 1 - self.exploring + at_random, at_random)
+        return by_warehouse(probability.log(), self.owner, self.warehouses)
+
+    def worth(self, levels: Float[Tensor, "R K A"]) -> Float[Tensor, "R K N"]:
+        return by_warehouse(self.values.gather(-1, levels.long().unsqueeze(-1)).squeeze(-1), self.owner, self.warehouses)

@@ -2,7 +2,7 @@
 
 Raw actions are (rows, K, A): one for each choice that `interface.OrderLevels` lists. What they mean, the setting `head` says:
 `order_up_to`, the default, moves order-up-to targets (0 everywhere is order-up-to at the levels the policy starts from, without transfers
-and reserves); `quantity` asks for units, and 0 is what passes the warehouse in a period; `levels` are order levels, whole numbers.
+and reserves); `quantity` asks for units, and 0 is what passes the warehouse in a period; `levels` and `values` are order levels, whole numbers.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from marl_inv.interface import View, choice_owner, split
-from marl_inv.models.distributions import PerAgentLevels, PerAgentNormal
-from marl_inv.models.encoding import Encoding
+from marl_inv.models.distributions import PerAgentLevels, PerAgentNormal, PerAgentValues
+from marl_inv.models.encoding import POSITION, Encoding
 from marl_inv.models.settings import ModelSettings
 from marl_inv.models.sharing import groups, linear
 from marl_inv.network import TransferNetwork
@@ -85,7 +85,7 @@ class AmountHead(nn.Module):
         self.register_buffer("owner", choice_owner(network), persistent=False)
         self.log_sigma = nn.Parameter(torch.full((3 + self.choices.reserves,), settings.sigma).log())
 
-    def forward(self, x: Float[Tensor, "R K N H"], facts: Float[Tensor, "R K N D"]) -> PerAgentNormal:
+    def forward(self, x: Float[Tensor, "R K N H"], features: Float[Tensor, "R K N F"], facts: Float[Tensor, "R K N D"]) -> PerAgentNormal:
         sigma = self.log_sigma.exp().index_select(0, self.kind)
         return PerAgentNormal(self.choices(x).squeeze(-1), sigma, self.owner, self.warehouses)
 
@@ -119,13 +119,53 @@ class LevelHead(nn.Module):
         )
         self.log_width = nn.Parameter(torch.zeros(3))
 
-    def forward(self, x: Float[Tensor, "R K N H"], facts: Float[Tensor, "R K N D"]) -> PerAgentLevels:
+    def forward(self, x: Float[Tensor, "R K N H"], features: Float[Tensor, "R K N F"], facts: Float[Tensor, "R K N D"]) -> PerAgentLevels:
         shift, each = self.choices(x).split([1, len(self.numbers)], dim=-1)
         width = self.width * self.log_width.exp().index_select(0, self.kind).unsqueeze(-1)
         away = (self.numbers - self.middle.unsqueeze(-1) - self.scale.unsqueeze(-1) * shift) / width
         highest = self.order_levels.from_facts(facts) if facts.shape[-1] else self.open
         logits = (each - away.square() / 2).masked_fill(self.numbers > highest.unsqueeze(-1), -torch.inf)
         return PerAgentLevels(logits, self.owner, self.warehouses)
+
+
+class ValueHead(nn.Module):
+    """What every order level is worth, beginning with the best near what the starting policy asks for, and nothing on other lanes.
+
+    A warehouse's worth is split evenly over its choices; what a level is worth beyond that falls with the square of its distance from one that
+    is learned, plus a number for each level. `dueling` takes the mean over the levels from that part (Wang et al. 2016).
+    """
+
+    def __init__(self, encoding: Encoding, settings: ModelSettings) -> None:
+        super().__init__()
+        network, self.order_levels, self.dueling = encoding.network, encoding.order_levels, settings.dueling
+        self.choices = ChoiceHead(encoding, settings, 1 + self.order_levels.count)
+        self.level = linear(settings.hidden, 1, groups(network, settings.parameters))
+        self.warehouses, self.lanes, step = len(network.warehouses), len(network.lanes), self.order_levels.step
+        source, destination = on_source_lanes(network), network.destination
+        scale, begin = self.order_levels.most / step, torch.zeros_like(step)
+        scale[:, : self.lanes] = torch.where(source, encoding.unit[:, destination], network.size[:, destination]) / step[:, : self.lanes]
+        begin[:, : self.lanes] = source * scale[:, : self.lanes]
+        owner = choice_owner(network)
+        self.register_buffer("owner", owner, persistent=False)
+        self.register_buffer("share", (1 / torch.bincount(owner, minlength=self.warehouses))[owner].to(step), persistent=False)
+        self.register_buffer("numbers", torch.arange(self.order_levels.count), persistent=False)
+        self.register_buffer("open", self.order_levels.highest().permute(2, 0, 1), persistent=False)
+        self.register_buffer("begin", begin, persistent=False)
+        self.register_buffer("scale", scale, persistent=False)
+        self.register_buffer("exploring", torch.ones(()))
+        self.log_bend = nn.Parameter(torch.full((), 0.2).log())
+
+    def forward(self, x: Float[Tensor, "R K N H"], features: Float[Tensor, "R K N F"], facts: Float[Tensor, "R K N D"]) -> PerAgentValues:
+        shift, each = self.choices(x).split([1, len(self.numbers)], dim=-1)
+        best = self.begin * features[..., POSITION].index_select(2, self.owner) + self.scale * shift.squeeze(-1)
+        away = (self.numbers - best.clamp(min=0).unsqueeze(-1)) / self.scale.unsqueeze(-1)
+        beyond = each - self.log_bend.exp() * away.square()
+        highest = self.order_levels.from_facts(facts) if facts.shape[-1] else self.open
+        closed = self.numbers > highest.unsqueeze(-1)
+        if self.dueling:
+            beyond = beyond - beyond.masked_fill(closed, 0).sum(-1, keepdim=True) / (highest + 1).unsqueeze(-1)
+            beyond = beyond + (self.share * self.level(x).squeeze(-1).index_select(2, self.owner)).unsqueeze(-1)
+        return PerAgentValues(beyond.masked_fill(closed, -torch.inf), self.exploring, self.owner, self.warehouses)
 
 
 class Nonnegative(torch.autograd.Function):

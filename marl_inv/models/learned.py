@@ -12,9 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from marl_inv.interface import OrderLevels, View
-from marl_inv.models.distributions import PerAgentLevels, PerAgentNormal
+from marl_inv.models.distributions import PerAgentLevels, PerAgentNormal, PerAgentValues
 from marl_inv.models.encoding import Beginning, Encoding
-from marl_inv.models.heads import AmountHead, Decider, LevelHead
+from marl_inv.models.heads import AmountHead, Decider, LevelHead, ValueHead
 from marl_inv.models.mlp import JointMLPTrunk, MLPTrunk
 from marl_inv.models.settings import ModelSettings
 from marl_inv.network import TransferNetwork
@@ -24,6 +24,9 @@ from marl_inv.sealed import read_sealed, write_sealed
 from marl_inv.simulator import Decision
 
 POLICY = "policy.safetensors"
+
+HEADS = {"levels": LevelHead, "values": ValueHead}
+"""Of order levels; any other asks for amounts."""
 
 BEGINNINGS = {kind.__name__: kind for kind in get_args(Beginning)}
 
@@ -37,7 +40,7 @@ def _graph_trunk(encoding: Encoding, settings: ModelSettings) -> nn.Module:
 def encode(problem: Problem, beginning: Beginning, settings: ModelSettings) -> Encoding:
     """The encoding that the settings' head needs, of a policy that begins as `beginning`."""
     encoding = Encoding.of(problem, beginning)
-    if settings.head != "levels":
+    if settings.head not in ("levels", "values"):
         return encoding
     return replace(encoding, order_levels=OrderLevels.of(problem.network, settings.levels))
 
@@ -50,10 +53,11 @@ class Actor(nn.Module):
         self.settings, self.features = settings, encoding.features
         make = _graph_trunk if settings.model == "graph" else MLPTrunk
         self.trunk = make(encoding, settings)
-        self.head = (LevelHead if settings.head == "levels" else AmountHead)(encoding, settings)
+        self.head = HEADS.get(settings.head, AmountHead)(encoding, settings)
 
-    def forward(self, observation: Float[Tensor, "R K N FD"]) -> PerAgentNormal | PerAgentLevels:
-        return self.head(self.trunk(observation[..., : self.features]), observation[..., self.features :])
+    def forward(self, observation: Float[Tensor, "R K N FD"]) -> PerAgentNormal | PerAgentLevels | PerAgentValues:
+        features, facts = observation[..., : self.features], observation[..., self.features :]
+        return self.head(self.trunk(features), features, facts)
 
 
 class Critic(nn.Module):

@@ -20,10 +20,12 @@ class ModelSettings(Record):
     """How a graph network weighs what it hears: by the lane's facts, by those and who speaks to whom (attention), or all the same (mean)."""
     parameters: Literal["shared", "grouped", "separate"] = "shared"
     """Weights are those of all warehouses, of those in one role (with customers or not, feeding others or not), or everyone's own."""
-    head: Literal["order_up_to", "quantity", "levels"] = "order_up_to"
+    head: Literal["order_up_to", "quantity", "levels", "values"] = "order_up_to"
     """order_up_to: a residual on an order-up-to target. quantity: units, starting near what order-up-to asks on average. levels: one of
-    `levels` order quantities."""
+    `levels` order quantities. values: the one that is worth most, which is how iql, vdn and qmix learn and nobody else."""
     levels: int = Field(16, ge=2)
-    """Order quantities to choose from, nothing among them; only the levels head has them."""
+    """Order quantities to choose from, nothing among them; only the levels and values heads have them."""
+    dueling: bool = True
+    """The values head tells how well a warehouse stands from how much better one level is than another."""
     sigma: PositiveFloat = 0.3
     """Standard deviation of exploration at the start, in raw actions."""
