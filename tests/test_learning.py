@@ -32,7 +32,7 @@ def test_the_collector_stores_what_the_simulator_paid_to_every_warehouse():
     policy.is_within_training_step = True
     with torch.no_grad():
         played = collector.gather(10)
-    stored = collector.buffer.by_period(collector.buffer.sample(0)[0].rew) * collector.reward_scale
+    stored = collector.buffer.by_period(collector.buffer.sample(0)[0].rew) * collector.reward_scale + collector.usual
     for period, moment in enumerate(played):
         assert torch.allclose(stored[period], moment.costs.reward.permute(2, 0, 1), rtol=1e-5, atol=1e-5)
     assert (stored.abs().sum((0, 1, 2)) > 0).all()  # the centre and every shop
