@@ -213,7 +213,7 @@ def _training_settings() -> str:
 def train(
     scenario: ScenarioName,
     settings: Settings = None,
-    algorithm: Annotated[str | None, typer.Option(help="mappo, ippo, reinforce or pathwise.")] = None,
+    algorithm: Annotated[str | None, typer.Option(help="mappo, ippo, reinforce, pathwise, iql, vdn or qmix.")] = None,
     model: Annotated[str | None, typer.Option(help="graph or mlp.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="adam, adamw or rmsprop.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...")] = None,

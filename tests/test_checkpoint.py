@@ -203,7 +203,7 @@ def curves(folder):
     return {name: [(event.step, event.value) for event in events.Scalars(name)] for name in names}
 
 
-@pytest.mark.parametrize("algorithm", ["mappo", "pathwise"])
+@pytest.mark.parametrize("algorithm", ["mappo", "pathwise", "qmix"])
 def test_a_run_that_is_killed_goes_on_to_the_same_policy_and_the_same_curves(algorithm, tmp_path):
     whole, broken, chance = tmp_path / "whole", tmp_path / "broken", random.Random(0)
     assert not kill(train_in, (whole, algorithm), at_the_end)
@@ -248,7 +248,7 @@ def test_a_hundred_kills_leave_no_unreadable_checkpoint(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("algorithm", ["mappo", "pathwise"])
+@pytest.mark.parametrize("algorithm", ["mappo", "pathwise", "qmix"])
 def test_twenty_kills_of_the_command_at_random_moments(algorithm, tmp_path):
     """Again and again until 20 were killed at work: every run ends with the policy of an unbroken one."""
     model = "graph" if algorithm == "mappo" else "mlp"

@@ -58,7 +58,7 @@ ALGORITHMS: dict[str, Callable[[Parts], Built]] = {
 }
 """How each is put together; a new one is a file, a line here, and its name and defaults in `settings`."""
 
-VALIDATION_DECISIONS = 1_500_000
+VALIDATION_DECISIONS = 250_000
 """A validation plays at most so many decisions: fewer replications of a network of many products."""
 
 
