@@ -302,11 +302,12 @@ def test_pathwise_learns_the_transfers_that_a_starving_warehouse_needs():
     assert after.gain_in_percent_over(before).low > 5
 
 
-def test_the_pathwise_gradient_is_that_of_what_an_episode_earns():
+@pytest.mark.parametrize("memory", ["none", "gru"])
+def test_the_pathwise_gradient_is_that_of_what_an_episode_earns(memory):
     """Along a random direction in weights, to the precision of finite differences; and stock left at the end is worth what it cost."""
     problem = load_problem("one_warehouse_many_shops", ["horizon=12", "warm_up=2"], dtype=torch.float64)
     torch.manual_seed(0)
-    training = prepare(problem, TrainSettings(**(SMALL | {"algorithm": "pathwise"})), OrderUpTo.of(problem))
+    training = prepare(problem, TrainSettings(**(SMALL | {"algorithm": "pathwise", "memory": memory})), OrderUpTo.of(problem))
     training.policy.actor.double()
     trace, weights = problem.trace("train", 0, 40), list(training.policy.actor.parameters())
     direction = [torch.randn_like(weight) for weight in weights]

@@ -7,14 +7,19 @@ import torch
 from marl_inv.baselines.following import FollowingOrderUpTo
 from marl_inv.baselines.order_up_to import OrderUpTo
 
+from marl_inv.experiment import training_settings
 from marl_inv.interface import View
+from marl_inv.learning.settings import TrainSettings
 from marl_inv.models.encoding import Encoding
 from marl_inv.models.heads import Decider
-from marl_inv.models.learned import Actor
+from marl_inv.models.learned import Actor, LearnedPolicy, encode, load_policy
 from marl_inv.models.settings import ModelSettings
 from marl_inv.models.sharing import GroupedLinear, groups
 from marl_inv.problem import load_problem
+from marl_inv.reading import InputError
+from marl_inv.rollout import play
 from marl_inv.simulator import initial_state
+from training import SMALL
 
 
 def made(scenario: str = "ring_transshipment", **settings) -> tuple[Actor, torch.Tensor]:
@@ -100,3 +105,34 @@ def test_with_separate_parameters_only_ones_own_weights_decide(model: str):
         touched = weight.grad.abs().sum((1, 2)) > 0
         places = {3} if len(weight) == 6 else set((actor.head.choices.destination == 3).nonzero().flatten().tolist())
         assert set(touched.nonzero().flatten().tolist()) <= places
+
+
+def requests(policy, problem) -> torch.Tensor:
+    return torch.stack([moment.decision.requests for moment in play(problem, policy, problem.trace("evaluate", 0, 4))])
+
+
+@pytest.mark.parametrize("memory", ["none", "gru"])
+def test_a_memory_is_what_a_warehouse_saw_before_in_its_episode(memory, tmp_path):
+    """Two pasts and the same present decide differently if there is a memory, which is empty when an episode begins and which a file keeps."""
+    problem = load_problem("ring_transshipment")
+    settings = TrainSettings(**SMALL | {"algorithm": "pathwise", "memory": memory})
+    torch.manual_seed(0)
+    encoding = encode(problem, OrderUpTo.of(problem), settings)
+    actor = Actor(encoding, settings)
+    past = torch.randn(2, 1, len(problem.network.warehouses), encoding.features)
+    present = torch.randn(1, *past.shape[1:]).expand_as(past)
+
+    def decided(before):
+        return actor(present, actor.remember(present, before)).mode
+
+    afterwards, afresh = decided(actor.remember(past, None)), decided(None)
+    assert torch.equal(afterwards[0], afterwards[1]) == (memory == "none")
+    assert torch.equal(afresh[0], afresh[1])
+    policy = LearnedPolicy("pathwise", actor, encoding, None)
+    policy.save(tmp_path, settings)
+    assert torch.equal(requests(load_policy(tmp_path, problem), problem), requests(policy, problem))
+
+
+def test_a_memory_is_refused_where_nobody_trains_it():
+    with pytest.raises(InputError, match="only pathwise trains a memory"):
+        training_settings(["memory=gru"], algorithm="mappo")

@@ -36,7 +36,7 @@ class TensorBuffer(ReplayBuffer):
         """Make room for what is collected next."""
         self.reset()
 
-    def end_here(self, after: Tensor, over: bool) -> None:
+    def end_here(self, after: Tensor, over: bool = True) -> None:
         """Note what was observed after the period added last, because the next row does not tell; also whether the episode is over."""
         self.after[self._size // self.replications - 1] = after
 
@@ -103,7 +103,7 @@ class TensorReplay(TensorBuffer):
         self.acting[self.at] = True
         self.at = (self.at + 1) % self.periods
 
-    def end_here(self, after: Tensor, over: bool) -> None:
+    def end_here(self, after: Tensor, over: bool = True) -> None:
         self._write({"obs": after})
         self.acting[self.at] = False
         if over:

@@ -17,7 +17,7 @@ from tianshou.data.collector import BaseCollector
 from marl_inv.interface import rewards
 from marl_inv.learning.buffer import TensorBuffer
 from marl_inv.learning.checkpoint import of_record, record
-from marl_inv.learning.policy import JointPolicy
+from marl_inv.learning.policy import JointPolicy, MeanActions
 from marl_inv.metrics import MEASURES, MONEY, Record, score
 from marl_inv.models.encoding import Encoding
 from marl_inv.policy import Policy
@@ -253,7 +253,7 @@ class ValidationCollector(TraceCollector):
             self.baseline_stats = self._stats(play(problem, baseline, self.trace))
 
     def _play_on(self, n_step: int | None) -> InventoryStats:
-        stats = self._stats(play(self.problem, _Acting(self.policy), self.trace, trusted=True))
+        stats = self._stats(play(self.problem, MeanActions(self.policy), self.trace, trusted=True))
         stats.percent_over_baseline = self.percent_over_baseline(float(stats.returns.mean()))
         return stats
 

@@ -18,12 +18,12 @@ from tianshou.trainer import OfflineTrainerParams
 from torch import Tensor
 
 from marl_inv.baselines.order_up_to import landed_cost
-from marl_inv.interface import View, rewards
+from marl_inv.interface import rewards
 from marl_inv.learning.parts import Built, Parts
-from marl_inv.learning.policy import JointPolicy
+from marl_inv.learning.policy import JointPolicy, MeanActions
 from marl_inv.problem import Problem
 from marl_inv.rollout import play
-from marl_inv.simulator import Decision, inventory_position
+from marl_inv.simulator import inventory_position
 from marl_inv.trace import Trace
 
 
@@ -90,25 +90,10 @@ class Pathwise(OfflineAlgorithm[JointPolicy]):
         """Reward per period as evaluation counts it. An episode that goes on beyond its trace is left with stock, which is worth what
         it cost to bring there."""
         scenario, total, weight, factor = self.problem.scenario, 0.0, 0.0, 1.0
-        for period, moment in enumerate(play(self.problem, _MeanActions(self.policy), trace, trusted=True)):
+        for period, moment in enumerate(play(self.problem, MeanActions(self.policy), trace, trusted=True)):
             if period >= scenario.warm_up:
                 total = total + factor * rewards(moment.costs).sum((0, 1))
                 weight, factor = weight + factor, factor * scenario.discount_factor
         if self.left_over is not None:
             total = total + factor * (self.left_over * inventory_position(self.problem.network, moment.state)).sum((0, 1))
         return total / weight
-
-
-class _MeanActions:
-    """What the policy plays when it does not explore, with its gradient."""
-
-    name, knows = "in training", ""
-
-    def __init__(self, policy: JointPolicy) -> None:
-        self.policy = policy
-
-    def start(self, network: Any, replications: int) -> None:
-        return None
-
-    def act(self, view: View, memory: None) -> tuple[Decision, None]:
-        return self.policy.decide(self.policy.distribution(self.policy.encoding(view)).mode, view), None

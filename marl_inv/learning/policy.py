@@ -12,10 +12,13 @@ from tianshou.algorithm.modelfree.reinforce import ProbabilisticActorPolicy
 from tianshou.data import Batch
 from torch import Tensor
 
+from marl_inv.interface import View
 from marl_inv.models.distributions import PerAgentLevels, PerAgentNormal, PerAgentValues
 from marl_inv.models.encoding import Encoding
 from marl_inv.models.heads import Decider
 from marl_inv.models.learned import Actor
+from marl_inv.network import TransferNetwork
+from marl_inv.simulator import Decision
 
 Distribution = PerAgentNormal | PerAgentLevels | PerAgentValues
 
@@ -54,3 +57,21 @@ class JointPolicy(ProbabilisticActorPolicy):
             return Batch(act=distribution.mode, dist=distribution, logp=None)
         action = distribution.draw(self.generator).detach()
         return Batch(act=action, dist=distribution, logp=distribution.log_prob(action))
+
+
+class MeanActions:
+    """What the policy plays when it does not explore, with its gradient."""
+
+    name, knows = "in training", ""
+
+    def __init__(self, policy: JointPolicy) -> None:
+        self.policy = policy
+
+    def start(self, network: TransferNetwork, replications: int) -> None:
+        return None
+
+    def act(self, view: View, memory: Tensor | None) -> tuple[Decision, Tensor | None]:
+        policy = self.policy
+        observation = policy.encoding(view)
+        memory = policy.actor.remember(observation, memory)
+        return policy.decide(policy.actor(observation, memory).mode, view), memory

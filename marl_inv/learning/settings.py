@@ -108,6 +108,14 @@ class TrainSettings(ModelSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _memory_of_the_algorithm(self) -> TrainSettings:
+        if self.memory != "none" and self.algorithm != "pathwise":
+            raise ValueError(
+                f"memory is {self.memory} and algorithm {self.algorithm}; only pathwise trains a memory, use algorithm=pathwise"
+            )
+        return self
+
     @property
     def mix(self) -> float:
         """The reward mix in effect."""

@@ -115,14 +115,14 @@ class GraphTrunk(nn.Module):
     """`hops` rounds of messages over the transfer lanes; with 0 a warehouse knows only itself. With global there are two rounds, and in each
     everybody also hears the mean of all. Plays networks of any size, unless weights are a warehouse's own."""
 
-    def __init__(self, encoding: Encoding, settings: ModelSettings) -> None:
+    def __init__(self, encoding: Encoding, settings: ModelSettings, inputs: int) -> None:
         super().__init__()
         hidden, group = settings.hidden, groups(encoding.network, settings.parameters)
         self.neighbours = Neighbours(encoding)
         lanes, lane_features = self.neighbours.edges.shape[1], self.neighbours.features.shape[-1]
         rounds = GLOBAL_ROUNDS if settings.hops == "global" else settings.hops
         self.register_buffer("fixed", encoding.warehouse, persistent=False)
-        self.facts = linear(encoding.features, hidden, group)
+        self.facts = linear(inputs, hidden, group)
         self.place = linear(encoding.warehouse.shape[-1], hidden, group, bias=False)
         self.own = nn.ModuleList(linear(hidden, hidden, group) for _ in range(max(rounds, 1)))
         self.heard = nn.ModuleList(MESSAGES[settings.messages](hidden, lane_features, group) for _ in range(rounds if lanes else 0))

@@ -31,10 +31,10 @@ HEADS = {"levels": LevelHead, "values": ValueHead}
 BEGINNINGS = {kind.__name__: kind for kind in get_args(Beginning)}
 
 
-def _graph_trunk(encoding: Encoding, settings: ModelSettings) -> nn.Module:
+def _graph_trunk(encoding: Encoding, settings: ModelSettings, inputs: int) -> nn.Module:
     from marl_inv.models.graph import GraphTrunk  # PyG takes seconds to import; only a graph network pays for it
 
-    return GraphTrunk(encoding, settings)
+    return GraphTrunk(encoding, settings, inputs)
 
 
 def encode(problem: Problem, beginning: Beginning, settings: ModelSettings) -> Encoding:
@@ -52,12 +52,24 @@ class Actor(nn.Module):
         super().__init__()
         self.settings, self.features = settings, encoding.features
         make = _graph_trunk if settings.model == "graph" else MLPTrunk
-        self.trunk = make(encoding, settings)
+        self.trunk = make(encoding, settings, encoding.features + settings.remembered)
+        self.gru = nn.GRUCell(encoding.features, settings.hidden) if settings.remembered else None
         self.head = HEADS.get(settings.head, AmountHead)(encoding, settings)
 
-    def forward(self, observation: Float[Tensor, "R K N FD"]) -> PerAgentNormal | PerAgentLevels | PerAgentValues:
+    def forward(
+        self, observation: Float[Tensor, "R K N FD"], memory: Float[Tensor, "R K N H"] | None = None
+    ) -> PerAgentNormal | PerAgentLevels | PerAgentValues:
         features, facts = observation[..., : self.features], observation[..., self.features :]
-        return self.head(self.trunk(features), features, facts)
+        seen = features if memory is None else torch.cat([features, memory], -1)
+        return self.head(self.trunk(seen), features, facts)
+
+    def remember(self, observation: Float[Tensor, "R K N FD"], memory: Float[Tensor, "R K N H"] | None) -> Float[Tensor, "R K N H"] | None:
+        """Every warehouse's memory after what it observes now; None before an episode, and for an actor without any."""
+        if self.gru is None:
+            return None
+        features = observation[..., : self.features].flatten(0, 2)
+        before = features.new_zeros(len(features), self.gru.hidden_size) if memory is None else memory.flatten(0, 2)
+        return self.gru(features, before).unflatten(0, observation.shape[:3])
 
 
 class Critic(nn.Module):
@@ -67,7 +79,7 @@ class Critic(nn.Module):
         super().__init__()
         mlp = JointMLPTrunk if whole_network else MLPTrunk
         self.features = encoding.features
-        self.trunk = (_graph_trunk if settings.model == "graph" else mlp)(encoding, settings)
+        self.trunk = (_graph_trunk if settings.model == "graph" else mlp)(encoding, settings, encoding.features)
         self.pooled = nn.Linear(settings.hidden, settings.hidden) if whole_network and settings.model == "graph" else None
         self.value = nn.Linear(settings.hidden, 1)
 
@@ -91,9 +103,11 @@ class LearnedPolicy:
     def start(self, network: TransferNetwork, replications: int) -> None:
         return None
 
-    def act(self, view: View, memory: None) -> tuple[Decision, None]:
+    def act(self, view: View, memory: Tensor | None) -> tuple[Decision, Tensor | None]:
         with torch.no_grad():
-            return self.decide(self.actor(self.encoding(view)).mode, view), None
+            observation = self.encoding(view)
+            memory = self.actor.remember(observation, memory)
+            return self.decide(self.actor(observation, memory).mode, view), memory
 
     def save(self, folder: Path, settings: ModelSettings) -> None:
         """Write weights, starting levels and what is needed to build it again; tensors and JSON only, sealed."""

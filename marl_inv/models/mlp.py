@@ -14,13 +14,13 @@ from marl_inv.models.sharing import groups, linear
 class MLPTrunk(nn.Module):
     """Two hidden layers. Warehouses are told apart by an identity, so it plays only networks of the size it was made for."""
 
-    def __init__(self, encoding: Encoding, settings: ModelSettings) -> None:
+    def __init__(self, encoding: Encoding, settings: ModelSettings, inputs: int) -> None:
         super().__init__()
         products, warehouses, _ = encoding.warehouse.shape
         hidden, group = settings.hidden, groups(encoding.network, settings.parameters)
         identity = torch.eye(warehouses).expand(products, -1, -1).to(encoding.warehouse)
         self.register_buffer("fixed", torch.cat([encoding.warehouse, identity], -1), persistent=False)
-        self.facts = linear(encoding.features, hidden, group)
+        self.facts = linear(inputs, hidden, group)
         self.place = linear(self.fixed.shape[-1], hidden, group, bias=False)
         self.second = linear(hidden, hidden, group)
 
@@ -31,12 +31,12 @@ class MLPTrunk(nn.Module):
 class JointMLPTrunk(nn.Module):
     """All warehouses' features in one vector: what a critic of the whole network sees when there is no graph."""
 
-    def __init__(self, encoding: Encoding, settings: ModelSettings) -> None:
+    def __init__(self, encoding: Encoding, settings: ModelSettings, inputs: int) -> None:
         super().__init__()
         _, warehouses, fixed = encoding.warehouse.shape
         self.hidden = hidden = settings.hidden
         self.register_buffer("fixed", encoding.warehouse, persistent=False)
-        self.facts = nn.Linear(warehouses * encoding.features, hidden)
+        self.facts = nn.Linear(warehouses * inputs, hidden)
         self.place = nn.Linear(warehouses * fixed, hidden, bias=False)
         self.second = nn.Linear(hidden, warehouses * hidden)
 

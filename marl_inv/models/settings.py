@@ -20,6 +20,8 @@ class ModelSettings(Record):
     """How a graph network weighs what it hears: by the lane's facts, by those and who speaks to whom (attention), or all the same (mean)."""
     parameters: Literal["shared", "grouped", "separate"] = "shared"
     """Weights are those of all warehouses, of those in one role (with customers or not, feeding others or not), or everyone's own."""
+    memory: Literal["none", "gru"] = "none"
+    """gru: every warehouse remembers what it has seen in this episode, in `hidden` numbers (Cho et al. 2014); only pathwise trains it."""
     head: Literal["order_up_to", "quantity", "levels", "values"] = "order_up_to"
     """order_up_to: a residual on an order-up-to target. quantity: units, starting near what order-up-to asks on average. levels: one of
     `levels` order quantities. values: the one that is worth most, which is how iql, vdn and qmix learn and nobody else."""
@@ -29,3 +31,8 @@ class ModelSettings(Record):
     """The values head tells how well a warehouse stands from how much better one level is than another."""
     sigma: PositiveFloat = 0.3
     """Standard deviation of exploration at the start, in raw actions."""
+
+    @property
+    def remembered(self) -> int:
+        """How many numbers."""
+        return self.hidden if self.memory == "gru" else 0
