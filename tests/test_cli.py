@@ -98,7 +98,7 @@ BROKEN = {
     "unknown algorithm": (
         ["train", "shop.yaml", "--algorithm", "mapo"],
         {},
-        "command line: algorithm is 'mapo'; give 'mappo', 'ippo', 'reinforce' or 'pathwise'",
+        "command line: algorithm is 'mapo'; give 'mappo', 'ippo', 'reinforce', 'pathwise', 'iql', 'vdn' or 'qmix'",
     ),
     "negative seed": (["simulate", "shop.yaml", "--seed", "-1"], {}, "seed is -1; give a whole number, 0 or more"),
     "unknown setting": (["train", "shop.yaml", "lrr=1"], {}, "command line: lrr is not a known key; did you mean lr?"),
