@@ -22,6 +22,7 @@ _HOMES = {
     "parallel_env": "marl_inv.environment",
     "play": "marl_inv.rollout",
     "render": "marl_inv.drawing",
+    "run": "marl_inv.grid",
     "InputError": "marl_inv.reading",
 }
 __all__ = sorted(_HOMES)

@@ -1,6 +1,7 @@
-"""How fast it is, side by side in one process on one thread: the simulator, and a PPO loop next to plain torch and to Tianshou's stock route.
+"""How fast it is, side by side in one process on one thread: every part that users wait for, beside what the machine allows and what others do.
 
-Machines are noisy: every figure is the median of several runs, and what counts is the ratio of figures of the same table.
+Machines are noisy: every figure is the median of several runs, and what counts is the ratio of figures of the same table. A group of
+figures is a line in GROUPS.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import networkx
+import numpy as np
 import torch
-from torch import Tensor, nn
 
 from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.learning.settings import TrainSettings
@@ -25,49 +26,62 @@ from marl_inv.simulator import Chance, Decision, initial_state, step
 
 REPEATS = 7
 
+MILLION = 1e6
+
 
 @dataclass(frozen=True)
 class Figure:
     what: str
     rate: float
-    """Warehouse-steps per second: warehouses x periods x replications."""
+    unit: str
+    """million/s: of warehouse-steps (warehouses x periods x replications) where nothing else is said."""
     note: str = ""
 
 
-def median_seconds(run: Callable[[], object], repeats: int = REPEATS) -> float:
-    """After one run to warm up."""
-    run()
-    times = []
-    for _ in range(repeats):
-        begun = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - begun)
-    return statistics.median(times)
+def seconds(*runs: Callable[[], object], repeats: int = REPEATS) -> list[float]:
+    """The median of each. All are run in turn, so that the machine's moods meet them all, after one round to warm up."""
+    times: list[list[float]] = [[] for _ in runs]
+    for repeat in range(repeats + 1):
+        for run, own in zip(runs, times, strict=True):
+            begun = time.perf_counter()
+            run()
+            if repeat:
+                own.append(time.perf_counter() - begun)
+    return [statistics.median(own) for own in times]
 
 
-def eight_warehouses() -> Problem:
-    """Eight warehouses supplied one by one, six lanes between neighbours: 14 lanes, lost sales."""
+# What is played
+
+
+def eight_warehouses(kind: str = "poisson", limits: bool = False) -> Problem:
+    """Eight warehouses supplied one by one, six lanes between neighbours: 14 lanes, lost sales. With limits on everything, if they shall be."""
     warehouses = [{"name": f"warehouse_{n}", "initial_stock": 30, "holding_cost": 1, "shortage_cost": 9} for n in range(8)]
-    lanes = [{"origin": "supplier", "destination": f"warehouse_{n}", "lead_time": 2} for n in range(8)]
-    lanes += [{"origin": f"warehouse_{n}", "destination": f"warehouse_{n + 1}", "lead_time": 1, "transport_cost": 1} for n in range(6)]
-    demand = {"kind": "poisson", "mean": 10}
+    lanes: list[dict[str, Any]] = [{"origin": "supplier", "destination": f"warehouse_{n}", "lead_time": 2} for n in range(8)]
+    lanes += [
+        {"origin": f"warehouse_{n}", "destination": f"warehouse_{n + 1}", "lead_time": 1, "transport_cost": 1, "name": f"transfer_{n}"}
+        for n in range(6)
+    ]
+    demand = {"kind": kind, "mean": 10} | ({"sd": 5} if kind != "poisson" else {})
     data = {"demand": demand, "horizon": 50, "suppliers": [{"name": "supplier"}], "warehouses": warehouses, "lanes": lanes}
+    if limits:
+        data["suppliers"] = [{"name": "supplier", "capacity": 90}]
+        data["pools"] = [{"name": "trucks", "capacity": 40, "lanes": [f"transfer_{n}" for n in range(6)]}]
+        for lane in lanes[:8]:
+            lane["capacity"] = 14
+        for warehouse in warehouses:
+            warehouse["storage"] = 60
     return Problem.of(read_scenario(Document("eight_warehouses", data)))
 
 
-def centre_and_shops(shops: int) -> TransferNetwork:
-    graph = networkx.MultiDiGraph()
-    graph.add_node("supplier", kind="supplier")
-    for n in range(shops + 1):
-        graph.add_node(f"warehouse_{n}", initial_stock=20.0, holding_cost=1.0, shortage_cost=9.0, mean_demand=[10.0], sd_demand=[3.0])
-    graph.add_edge("supplier", "warehouse_0", key="supply", lead_time=3)
-    for n in range(1, shops + 1):
-        graph.add_edge("warehouse_0", f"warehouse_{n}", key=f"lane_{n}", lead_time=2)
-    return TransferNetwork.from_graph(graph)
-
-
-RING_WORK = 2**17
-"""Warehouses x replications of every ring."""
+def centre_and_shops(shops: int) -> Problem:
+    """A centre that the supplier feeds, and shops that the centre feeds."""
+    names = ["centre", *(f"shop_{n}" for n in range(shops))]
+    demand = {"kind": "normal", "mean": 10, "sd": 3}
+    warehouses = [{"name": name, "initial_stock": 20, "holding_cost": 1, "shortage_cost": 9, "demand": demand} for name in names]
+    lanes = [{"origin": "supplier", "destination": "centre", "lead_time": 3}]
+    lanes += [{"origin": "centre", "destination": name, "lead_time": 2} for name in names[1:]]
+    data = {"horizon": 50, "suppliers": [{"name": "supplier"}], "warehouses": warehouses, "lanes": lanes}
+    return Problem.of(read_scenario(Document("centre_and_shops", data)))
 
 
 def ring(size: int) -> TransferNetwork:
@@ -84,53 +98,119 @@ def ring(size: int) -> TransferNetwork:
     return TransferNetwork.from_graph(graph)
 
 
-def simulator_figures() -> Iterator[Figure]:
-    """`step` alone: requests and demand given."""
-    networks = {"8 warehouses, 14 lanes": eight_warehouses().network, "1 centre, 50 shops": centre_and_shops(50)}
-    for name, network in networks.items():
-        for replications in (1, 1024, 16384):
-            rate = step_rate(network, replications, periods=min(1000, max(10, 100_000 // replications)))
-            yield Figure(f"simulator, {name}, batch {replications}", rate)
-
-
-def step_rate(network: TransferNetwork, replications: int, periods: int) -> float:
-    """Warehouse-steps per second of `step` alone, with requests and demand given."""
+def stepping(network: TransferNetwork, replications: int, periods: int, demand: Callable[[int], torch.Tensor] | None = None) -> Any:
+    """`step` alone, so many periods, with requests given, and demand unless it is drawn for every period."""
     like = network.initial_stock
     decision = Decision(20 * torch.rand(1, len(network.lanes), replications).to(like))
-    chance = Chance(20 * torch.rand(1, len(network.warehouses), replications).to(like))
+    given = 20 * torch.rand(1, len(network.warehouses), replications).to(like)
 
     def run() -> None:
         state = initial_state(network, replications)
-        for _ in range(periods):
-            state, _, _ = step(network, state, decision, chance)
+        with torch.no_grad():
+            for period in range(periods):
+                state, _, _ = step(network, state, decision, Chance(given if demand is None else demand(period)))
 
-    with torch.no_grad():
-        return len(network.warehouses) * replications * periods / median_seconds(run)
+    return run
 
 
-def scaling_figures() -> Iterator[Figure]:
+# Groups of figures
+
+
+def machine() -> Iterator[Figure]:
+    """Ceilings: nothing on this machine is faster."""
+    small, large, square = torch.rand(2**13), torch.rand(2**25), torch.rand(512, 512)
+    into, rates = torch.empty_like(large), torch.full((2**20,), 10.0)
+    copy, product, call, uniform, poisson = seconds(
+        lambda: into.copy_(large),
+        lambda: square @ square,
+        lambda: [small.clamp(min=0) for _ in range(100)],
+        lambda: rates.uniform_(),
+        lambda: torch.poisson(rates),
+    )
+    yield Figure("memory copied", 2 * large.nbytes / copy / 1e9, "GB/s")
+    yield Figure("matrix product, 512 x 512", 2 * 512**3 / product / 1e9, "GFLOP/s")
+    yield Figure("torch operation on 8,192 numbers", 100 / call / MILLION, "million/s")
+    yield Figure("uniform numbers", rates.numel() / uniform / MILLION, "million/s")
+    yield Figure("torch's Poisson numbers, mean 10", rates.numel() / poisson / MILLION, "million/s")
+
+
+def simulator() -> Iterator[Figure]:
+    """`step` alone: requests and demand given, then with limits on everything, then with Poisson demand drawn for every episode."""
+    plain, limited, shops = eight_warehouses(), eight_warehouses(limits=True), centre_and_shops(50)
+    for replications in (1, 64, 1024, 16384):
+        periods = min(1000, max(10, 100_000 // replications))
+        runs = [stepping(problem.network, replications, periods) for problem in (plain, limited, shops)]
+        eight, with_limits, fifty = seconds(*runs)
+        steps = replications * periods / MILLION
+        yield Figure(f"8 warehouses, 14 lanes, batch {replications}", 8 * steps / eight, "million/s")
+        note = f"{with_limits / eight:.2f} of the time without"
+        yield Figure(f"  with capacities, pool and storage, batch {replications}", 8 * steps / with_limits, "million/s", note)
+        yield Figure(f"1 centre, 50 shops, batch {replications}", 51 * steps / fifty, "million/s")
+    yield Figure("8 warehouses, batch 1024, Poisson demand drawn inside", _with_demand(plain, 1024) / MILLION, "million/s")
+
+
+def _with_demand(problem: Problem, replications: int) -> float:
+    periods, begun = problem.scenario.horizon, iter(range(10**9))
+
+    def run() -> None:
+        first = next(begun) * replications
+        trace = problem.trace("train", 0, range(first, first + replications))
+        stepping(problem.network, replications, periods, lambda period: trace.at(period).demand)()
+
+    return problem.network.size.numel() * replications * periods / seconds(run)[0]
+
+
+def scaling() -> Iterator[Figure]:
     """Cost is linear in the network: the same work on rings of any size, every warehouse with a supplier and four neighbours."""
-    first = None
-    for size in (8, 64, 512, 4096):
-        rate = step_rate(ring(size), replications=RING_WORK // size, periods=20)
-        first = rate if first is None else first
-        yield Figure(
-            f"simulator, ring of {size}, batch {RING_WORK // size}", rate, f"{first / rate:.2f} of the time a step on a ring of 8 takes"
-        )
+    work = 2**17
+    sizes = (8, 64, 512, 4096, 10_000)
+    periods = 20
+    times = seconds(*(stepping(ring(size), max(1, work // size), periods) for size in sizes), repeats=5)
+    rates = [size * max(1, work // size) * periods / taken for size, taken in zip(sizes, times, strict=True)]
+    for size, rate in zip(sizes, rates, strict=True):
+        note = f"{rates[1] / rate:.2f} of the time a step of 64 takes, per warehouse"
+        yield Figure(f"ring of {size}, {4 * size} transfer lanes, batch {max(1, work // size)}", rate / MILLION, "million/s", note)
 
 
-PPO_SETTINGS = TrainSettings(
+def traces() -> Iterator[Figure]:
+    """Demand of 1,024 replications, 8 warehouses and 50 periods; the reference is torch's Poisson."""
+    for kind in ("poisson", "negative_binomial", "normal", "gamma"):
+        problem, begun = eight_warehouses(kind), iter(range(10**9))
+        [taken] = seconds(lambda problem=problem, begun=begun: problem.trace("train", next(begun), 1024))
+        yield Figure(f"demand drawn, {kind}", 1024 * 8 * 50 / taken / MILLION, "million/s")
+
+
+def environment() -> Iterator[Figure]:
+    """The PettingZoo environment: 8 agents, a batch of one."""
+    from marl_inv.environment import parallel_env
+
+    env, seeds = parallel_env(eight_warehouses()), iter(range(10**9))
+    env.reset(seed=0)
+    actions = {agent: np.full(env.action_space(agent).shape, 5.0, np.float32) for agent in env.agents}
+
+    def play() -> None:
+        for _ in range(200):
+            if not env.agents:
+                env.reset()
+            env.step(actions)
+
+    played, reset = seconds(play, lambda: env.reset(seed=next(seeds)))
+    yield Figure("PettingZoo, 8 agents: steps", 200 / played, "steps/s")
+    yield Figure("PettingZoo, 8 agents: reset", 1000 * reset, "ms")
+
+
+MLP = TrainSettings(
     model="mlp", hidden=64, algorithm="ippo", periods_per_update=50, decisions_per_update=8 * 50 * 128, passes=4, minibatches=4
 )
+GRAPH = TrainSettings(**MLP.model_dump() | {"model": "graph", "hops": 2})
 
 
-def our_ppo(settings: TrainSettings = PPO_SETTINGS) -> tuple[Callable[[], None], Callable[[], None], int]:
+def ppo_parts(problem: Problem, settings: TrainSettings) -> tuple[Callable[[], None], Callable[[], None], int]:
     """One iteration (collect, then update), collecting alone, and the warehouse-steps in it."""
     from tianshou.utils.torch_utils import policy_within_training_step
 
     from marl_inv.learning.train import prepare
 
-    problem = eight_warehouses()
     training = prepare(problem, settings, OrderUpTo.of(problem))
     collector, algorithm = training.collector, training.algorithm
     steps = collector.buffer.maxsize
@@ -144,184 +224,85 @@ def our_ppo(settings: TrainSettings = PPO_SETTINGS) -> tuple[Callable[[], None],
             collector.collect(n_step=steps)
             algorithm.update(collector.buffer, None, settings.passes)
 
-    return iterate, collect, steps * 8
+    return iterate, collect, steps * len(problem.network.warehouses)
 
 
-def plain_ppo(settings: TrainSettings = PPO_SETTINGS) -> tuple[Callable[[], None], int]:
-    """The same networks, simulator, data and number of gradient steps in a bare torch loop, without Tianshou or any bookkeeping."""
-    from marl_inv.learning.ppo import advantages
+def ppo() -> Iterator[Figure]:
+    """An iteration of PPO: ours, the same networks in plain torch, and Tianshou's stock multi-agent route. Needs no extra."""
+    from marl_inv.bench_peers import plain_ppo, stock_ppo
+
+    problem = eight_warehouses()
+    iterate, collect, size = ppo_parts(problem, MLP)
+    graph, _, graph_size = ppo_parts(problem, GRAPH)
+    plain, plain_size = plain_ppo(problem, MLP)
+    stock, stock_size = stock_ppo(problem)
+    times = seconds(iterate, plain, stock, collect, graph)
+    ours, bare, others, collecting, graphs = (
+        amount / taken for amount, taken in zip((size, plain_size, stock_size, size, graph_size), times, strict=True)
+    )
+    unit = "million/s"
+    yield Figure("PPO iteration, 8 agents, two 64x64 MLPs, 4 passes", ours / MILLION, unit, f"{ours / others:.1f} x the stock route")
+    yield Figure("  collecting alone", collecting / MILLION, unit, f"{collecting / others:.1f} x the stock route's iteration")
+    yield Figure("  graph network, 2 hops, 64 wide", graphs / MILLION, unit, f"{graphs / others:.1f} x the stock route")
+    yield Figure("  the MLPs in plain torch", bare / MILLION, unit, f"{bare / ours:.2f} x ours")
+    yield Figure("  Tianshou's stock route", others / MILLION, unit)
+
+
+def pathwise() -> Iterator[Figure]:
+    """A gradient step through the simulator, and playing alone, on 1 centre and 50 shops, batch 1024."""
+    from marl_inv.learning.policy import MeanActions
     from marl_inv.learning.train import prepare
+    from marl_inv.rollout import play
 
-    problem = eight_warehouses()
-    baseline = OrderUpTo.of(problem)
-    training = prepare(problem, settings, baseline)
-    policy, critic = training.algorithm.policy, training.algorithm.critic
-    actor, encoding, network, decide = policy.actor, policy.encoding, problem.network, policy.decide
-    owner = actor.head.owner
-    optimizer = torch.optim.Adam(nn.ModuleList([actor, critic]).parameters(), lr=settings.lr)
-    periods, replications = training.collector.buffer.periods, training.collector.replications
-    counter = iter(range(10**9))
+    problem, replications = centre_and_shops(50), 1024
+    decisions = problem.network.size.numel() * problem.scenario.horizon * replications
+    for model in ("mlp", "graph"):
+        settings = TrainSettings(algorithm="pathwise", model=model, hidden=32, decisions=decisions, decisions_per_update=decisions)
+        training = prepare(problem, settings, OrderUpTo.of(problem))
+        trace = problem.trace("train", 0, replications)
 
-    def log_prob(mean: Tensor, sigma: Tensor, action: Tensor) -> Tensor:
-        each = -((action - mean) ** 2) / (2 * sigma**2) - sigma.log()
-        return each.new_zeros(*each.shape[:2], 8).index_add(2, owner, each)
+        def learn(algorithm: Any = training.algorithm, trace: Any = trace) -> None:
+            algorithm._update_with_batch(trace)
 
-    def iterate() -> None:
-        from marl_inv.interface import View
+        def played(policy: Any = training.policy, trace: Any = trace) -> None:
+            with torch.no_grad():
+                for _ in play(problem, MeanActions(policy), trace, trusted=True):
+                    pass
 
-        first = next(counter) * replications
-        trace = problem.trace("train", 0, range(first, first + replications))
-        state, reference = initial_state(network, replications), initial_state(network, replications)
-        rows: list[tuple[Tensor, ...]] = []
-        with torch.no_grad():
-            for period in range(periods):
-                view = View(network, state, trace, period)
-                features = encoding(view)
-                distribution = actor(features)
-                mean, sigma = distribution.mean, distribution.stddev
-                action = mean + sigma * torch.randn_like(mean)
-                state, _, costs = step(network, state, decide(action, view), trace.at(period))
-                decision, _ = baseline.act(View(network, reference, trace, period), None)
-                reference, _, reference_costs = step(network, reference, decision, trace.at(period))
-                reward = (costs.reward - reference_costs.reward).permute(2, 0, 1)
-                rows.append((features, action, log_prob(mean, sigma, action), reward))
-            features, action, logp, reward = (torch.stack(column) for column in zip(*rows, strict=True))
-            value = critic(features.flatten(0, 1)).unflatten(0, (periods, replications))
-            last = critic(encoding(View(network, state, trace, periods))).unsqueeze(0)
-            never = torch.zeros(periods, replications, dtype=torch.bool)
-            advantage = advantages(reward, value, torch.cat([value[1:], last]), never, never, settings.discount, settings.gae_lambda)
-            returns = advantage + value
-            advantage = (advantage - advantage.mean()) / advantage.std()
-        columns = [column.flatten(0, 1) for column in (features, action, logp, advantage, returns)]
-        for _ in range(settings.passes):
-            for part in torch.randperm(periods * replications).chunk(settings.minibatches):
-                features, action, logp, advantage, returns = (column.index_select(0, part) for column in columns)
-                distribution = actor(features)
-                ratio = (log_prob(distribution.mean, distribution.stddev, action) - logp).exp()
-                gain = torch.min(ratio * advantage, ratio.clamp(1 - settings.clip, 1 + settings.clip) * advantage).mean()
-                loss = settings.value_weight * (returns - critic(features)).square().mean() - gain
-                optimizer.zero_grad()
-                loss.backward()
-                nn.utils.clip_grad_norm_(actor.parameters(), settings.max_grad_norm)
-                optimizer.step()
-
-    return iterate, periods * replications * 8
+        learned, rolled = seconds(learn, played, repeats=3)
+        yield Figure(f"pathwise gradient step, 50 shops, {model} 32 wide", decisions / learned / MILLION, "million/s")
+        yield Figure(f"  playing alone, {model}", decisions / rolled / MILLION, "million/s")
 
 
-def stock_ppo(steps: int = 50) -> tuple[Callable[[], None], int]:
-    """Tianshou's own way for PettingZoo: agents step in turn, one PPO with two 64x64 networks each, 4 passes, 4 copies of the environment."""
-    from tianshou.algorithm import PPO
-    from tianshou.algorithm.modelfree.reinforce import ProbabilisticActorPolicy
-    from tianshou.algorithm.multiagent.marl import MultiAgentOnPolicyAlgorithm
-    from tianshou.algorithm.optim import AdamOptimizerFactory
-    from tianshou.data import Collector, VectorReplayBuffer
-    from tianshou.env import DummyVectorEnv, PettingZooEnv
-    from tianshou.utils.torch_utils import policy_within_training_step
+def planning() -> Iterator[Figure]:
+    """What a person waits for once: tuned order-up-to, and the perfect-information bound of an episode."""
+    from marl_inv.baselines.perfect_information import perfect_information
+    from marl_inv.baselines.tuning import tune
+    from marl_inv.problem import load_problem
 
-    from marl_inv.environment import env
-
-    problem = eight_warehouses()
-    copies = 4
-    environments = DummyVectorEnv([lambda: PettingZooEnv(_for_stock_tianshou(env(problem))) for _ in range(copies)])
-    example = PettingZooEnv(_for_stock_tianshou(env(problem)))
-
-    def one() -> PPO:
-        inputs, outputs = example.observation_space.shape[0], example.action_space.shape[0]
-        actor, critic = _StockActor(inputs, outputs), _StockNetwork(inputs, 1)
-        policy = ProbabilisticActorPolicy(
-            actor=actor,
-            dist_fn=lambda parameters: torch.distributions.Independent(torch.distributions.Normal(*parameters), 1),
-            action_space=example.action_space,
-            action_scaling=False,
-            action_bound_method=None,
-        )
-        return PPO(policy=policy, critic=critic, optim=AdamOptimizerFactory(lr=1e-3))
-
-    algorithm = MultiAgentOnPolicyAlgorithm(algorithms=[one() for _ in example.agents], env=example)
-    buffer = VectorReplayBuffer(copies * 8 * (steps + 1), copies)
-    collector = Collector(algorithm, environments, buffer)
-    collector.reset()
-
-    def iterate() -> None:
-        with policy_within_training_step(algorithm.policy):
-            for member in algorithm.policy.policies.values():
-                member.is_within_training_step = True
-            collector.collect(n_step=copies * 8 * steps)
-            algorithm.update(buffer, max(1, copies * steps // 4), 4)
-            collector.reset_buffer()
-
-    return iterate, copies * 8 * steps
+    problem = load_problem("ring_transshipment")
+    tuning, bound = seconds(
+        lambda: tune(problem, OrderUpTo.of(problem)), lambda: perfect_information(problem, problem.trace("evaluate", 0, 1)), repeats=3
+    )
+    yield Figure("order-up-to tuned, ring_transshipment", tuning, "s")
+    yield Figure("perfect-information bound, one episode of it", bound, "s")
 
 
-class _StockNetwork(nn.Module):
-    """Two hidden layers of 64 on the observation that Tianshou's PettingZoo wrapper hands over."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.Linear(inputs, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, outputs))
-
-    def forward(self, obs: Any) -> Tensor:
-        return self.layers(torch.as_tensor(obs.obs, dtype=torch.float32))
-
-
-class _StockActor(_StockNetwork):
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs)
-        self.log_sigma = nn.Parameter(torch.zeros(outputs))
-
-    def forward(self, obs: Any, state: Any = None, info: Any = None) -> tuple[tuple[Tensor, Tensor], Any]:
-        mean = super().forward(obs)
-        return (mean, self.log_sigma.exp().expand_as(mean)), state
+GROUPS: dict[str, Callable[[], Iterator[Figure]]] = {
+    "machine": machine,
+    "simulator": simulator,
+    "scaling": scaling,
+    "traces": traces,
+    "environment": environment,
+    "ppo": ppo,
+    "pathwise": pathwise,
+    "planning": planning,
+}
 
 
-def _for_stock_tianshou(environment: Any) -> Any:
-    """What the stock route asks of an environment: the same action space for all (padded), a mask, infos of one shape."""
-    import gymnasium
-    import numpy as np
-    from pettingzoo.utils import BaseWrapper
-
-    class Padded(BaseWrapper):
-        def action_space(self, agent: str) -> gymnasium.spaces.Box:
-            largest = max((self.env.action_space(other) for other in self.possible_agents), key=lambda space: space.shape[0])
-            return gymnasium.spaces.Box(np.zeros_like(largest.low), largest.high)
-
-        def observe(self, agent: str) -> dict[str, np.ndarray]:
-            return {"observation": self.env.observe(agent), "action_mask": np.ones(1)}
-
-        def last(self, observe: bool = True) -> tuple[Any, float, bool, bool, dict]:
-            return (*super().last(observe)[:-1], {})
-
-        def step(self, action: Any) -> None:
-            if action is not None:
-                action = np.abs(action[: self.env.action_space(self.agent_selection).shape[0]])
-            super().step(action)
-
-    return Padded(environment)
-
-
-def ppo_figures() -> Iterator[Figure]:
-    """Ours, plain torch and the stock route in turn, so that the machine's moods meet all three."""
-    iterate, collect, size = our_ppo()
-    plain, plain_size = plain_ppo()
-    stock, stock_size = stock_ppo()
-    runs = {"ours": (iterate, size), "plain": (plain, plain_size), "stock": (stock, stock_size), "collect": (collect, size)}
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for repeat in range(REPEATS + 1):
-        for name, (run, _) in runs.items():
-            begun = time.perf_counter()
-            run()
-            if repeat:
-                times[name].append(time.perf_counter() - begun)
-    rate = {name: runs[name][1] / statistics.median(times[name]) for name in runs}
-    yield Figure("PPO iteration, 8 warehouses, two 64x64 MLPs, 4 passes: marl_inv", rate["ours"])
-    yield Figure("  the same in plain torch", rate["plain"], f"plain / ours = {rate['plain'] / rate['ours']:.2f}")
-    yield Figure("  Tianshou's stock multi-agent route", rate["stock"], f"ours / stock = {rate['ours'] / rate['stock']:.1f}")
-    yield Figure("  marl_inv, collecting alone", rate["collect"], f"/ stock = {rate['collect'] / rate['stock']:.1f}")
-
-
-def figures() -> Iterator[Figure]:
-    """All of them, on one thread."""
+def figures(groups: list[str]) -> Iterator[tuple[str, Figure]]:
+    """Those of the groups, all by default, on one thread."""
     torch.set_num_threads(1)
-    yield from simulator_figures()
-    yield from scaling_figures()
-    yield from ppo_figures()
+    for group in groups or GROUPS:
+        for figure in GROUPS[group]():
+            yield group, figure

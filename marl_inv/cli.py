@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from marl_inv.learning.settings import TrainSettings
-from marl_inv.reading import InputError
+from marl_inv.machine import keep_memory
+from marl_inv.reading import InputError, suggestion
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,6 +34,7 @@ Replications = Annotated[int, typer.Option(help="Evaluation episodes, the same f
 
 def main() -> None:
     """Run the command; what a person got wrong is one message and exit code 2."""
+    keep_memory()
     try:
         app()
     except InputError as error:
@@ -268,22 +271,54 @@ def compare(
 
 
 @app.command()
-def bench() -> None:
-    """Speed in one process on one thread, next to plain torch and to Tianshou's stock multi-agent route; takes a few minutes."""
+def run(
+    experiment: Annotated[Path, typer.Argument(help="A YAML file of scenarios, policies, and training seeds.")],
+    out: Annotated[Path | None, typer.Option(help="The folder of its cells; runs/NAME by default.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes that compute cells side by side.", min=1)] = 1,
+) -> None:
+    """A grid of scenarios x policies x training seeds to a table. Finished cells are kept: the same command goes on after a stop."""
+    from marl_inv.grid import run as run_grid
+    from marl_inv.report import grid_tables, markdown
+
+    results = run_grid(experiment, out, workers, progress_bar, _say)
+    tables = grid_tables(results)
+    for table in tables:
+        console.print(table)
+    (results.folder / "table.md").write_text("\n\n".join(map(markdown, tables)) + "\n", encoding="utf-8")
+    console.print(f"the cells and table.md are in {results.folder}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def bench(
+    groups: Annotated[
+        list[str] | None, typer.Argument(help="machine, simulator, scaling, traces, environment, ppo, pathwise, planning.")
+    ] = None,
+    json_lines: Annotated[bool, typer.Option("--json", help="A line of JSON for every figure, in place of the table.")] = False,
+) -> None:
+    """Speed on one thread: every part one waits for, next to what the machine allows, plain torch and Tianshou's stock multi-agent route."""
+    import json
     import platform
 
     import torch
 
-    from marl_inv.bench import REPEATS, figures
+    from marl_inv.bench import GROUPS, REPEATS, figures
 
-    console.print(
-        f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}, 1 thread, median of {REPEATS} runs"
-    )
-    table = Table("workload", "million warehouse-steps/s", "ratio")
-    table.columns[1].justify = "right"
-    for figure in progress_bar(figures(), "measuring"):
-        table.add_row(figure.what, f"{figure.rate / 1e6:,.4f}" if figure.rate < 1e5 else f"{figure.rate / 1e6:,.1f}", figure.note)
-    console.print(table)
+    for group in groups or []:
+        if group not in GROUPS:
+            raise InputError(f"bench: {group} is no group{suggestion(group, GROUPS)}")
+    about = {"machine": platform.machine(), "python": platform.python_version(), "torch": torch.__version__, "threads": 1}
+    table = Table("", "workload", "rate", "unit", "beside", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.columns[2].justify = "right"
+    last = None
+    for group, figure in progress_bar(figures(groups or []), "measuring"):
+        if json_lines:
+            print(json.dumps({"group": group, **vars(figure), **about}), flush=True)
+        table.add_row("" if group == last else group, figure.what, f"{figure.rate:,.4g}", figure.unit, figure.note)
+        last = group
+    if not json_lines:
+        console.print(table)
+        told = ", ".join(f"{key} {value}" for key, value in about.items())
+        console.print(f"{told}; medians of {REPEATS} runs; million/s: of warehouse-steps unless said", highlight=False)
 
 
 def _one_thread() -> None:

@@ -65,6 +65,9 @@ VERSION = 0
 TOLD = ("requested", "shipped", "owed", "refused", *MONEY)
 """What every agent's info holds after a step; agents that reactive lanes lead to are also told what was `transshipped`."""
 
+MONEY_PARTS = (*INCOME_PARTS, *COST_PARTS)
+"""As `Costs` calls what `MONEY` lists."""
+
 NOTHING = np.zeros(1)
 """Comes after all actions: what is decided where nobody decides."""
 
@@ -254,8 +257,11 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
 
     def _account(self, flows: Flows, costs: Costs) -> tuple[dict[str, float], Infos]:
         """Rewards and infos. Money is added up over products in float64 and over its parts exactly, whatever their order."""
-        parts = torch.stack([getattr(costs, part) for part in (*INCOME_PARTS, *COST_PARTS)])
-        money = parts.cpu().numpy()[..., 0].sum(1, dtype=np.float64).T
+        money = np.zeros((len(self.possible_agents), len(MONEY)))
+        for column, part in enumerate(MONEY_PARTS):
+            amounts = getattr(costs, part)
+            if any(amounts.stride()):  # what a network does not have is a zero that takes no memory, and need not be read
+                money[:, column] = amounts.cpu().numpy()[..., 0].sum(0, dtype=np.float64)
         rewards = dict(zip(self.agents, map(math.fsum, (money * self._weights).tolist()), strict=True))
         requested, shipped, refused = map(self._layout.by_agent, (flows.requests, flows.shipments, flows.refused))
         owed = np.zeros_like(refused) if flows.owed is None else self._layout.by_agent(flows.owed)

@@ -3,6 +3,10 @@
     network: {generate: ring, size: 12, replenishment: {lead_time: 3}, transfer: {lead_time: 1, transport_cost: 0.5}}
     network: {file: network.graphml}                                  # or .json: node-link
     network: {lanes: lanes.csv, warehouses: warehouses.csv}           # suppliers: suppliers.csv
+    network: {networks: [{generate: ring, size: {draw: [4, 10]}, copies: 8}, {generate: grid, rows: 2, columns: 3}], transfer: ...}
+
+The last are several networks apart from each other: one run plays, and trains a policy for, all of them. Each entry is a network like those
+above, over what stands beside `networks` and holds for all.
 
 Templates (`supplier`, `warehouse`, `replenishment`, `transfer`) say what generated entries are like and fill in what those of a
 file leave out. What the scenario itself lists under `warehouses`, `suppliers` and `lanes` is merged over entries of the same
@@ -13,7 +17,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -23,7 +27,7 @@ import networkx
 from pydantic import NonNegativeInt, create_model
 
 from marl_inv.exchange import TABLES, directed, plain, read_graph, read_tables
-from marl_inv.generate import AnyKind, LaneTemplate, SupplierTemplate, WarehouseTemplate
+from marl_inv.generate import AnyKind, LaneTemplate, SupplierTemplate, WarehouseTemplate, numbered
 from marl_inv.reading import Document, InputError, Record, validate
 from marl_inv.schema import Lane, Supplier, Warehouse
 
@@ -62,6 +66,11 @@ GRAPH_FILES = (".json", ".graphml")
 SOURCES: dict[str, Any] = {"generate": AnyKind, "file": GraphFile, "lanes": Tables}
 """Kinds of `network`, by the key that only they have."""
 
+MOST_COPIES = 10_000
+
+TEMPLATES = ("supplier", "warehouse", "centre", "replenishment", "transfer", "lateral")
+"""Keys of `network` in which a draw is made for each entry; in any other it is made once for the network."""
+
 
 def expand(document: Document, folder: Path | None, fields: Collection[str]) -> None:
     """Put suppliers, warehouses and lanes in the place of a document's `network`.
@@ -71,39 +80,84 @@ def expand(document: Document, folder: Path | None, fields: Collection[str]) -> 
     """
     if document.data.get("network") is None:
         return
-    network, graph = _source(document, folder or Path())
-    del document.data["network"]
     where = document.place(("network",))
-    for key, value in graph.graph.items():
-        if key in fields and key not in TABLES and value is not None:
-            document.data.setdefault(key, value)
-            document.places.setdefault((key,), graph.graph.get("_place", where))
-    for table, entries in _entries(document, network, graph).items():
-        _merge(document, table, entries, where)
+    entries: dict[str, list[tuple[dict[str, Any], str]]] = {table: [] for table in TABLES}
+    for path, prefix, network in _networks(document):
+        graph = _graph(document, network, path, folder or Path())
+        if prefix:
+            graph = networkx.relabel_nodes(graph, {name: f"{prefix}{name}" for name in graph})
+        for key, value in graph.graph.items():
+            if key in fields and key not in TABLES and value is not None:
+                document.data.setdefault(key, value)
+                document.places.setdefault((key,), graph.graph.get("_place", where))
+        for table, more in _entries(document, {} if isinstance(network, networkx.Graph) else network, path, graph).items():
+            entries[table] += more
+    del document.data["network"]
+    for table, all_of_them in entries.items():
+        _merge(document, table, all_of_them, where)
 
 
-def _source(document: Document, folder: Path) -> tuple[dict[str, Any], networkx.MultiDiGraph]:
-    """The document's `network` mapping, checked, and the graph it stands for."""
+def _networks(document: Document) -> Iterator[tuple[Path_, str, Any]]:
+    """Where each network stands in the document, what its names begin with, and what is said of it."""
     network = document.data["network"]
+    if not isinstance(network, dict) or "networks" not in network:
+        yield ("network",), "", network
+        return
+    shared, listed = {key: value for key, value in network.items() if key != "networks"}, network["networks"]
+    if not isinstance(listed, list) or not listed or not all(isinstance(entry, dict) and "generate" in entry for entry in listed):
+        where = document.place(("network", "networks"))
+        raise InputError(f"{where}: network.networks is {_words(listed)}; give a list of generated ones: [{{generate: ring, size: 6}}]")
+    copied: list[tuple[Path_, dict[str, Any]]] = []
+    for index, entry in enumerate(listed):
+        path, copies = ("network", "networks", index), entry.get("copies", 1)
+        if type(copies) is not int or not 1 <= copies <= MOST_COPIES:
+            where = document.place((*path, "copies"))
+            raise InputError(f"{where}: {_dotted(path)}.copies is {copies!r}; give a whole number from 1 to {MOST_COPIES:,}")
+        copied += [(path, merged(shared, {key: value for key, value in entry.items() if key != "copies"}))] * copies
+    for (path, entry), name in zip(copied, numbered("network", len(copied)), strict=True):
+        yield path, f"{name}.", entry | {"seed": Random(f"{entry.get('seed', 0)} {name}").randrange(2**31)}
+
+
+def _graph(document: Document, network: Any, path: Path_, folder: Path) -> networkx.MultiDiGraph:
+    """What is said of a network, checked, as the graph it stands for."""
     if isinstance(network, networkx.Graph):
-        return {}, networkx.MultiDiGraph(directed(network), _place=document.name)
+        return networkx.MultiDiGraph(directed(network), _place=document.name)
     if not isinstance(network, dict) or not SOURCES.keys() & network.keys():
         raise InputError(
-            f"{document.place(('network',))}: network is {_words(network)}; give `generate: ring`, `file: network.json` or `lanes: lanes.csv`"
+            f"{document.place(path)}: {_dotted(path)} is {_words(network)}; give `generate: ring`, `file: network.json` or `lanes: lanes.csv`"
         )
-    [key, *_] = [key for key in SOURCES if key in network]
-    model = create_model("Sourced", __base__=Record, network=(SOURCES[key], ...))
-    for end in (0, 1):  # as if every draw fell on its lowest value, and on its highest
-        sample = _filled(network, lambda path, ends, end=end: _ends(path, ends, document)[end], ("network",))
-        source = validate(model, Document(document.name, {"network": sample}, document.places)).network
+    seed = network.get("seed", 0)
+
+    def lowest(where: Path_, ends: Any) -> int | float:
+        return _ends(where, ends, document)[0]
+
+    def highest(where: Path_, ends: Any) -> int | float:
+        return _ends(where, ends, document)[1]
+
+    def drawn(where: Path_, ends: Any) -> int | float:
+        of_an_entry = where[len(path)] in TEMPLATES
+        return highest(where, ends) if of_an_entry else _between(Random(f"{seed} {_dotted(where[len(path) :])}"), *ends)
+
+    for draw in (lowest, highest, drawn):
+        source = _checked(document, _filled(network, draw, path), path)
     if isinstance(source, GraphFile):
-        path = _found(source.file, folder)
-        graph = read_graph(path)
-        return network, networkx.MultiDiGraph(graph, _place=str(path))
+        file = _found(source.file, folder)
+        return networkx.MultiDiGraph(read_graph(file), _place=str(file))
     if isinstance(source, Tables):
-        paths = {table: _found(path, folder) for table in TABLES if (path := getattr(source, table)) is not None}
-        return network, read_tables(paths)
-    return network, source.graph()
+        return read_tables({table: _found(file, folder) for table in TABLES if (file := getattr(source, table)) is not None})
+    return source.graph()
+
+
+def _checked(document: Document, network: dict[str, Any], path: Path_) -> Any:
+    """The network as a record of its kind; mistakes are told where they stand in the document."""
+    [key, *_] = [key for key in SOURCES if key in network]
+    model, data = create_model("Sourced", __base__=Record, network=(SOURCES[key], ...)), {"network": network}
+    places = {("network", *place[len(path) :]): where for place, where in document.places.items() if place[: len(path)] == path}
+    return validate(model, Document(document.name, data, document.places | places)).network
+
+
+def _dotted(path: Path_) -> str:
+    return ".".join(map(str, path))
 
 
 def _words(network: object) -> str:
@@ -129,9 +183,7 @@ def _filled(template: Any, draw: Callable[[Path_, Any], Any], path: Path_ = ()) 
 def _ends(path: Path_, ends: Any, document: Document) -> list[int | float]:
     if isinstance(ends, list) and len(ends) == 2 and all(type(end) in (int, float) for end in ends) and ends[0] <= ends[1]:
         return ends
-    raise InputError(
-        f"{document.place((*path, 'draw'))}: {'.'.join(map(str, path))}.draw is {ends!r}; give the lowest and the highest value: [2, 8]"
-    )
+    raise InputError(f"{document.place((*path, 'draw'))}: {_dotted(path)}.draw is {ends!r}; give the lowest and the highest value: [2, 8]")
 
 
 def _between(random: Random, low: int | float, high: int | float) -> int | float:
@@ -141,7 +193,9 @@ def _between(random: Random, low: int | float, high: int | float) -> int | float
     return float(f"{random.uniform(low, high):.6g}")
 
 
-def _entries(document: Document, network: Mapping[str, Any], graph: networkx.MultiDiGraph) -> dict[str, list[tuple[dict[str, Any], str]]]:
+def _entries(
+    document: Document, network: Mapping[str, Any], path: Path_, graph: networkx.MultiDiGraph
+) -> dict[str, list[tuple[dict[str, Any], str]]]:
     """The graph's suppliers, warehouses and lanes with what the templates say of them, each with its place."""
     entries: dict[str, list[tuple[dict[str, Any], str]]] = {table: [] for table in TABLES}
     source = graph.graph.get("_place")
@@ -149,15 +203,17 @@ def _entries(document: Document, network: Mapping[str, Any], graph: networkx.Mul
 
     def complete(record: type[Record], default: str, attributes: dict[str, Any], what: str, **identity: str) -> None:
         key = attributes.get("_template", default)
-        place = attributes.get("_place") or (f"{source}: {what}" if source else document.place(("network", key)))
+        place = attributes.get("_place") or (f"{source}: {what}" if source else document.place((*path, key)))
         seed, label = network.get("seed", 0), ":".join(identity.values())
-        drawn = _filled(network.get(key, {}), lambda path, ends: _between(Random(f"{seed} {label} {path}"), *ends))
+        drawn = _filled(network.get(key, {}), lambda within, ends: _between(Random(f"{seed} {label} {within}"), *ends))
         stated = _known(attributes, record, place)
         if record is Lane:
             distance = plain(attributes.get("distance", 1.0))
             if type(distance) not in (int, float):
                 raise InputError(f"{place}: distance is {distance!r}; give a number")
             _add_distance(drawn, distance)
+        if each := drawn.pop("capacity_per_warehouse", 0):
+            drawn["capacity"] = round(drawn.get("capacity", 0) + each * graph.out_degree(attributes["_node"]), 6)
         table = next(table for table, kind in TABLES.items() if kind is record)
         entries[table].append((identity | merged(drawn, stated), place))
 
@@ -168,7 +224,7 @@ def _entries(document: Document, network: Mapping[str, Any], graph: networkx.Mul
             raise InputError(f"{where}: node {node}: kind is {kind!r}; give supplier or warehouse")
         if kind == "supplier":
             suppliers.add(node)
-        complete(Supplier if kind == "supplier" else Warehouse, kind, attributes, f"node {node}", name=str(node))
+        complete(Supplier if kind == "supplier" else Warehouse, kind, {"_node": node} | attributes, f"node {node}", name=str(node))
     names: set[str] = set()
     for origin, destination, key, attributes in _in_order(graph):
         default = "replenishment" if origin in suppliers else "transfer"

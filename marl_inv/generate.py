@@ -49,6 +49,8 @@ class Template(Record):
 
 class SupplierTemplate(Template, Supplier):
     name: str = ""
+    capacity_per_warehouse: NonNegativeFloat = 0.0
+    """Added to the capacity, for every warehouse that it feeds."""
 
 
 class WarehouseTemplate(Template, Warehouse):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -53,6 +53,18 @@ class Record:
     """The sum of the periods' discount factors: `periods` without a discount."""
     sums: dict[str, Float[Tensor, "K N B"]]
     lane_sums: dict[str, Float[Tensor, "K _ B"]]
+
+    @classmethod
+    def of_parts(cls, parts: Sequence[Record]) -> Record:
+        """Replications that were played one part after the other."""
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+        sums, lane_sums = (
+            {name: torch.cat([getattr(part, kind)[name] for part in parts], -1) for name in getattr(first, kind)}
+            for kind in ("sums", "lane_sums")
+        )
+        return replace(first, sums=sums, lane_sums=lane_sums)
 
     @property
     def replications(self) -> int:

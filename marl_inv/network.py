@@ -221,6 +221,8 @@ class TransferNetwork:
     throughput_sd: Float[Tensor, "K N"]
     size: Float[Tensor, "K N"]
     """Typical units per period, above 0: what quantities are scaled by."""
+    component: Int[Tensor, " N"] | None
+    """Which part of the network a warehouse is in, of those that no lane, supplier or pool joins; None where it is one."""
 
     @property
     def lane_origin(self) -> list[str]:
@@ -230,6 +232,15 @@ class TransferNetwork:
     def interruptible(self) -> bool:
         """Whether an outage may hit any lane, pool or supplier."""
         return any(limit.outage is not None for limit in self.limits)
+
+    def mean(self, values: Float[Tensor, "*R N *C"], dim: int = -1) -> Float[Tensor, "*R _ *C"]:
+        """Over the warehouses along `dim`: one value, or of each its own component's."""
+        if self.component is None:
+            return values.mean(dim, keepdim=True)
+        shape = [1] * values.dim()
+        shape[dim] = len(self.component)
+        members = torch.bincount(self.component).to(values)[self.component].view(shape)
+        return torch.zeros_like(values).index_add(dim, self.component, values).index_select(dim, self.component) / members
 
     @property
     def counted_price(self) -> Float[Tensor, "K N 1"] | None:
@@ -428,7 +439,17 @@ class _Builder:
             throughput=self.number(throughput),
             throughput_sd=self.number(throughput_sd),
             size=self.number(size),
+            component=self._components(),
         )
+
+    def _components(self) -> Tensor | None:
+        links = networkx.Graph((way.origin, way.destination) for way in self.ways)
+        links.add_nodes_from(self.row)
+        place = {way.name: way.destination for way in self.ways}
+        links.add_edges_from(((pool.name, "pool"), place[lane]) for pool in self.pools for lane in pool.lanes)
+        parts = [part for part in networkx.connected_components(links) if part & self.row.keys()]
+        number = {name: index for index, part in enumerate(parts) for name in part}
+        return self.index([number[name] for name in self.row]) if len(parts) > 1 else None
 
     def _by_lead_time(self, lead_times: list[int], destinations: list[int], like: Tensor) -> dict[int, Incidence] | None:
         if self.E < MANY:

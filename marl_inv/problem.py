@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,13 +32,28 @@ class Problem:
     def trace(self, stream: Stream, seed: int, replications: range | int, horizon: int | None = None) -> Trace:
         """Traces of a stream, on the network's device. Evaluation on a data file has one replication: the file's own."""
         if isinstance(replications, int):
-            replications = range(1 if stream == "evaluate" and self.demand.from_file else replications)
+            replications = self._first(stream, replications)
         device, dtype = self.network.destination.device, self.network.mean_demand.dtype
         trace = self.demand.trace(stream, seed, replications, horizon).to(device, dtype)
         if self.scenario.initial_state == "given":
             return trace
         before = self.demand.trace(stream, seed + SETTLING, replications, 3 * self.network.longest_lead_time + 20).to(device, dtype)
         return replace(trace, opening=self._settled(before))
+
+    def _first(self, stream: Stream, replications: int) -> range:
+        return range(1 if stream == "evaluate" and self.demand.from_file else replications)
+
+    @property
+    def trace_bytes(self) -> int:
+        """That the demand of one replication takes while it is drawn, in float64, and then as it is played."""
+        periods = self.scenario.history + self.scenario.horizon
+        return periods * self.network.size.numel() * (8 + self.network.size.element_size())
+
+    def in_parts(self, stream: Stream, replications: int, at_most: int) -> Iterator[range]:
+        """The first replications of a stream, in parts whose demand takes so many bytes at most, or is one replication's."""
+        each = max(1, at_most // self.trace_bytes)
+        whole = self._first(stream, replications)
+        yield from (whole[first : first + each] for first in range(0, len(whole), each))
 
     def opening(self, trace: Trace) -> State:
         """What the trace's episodes begin with: stock given or drawn, or the steady state."""

@@ -9,7 +9,9 @@ from rich import box
 from rich.table import Table
 
 from marl_inv.evaluate import Interval, Score
+from marl_inv.grid import Results
 from marl_inv.problem import Problem
+from marl_inv.scenario import Scenario
 from marl_inv.schema import COST_PARTS, INCOME_PARTS
 
 FEW = 6
@@ -34,7 +36,7 @@ def comparison_table(problem: Problem, scores: list[Score], reference: Score, bo
     if bounds:
         table.caption = f"{table.caption} Gap: to the tightest bound."
     for score in scores:
-        money = _measured(problem, score.reward)
+        money = _measured(problem.scenario, score.reward)
         on_hand, moved = float(score.record.per_period("on_hand").sum((0, 1)).mean()), float(score.record.transferred.mean())
         gain = ["", ""]
         if score is not reference:
@@ -50,13 +52,56 @@ def comparison_table(problem: Problem, scores: list[Score], reference: Score, bo
         if number == 0:
             table.add_section()
         gain = 100 * (bound.mean - reference.reward.mean) / abs(reference.reward.mean)
-        table.add_row(name, plus_minus(_measured(problem, bound)), "", "", "", "", f"{gain:+,.1f}")
+        table.add_row(name, plus_minus(_measured(problem.scenario, bound)), "", "", "", "", f"{gain:+,.1f}")
     return table
 
 
-def _measured(problem: Problem, reward: Interval) -> Interval:
+def grid_tables(results: Results) -> list[Table]:
+    """A table for each scenario of an experiment: every policy over its training seeds, and what it gains over the reference."""
+    return [_grid_table(results, name) for name in results.scenarios()]
+
+
+def _grid_table(results: Results, name: str) -> Table:
+    outcomes, reference = results.of(name), results.reference(name)
+    scenario, seeds = reference.problem, len(results.experiment.training_seeds)
+    columns = [scenario.measured, "fill", "on hand", "moved", "gain", "gain %", "CPU-min"]
+    pooled = any(sum(other.group == outcome.group for other in outcomes) > 1 for outcome in outcomes if outcome.trained)
+    away = any(entry.train_on is not None for entry in results.experiment.policies)
+    caption = (
+        f"Per period, whole network; {reference.samples.shape[1]} evaluation traces, the same for all, and {seeds} training seed{'s' * (seeds > 1)}. 95% intervals count "
+        f"{'both' if seeds > 1 else 'the traces alone'}{', seeds as spread alike among the variants of one policy' * (pooled and seeds > 1)}. Gain: over {reference.policy}, paired, "
+        f"positive is better; n.s.: not told from 0. CPU-min: mean of a seed, with tuning and evaluation{', without training elsewhere' * away}."
+    )
+    table = _table(f"{name}: {scenario.description}", "policy", columns, caption)
+    for outcome in outcomes:
+        reward, gain = results.reward(outcome), results.gain(outcome)
+        base = abs(float(reference.samples.mean()))
+        share = f"{100 * gain.mean / base:+,.1f}{'' if gain.excludes_zero else ' n.s.'}" if base else ""
+        fill, held, moved = (float(outcome.measures[measure].mean()) for measure in ("fill_rate", "on_hand", "transferred"))
+        table.add_row(
+            outcome.policy,
+            plus_minus(_measured(scenario, reward)),
+            f"{fill:.3f}",
+            quantity(held),
+            quantity(moved),
+            *(["", ""] if outcome is reference else [plus_minus(gain, sign=True), share]),
+            f"{sum(outcome.seconds) / len(outcome.seconds) / 60:.1f}",
+        )
+    return table
+
+
+def markdown(table: Table) -> str:
+    """The same table for a page."""
+    heads = [str(column.header) for column in table.columns]
+    rows = zip(*(list(column.cells) for column in table.columns), strict=True)
+    lines = ["| " + " | ".join(cells) + " |" for cells in (heads, *rows)]
+    aligned = "".join("|---:" if column.justify == "right" else "|---" for column in table.columns) + "|"
+    return "\n".join([f"### {table.title}", "", lines[0], aligned, *lines[1:], "", str(table.caption)])
+
+
+def _measured(scenario: Scenario, reward: Interval) -> Interval:
     """A reward as tables tell it: profit, or what was paid."""
-    return Interval(-reward.mean, -reward.high, -reward.low) if problem.scenario.measured == "cost" else reward
+    return Interval(-reward.mean, -reward.high, -reward.low) if scenario.measured == "cost" else reward
 
 
 def _explanation(problem: Problem, scores: list[Score], reference: Score) -> str:

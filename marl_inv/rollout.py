@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from torch.utils.checkpoint import checkpoint
+
 from marl_inv.interface import View, checked
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem
@@ -32,18 +34,33 @@ class Moment:
         return replace(self.view, state=self.state, period=self.view.period + 1)
 
 
-def play(problem: Problem, policy: Policy, trace: Trace, trusted: bool = False, begin: tuple[int, State] | None = None) -> Iterator[Moment]:
+def play(
+    problem: Problem,
+    policy: Policy,
+    trace: Trace,
+    trusted: bool = False,
+    begin: tuple[int, State] | None = None,
+    recompute: bool = False,
+) -> Iterator[Moment]:
     """Play a whole trace, period by period; or the rest of it, from a period that begins in the given state.
 
-    A policy that is not `trusted` has its decisions checked, which waits for the device; raises InputError for one that cannot be played.
+    A policy that is not `trusted` has its decisions checked, which waits for the device; raises InputError for one that cannot be played. With
+    `recompute`, a gradient remembers of a period only what it began with, and plays it again (Griewank and Walther 2000).
     """
     network, finite = problem.network, problem.scenario.ending == "finite"
     first, state = begin or (0, problem.opening(trace))
     memory = policy.start(network, trace.replications)
-    for period in range(first, len(trace)):
+
+    def advance(period: int, state: State, memory: Any) -> Moment:
         view = View(network, state, trace, period, finite)
         decision, memory = policy.act(view, memory)
         if not trusted:
             checked(network, decision, trace.replications)
         state, flows, costs = step(network, state, decision, trace.at(period))
-        yield Moment(view, memory, decision, flows, costs, state)
+        return Moment(view, memory, decision, flows, costs, state)
+
+    for period in range(first, len(trace)):
+        now = period, state, memory
+        moment = checkpoint(advance, *now, use_reentrant=False) if recompute else advance(*now)
+        state, memory = moment.state, moment.memory
+        yield moment

@@ -178,6 +178,71 @@ network:
     assert (next_but_one.lead_time, next_but_one.transport_cost) == (1 + 2, 4)
 
 
+SEVERAL = RING.replace(
+    "  generate: ring\n  size: 4\n",
+    """  networks:
+    - {generate: ring, copies: 2, size: {draw: [3, 9]}}
+    - {generate: serial, size: 2, warehouse: {holding_cost: 2}}
+""",
+)
+
+
+def test_several_networks_stand_apart_from_each_other_and_differ(ring: Path):
+    ring.write_text(SEVERAL, encoding="utf-8")
+    scenario = load_scenario(ring)
+    whole = between(scenario)
+    sizes = [sum(name.startswith(f"network_{number}.") for name in whole) for number in range(3)]
+    assert networkx.number_weakly_connected_components(whole) == 3 == len(scenario.suppliers)
+    assert sizes[2] == 2
+    assert all(3 <= size <= 9 for size in sizes[:2])
+    first, second = ([w.storage for w in scenario.warehouses if w.name.startswith(f"network_{number}.")] for number in range(2))
+    assert first != second
+    assert [warehouse.holding_cost for warehouse in scenario.warehouses] == [1] * sum(sizes[:2]) + [2, 2]
+    drawn = {tuple(lanes(load_scenario(ring, [f"network.seed={seed}"]))) for seed in range(5)}
+    assert len(drawn) > 1
+    assert lanes(load_scenario(ring)) == lanes(scenario)
+
+
+def test_a_number_of_the_whole_network_may_be_drawn(ring: Path):
+    sizes = {len(load_scenario(ring, ["network.size={draw: [3, 30]}", f"network.seed={seed}"]).warehouses) for seed in range(6)}
+    assert len(sizes) > 2
+    assert min(sizes) >= 3
+    assert max(sizes) <= 30
+
+
+def test_a_suppliers_capacity_may_grow_with_those_it_feeds(ring: Path):
+    per_warehouse = ["network.supplier={capacity: 2, capacity_per_warehouse: 1.5}"]
+    assert load_scenario(ring, per_warehouse).suppliers[0].capacity == 2 + 4 * 1.5
+    assert load_scenario(ring, [*per_warehouse, "network.fed=0.5"]).suppliers[0].capacity == 2 + 2 * 1.5
+
+
+SEVERAL_MISTAKES = {
+    "none": ("networks=[]", "network.networks is []; give a list of generated ones: [{generate: ring, size: 6}]"),
+    "a file": ("networks=[{file: a.json}]", "network.networks is [{'file': 'a.json'}]; give a list of generated ones: [{generate: ring, size: 6}]"),
+    "copies": ("networks.0.copies=0", "network.networks.0.copies is 0; give a whole number from 1 to 10,000"),
+    "size": ("networks.0.size=1", "network.size is 1; give a number, 2 or more"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", SEVERAL_MISTAKES)
+def test_a_mistake_about_several_networks_is_told(ring: Path, mistake: str):
+    setting, message = SEVERAL_MISTAKES[mistake]
+    ring.write_text(SEVERAL, encoding="utf-8")
+    with pytest.raises(InputError) as refusal:
+        load_scenario(ring, [f"network.{setting}"])
+    assert str(refusal.value) == f"command line: {message}"
+
+
+def test_a_mistake_in_one_of_several_has_its_place(ring: Path):
+    ring.write_text(SEVERAL.replace("size: 2,", "sise: 2,"), encoding="utf-8")
+    with pytest.raises(InputError) as refusal:
+        load_scenario(ring)
+    assert str(refusal.value).splitlines() == [
+        f"{ring}:6:7: network.size is missing; add it",
+        f"{ring}:6:26: network.sise is not a known key; did you mean size?",
+    ]
+
+
 # What the scenario lists besides
 
 

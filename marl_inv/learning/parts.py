@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from tianshou.algorithm.algorithm_base import Algorithm, OnPolicyAlgorithm
 from tianshou.algorithm.optim import (
     AdamOptimizerFactory,
@@ -27,6 +27,7 @@ from marl_inv.learning.collector import RolloutCollector
 from marl_inv.learning.policy import JointPolicy
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.models.encoding import Beginning, Encoding
+from marl_inv.network import TransferNetwork
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem
 from marl_inv.rollout import play
@@ -139,9 +140,22 @@ def on_policy(parts: Parts, plan: Plan, algorithm: OnPolicyAlgorithm, passes: in
     return Built(algorithm, algorithm.create_trainer(parameters), collector)
 
 
-def mix_rewards(reward: Float[Tensor, "R K N"], mix: float) -> Float[Tensor, "R K N"]:
-    """Each warehouse's own reward at mix 0, the mean over all warehouses at mix 1."""
-    return reward if mix == 0 else (1 - mix) * reward + mix * reward.mean(-1, keepdim=True)
+def minibatches(
+    policy: JointPolicy, rows: int, replications: int, count: int, generator: torch.Generator
+) -> Iterator[tuple[Int[Tensor, " _"], int | None]]:
+    """A TensorBuffer's rows in `count` random parts; for a policy that remembers, whole replications, and how many."""
+    device = policy.encoding.network.size.device
+    if not policy.remembers:
+        yield from ((part, None) for part in torch.randperm(rows, generator=generator, device=device).chunk(count))
+        return
+    period = torch.arange(0, rows, replications, device=device).unsqueeze(-1)
+    for part in torch.randperm(replications, generator=generator, device=device).chunk(count):
+        yield (period + part).flatten(), len(part)
+
+
+def mix_rewards(network: TransferNetwork, reward: Float[Tensor, "*R K N"], mix: float) -> Float[Tensor, "*R K N"]:
+    """Each warehouse's own reward at mix 0, the mean over all warehouses of its component at mix 1."""
+    return reward if mix == 0 else (1 - mix) * reward + mix * network.mean(reward)
 
 
 def reward_scale(problem: Problem, policy: Policy, seed: int) -> Float[Tensor, "K 1"]:

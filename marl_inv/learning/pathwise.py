@@ -26,6 +26,9 @@ from marl_inv.rollout import play
 from marl_inv.simulator import inventory_position
 from marl_inv.trace import Trace
 
+RECOMPUTED = 2
+"""An update that has more than so many times the decisions asked for, because one episode does, plays periods again for the gradient."""
+
 
 def build(parts: Parts) -> Built:
     problem, settings = parts.problem, parts.settings
@@ -36,6 +39,7 @@ def build(parts: Parts) -> Built:
         problem=problem,
         scale=parts.reward_scale(),
         max_grad_norm=settings.max_grad_norm,
+        recompute=plan.steps * problem.network.size.numel() > RECOMPUTED * settings.decisions_per_update,
     )
     parameters = OfflineTrainerParams(
         max_epochs=plan.epochs,
@@ -72,9 +76,17 @@ class FreshTraces(ReplayBuffer):
 
 class Pathwise(OfflineAlgorithm[JointPolicy]):
     def __init__(
-        self, *, policy: JointPolicy, optim: OptimizerFactory, problem: Problem, scale: Float[Tensor, "K 1"], max_grad_norm: float
+        self,
+        *,
+        policy: JointPolicy,
+        optim: OptimizerFactory,
+        problem: Problem,
+        scale: Float[Tensor, "K 1"],
+        max_grad_norm: float,
+        recompute: bool,
     ) -> None:
         super().__init__(policy=policy)
+        self.recompute = recompute
         self.problem, self.scale = problem, scale.mean() * problem.network.size.numel()
         self.left_over = None
         if problem.scenario.ending == "continuing":
@@ -90,7 +102,7 @@ class Pathwise(OfflineAlgorithm[JointPolicy]):
         """Reward per period as evaluation counts it. An episode that goes on beyond its trace is left with stock, which is worth what
         it cost to bring there."""
         scenario, total, weight, factor = self.problem.scenario, 0.0, 0.0, 1.0
-        for period, moment in enumerate(play(self.problem, MeanActions(self.policy), trace, trusted=True)):
+        for period, moment in enumerate(play(self.problem, MeanActions(self.policy), trace, True, recompute=self.recompute)):
             if period >= scenario.warm_up:
                 total = total + factor * rewards(moment.costs).sum((0, 1))
                 weight, factor = weight + factor, factor * scenario.discount_factor

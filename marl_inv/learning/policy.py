@@ -47,16 +47,25 @@ class JointPolicy(ProbabilisticActorPolicy):
         """What Tianshou's Q-learning calls it."""
         return self.actor
 
-    def distribution(self, observation: Float[Tensor, "R K N FD"]) -> Distribution:
-        return self.actor(observation)
+    @property
+    def remembers(self) -> bool:
+        return self.actor.gru is not None
 
-    def forward(self, batch: Batch, state: Any = None, **kwargs: Any) -> Batch:
-        """`obs` (rows, K, N, F) to `act` (rows, K, A), `dist`, and, while exploring, `logp` (rows, K, N)."""
-        distribution = self.distribution(batch.obs)
+    def distribution(self, observation: Float[Tensor, "R K N FD"], episodes: int | None = None) -> Distribution:
+        """Of rows in any order; of a policy that remembers, of so many episodes from the beginning, period by period."""
+        if not self.remembers:
+            return self.actor(observation)
+        memory = self.actor.recall(observation.unflatten(0, (-1, episodes)))
+        return self.actor(observation, memory.flatten(0, 1))
+
+    def forward(self, batch: Batch, state: Tensor | None = None, **kwargs: Any) -> Batch:
+        """`obs` (rows, K, N, F) to `act` (rows, K, A), `dist`, while exploring `logp` (rows, K, N), and the memory, `state`."""
+        memory = self.actor.remember(batch.obs, state)
+        distribution = self.actor(batch.obs, memory)
         if not self.is_within_training_step:
-            return Batch(act=distribution.mode, dist=distribution, logp=None)
+            return Batch(act=distribution.mode, dist=distribution, logp=None, state=memory)
         action = distribution.draw(self.generator).detach()
-        return Batch(act=action, dist=distribution, logp=distribution.log_prob(action))
+        return Batch(act=action, dist=distribution, logp=distribution.log_prob(action), state=memory)
 
 
 class MeanActions:

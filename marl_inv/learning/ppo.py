@@ -17,13 +17,13 @@ from torch import Tensor
 
 from marl_inv.learning.buffer import TensorBuffer
 from marl_inv.learning.critic import Foresight, ValueUnits
-from marl_inv.learning.parts import Built, Parts, mix_rewards, on_policy
+from marl_inv.learning.parts import Built, Parts, minibatches, mix_rewards, on_policy
 from marl_inv.models.learned import Critic
 
 
 def build(parts: Parts) -> Built:
     problem, settings, policy = parts.problem, parts.settings, parts.policy
-    plan = parts.plan(min(settings.periods_per_update, problem.scenario.horizon))
+    plan = parts.plan(problem.scenario.horizon if policy.remembers else min(settings.periods_per_update, problem.scenario.horizon))
     foresight = Foresight.beyond(policy.encoding) if settings.critic_sees == "privileged" else None
     algorithm = JointPPO(
         policy=policy,
@@ -38,6 +38,7 @@ def build(parts: Parts) -> Built:
         max_batchsize=max(1, 200_000 // problem.network.size.numel()),
         advantage_normalization=True,
         reward_mix=settings.mix,
+        replications=plan.replications,
         minibatches=settings.minibatches,
         generator=parts.generator,
         units=ValueUnits(*problem.network.size.shape).to(problem.network.size.device) if settings.value_normalisation else None,
@@ -74,10 +75,18 @@ class JointPPO(PPO):
     """
 
     def __init__(
-        self, *, reward_mix: float, minibatches: int, generator: torch.Generator, units: ValueUnits | None = None, **settings: Any
+        self,
+        *,
+        reward_mix: float,
+        replications: int,
+        minibatches: int,
+        generator: torch.Generator,
+        units: ValueUnits | None = None,
+        **settings: Any,
     ) -> None:
         super().__init__(**settings)
-        self.reward_mix, self.minibatches, self.generator, self.units = reward_mix, minibatches, generator, units
+        self.reward_mix, self.replications, self.minibatches = reward_mix, replications, minibatches
+        self.generator, self.units = generator, units
 
     def _add_returns_and_advantages(self, batch: Batch, buffer: TensorBuffer, indices: np.ndarray) -> Batch:
         with torch.no_grad():
@@ -86,7 +95,7 @@ class JointPPO(PPO):
             next_value[:-1] = value[1:]
             for period, observation in buffer.after.items():
                 next_value[period] = self._values(observation)
-            reward = buffer.by_period(mix_rewards(batch.rew, self.reward_mix))
+            reward = buffer.by_period(mix_rewards(self.policy.encoding.network, batch.rew, self.reward_mix))
             terminated, done = buffer.by_period(batch.terminated), buffer.by_period(batch.done)
             advantage = advantages(reward, value, next_value, terminated, done, self.gamma, self.gae_lambda)
             batch.returns = (value + advantage).flatten(0, 1)
@@ -118,15 +127,14 @@ class JointPPO(PPO):
         columns = [key for key in ("obs", "act", "logp", "adv", "returns", "critic_obs") if key in batch.get_keys()]
         losses: list[Tensor] = []
         for _ in range(passes):
-            order = torch.randperm(len(batch.adv), generator=self.generator, device=batch.adv.device)
-            for part in order.chunk(self.minibatches):
-                losses.append(self._step(**{key: batch[key].index_select(0, part) for key in columns}))
+            for rows, episodes in minibatches(self.policy, len(batch.adv), self.replications, self.minibatches, self.generator):
+                losses.append(self._step(episodes, **{key: batch[key].index_select(0, rows) for key in columns}))
         return losses
 
     def _step(
-        self, obs: Tensor, act: Tensor, logp: Tensor, adv: Tensor, returns: Tensor, critic_obs: Tensor | None = None
+        self, episodes: int | None, obs: Tensor, act: Tensor, logp: Tensor, adv: Tensor, returns: Tensor, critic_obs: Tensor | None = None
     ) -> Float[Tensor, " 4"]:
-        distribution = self.policy.distribution(obs)
+        distribution = self.policy.distribution(obs, episodes)
         ratio = (distribution.log_prob(act) - logp).exp()
         actor_loss = -torch.min(ratio * adv, ratio.clamp(1 - self.eps_clip, 1 + self.eps_clip) * adv).mean()
         critic_loss = (returns - self.critic(obs if critic_obs is None else critic_obs)).square().mean()

@@ -5,6 +5,7 @@ After Mnih et al. (2015), with a replay of what was played, a network of the pas
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ import torch
 from tianshou.algorithm.modelfree.dqn import DQN
 from tianshou.algorithm.modelfree.reinforce import SimpleLossTrainingStats
 from tianshou.data import Batch
-from tianshou.trainer import OffPolicyTrainerParams
+from tianshou.trainer import OffPolicyTrainer, OffPolicyTrainerParams
 from torch.nn import functional
+from tqdm import tqdm
 
+from marl_inv.interface import choice_owner
 from marl_inv.learning.buffer import TensorReplay
 from marl_inv.learning.parts import Built, Parts, mix_rewards
 from marl_inv.models.mixers import Independent, Mean, Mixer, Monotone
@@ -22,7 +25,8 @@ from marl_inv.models.mixers import Independent, Mean, Mixer, Monotone
 MIXERS: dict[str, type[Mixer]] = {"iql": Independent, "vdn": Mean, "qmix": Monotone}
 
 EXPLORING_FIRST = 0.3
-"""Share of choices made at random in the beginning. All of them would starve the network, and hide what is near a good policy."""
+"""Share of periods in which somebody chooses at random, in the beginning. All of them would starve the network; and if somebody always did, the
+others could not learn what their own choices are worth."""
 
 EXPLORING_UNTIL = 0.5
 """Share of the run after which no less is left to chance."""
@@ -61,6 +65,14 @@ def build(parts: Parts) -> Built:
     return Built(algorithm, algorithm.create_trainer(parameters), collector)
 
 
+class _QuietTrainer(OffPolicyTrainer):
+    """Tianshou's, which shows a bar for many gradient steps whatever it is told."""
+
+    @property
+    def _pbar(self) -> Callable[..., Any]:
+        return lambda *loop, **options: tqdm(*loop, **options | {"disable": True})
+
+
 class JointDQN(DQN):
     """Tianshou's DQN over a TensorReplay. A warehouse's value is the sum over its lanes; `policy.mixer` makes of those what is learned."""
 
@@ -69,9 +81,16 @@ class JointDQN(DQN):
         self.optim._max_grad_norm = max_grad_norm
         self.reward_mix, self.exploring, self.exploring_for = reward_mix, exploring, exploring_for
         self.mixer_old = self._add_lagged_network(self.policy.mixer)
+        network = self.policy.encoding.network
+        self.choices = len(choice_owner(network)) / (1 if network.component is None else int(network.component.max()) + 1)
+        """Of a network."""
+
+    def create_trainer(self, params: OffPolicyTrainerParams) -> OffPolicyTrainer:
+        return _QuietTrainer(self, params)
 
     def _preprocess_batch(self, batch: Batch, buffer: TensorReplay, indices: np.ndarray) -> Batch:
-        reward = batch.rew.mean(-1, keepdim=True) if self.policy.mixer.team else mix_rewards(batch.rew, self.reward_mix)
+        network, mixer = self.policy.encoding.network, self.policy.mixer
+        reward = network.mean(batch.rew) if mixer.team else mix_rewards(network, batch.rew, self.reward_mix)
         with torch.no_grad():
             before = self.model_old(batch.after)
             choice = self.policy.distribution(batch.after).mode if self.is_double else before.mode
@@ -89,4 +108,5 @@ class JointDQN(DQN):
     def _explore(self) -> None:
         """As much as at this point of the run."""
         done = min(1.0, self._iter / self.exploring_for)
-        self.policy.actor.head.exploring.fill_(EXPLORING_FIRST + (self.exploring - EXPLORING_FIRST) * done)
+        share = EXPLORING_FIRST + (self.exploring - EXPLORING_FIRST) * done
+        self.policy.actor.head.exploring.fill_(share / self.choices)

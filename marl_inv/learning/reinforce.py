@@ -20,7 +20,7 @@ from tianshou.data import Batch, SequenceSummaryStats
 from torch import Tensor
 
 from marl_inv.learning.buffer import TensorBuffer
-from marl_inv.learning.parts import Built, Parts, mix_rewards, on_policy
+from marl_inv.learning.parts import Built, Parts, minibatches, mix_rewards, on_policy
 
 
 def build(parts: Parts) -> Built:
@@ -33,6 +33,7 @@ def build(parts: Parts) -> Built:
         max_grad_norm=settings.max_grad_norm,
         entropy_weight=settings.entropy_weight,
         reward_mix=settings.mix,
+        replications=plan.replications,
         minibatches=settings.minibatches,
         generator=parts.generator,
     )
@@ -68,6 +69,7 @@ class JointReinforce(Reinforce):
         max_grad_norm: float,
         entropy_weight: float,
         reward_mix: float,
+        replications: int,
         minibatches: int,
         generator: torch.Generator,
         gamma: float,
@@ -76,10 +78,10 @@ class JointReinforce(Reinforce):
         super().__init__(gamma=gamma, **settings)
         self.optim._max_grad_norm = max_grad_norm
         self.gamma, self.entropy_weight, self.reward_mix = gamma, entropy_weight, reward_mix
-        self.minibatches, self.generator = minibatches, generator
+        self.replications, self.minibatches, self.generator = replications, minibatches, generator
 
     def _preprocess_batch(self, batch: Batch, buffer: TensorBuffer, indices: np.ndarray) -> Batch:
-        reward = buffer.by_period(mix_rewards(batch.rew, self.reward_mix))
+        reward = buffer.by_period(mix_rewards(self.policy.encoding.network, batch.rew, self.reward_mix))
         terminated, done = buffer.by_period(batch.terminated), buffer.by_period(batch.done)
         returns, seen = returns_to_go(reward, terminated, done, self.gamma)
         batch.adv = (above_the_others(returns) * seen[..., None, None]).flatten(0, 1)
@@ -91,11 +93,13 @@ class JointReinforce(Reinforce):
 
     def _losses(self, batch: Batch) -> list[Tensor]:
         """Of every gradient step, still on the device."""
-        order = torch.randperm(len(batch.adv), generator=self.generator, device=batch.adv.device)
-        return [self._step(*(batch[key].index_select(0, part) for key in ("obs", "act", "adv"))) for part in order.chunk(self.minibatches)]
+        return [
+            self._step(episodes, *(batch[key].index_select(0, rows) for key in ("obs", "act", "adv")))
+            for rows, episodes in minibatches(self.policy, len(batch.adv), self.replications, self.minibatches, self.generator)
+        ]
 
-    def _step(self, observation: Tensor, action: Tensor, advantage: Tensor) -> Tensor:
-        distribution = self.policy.distribution(observation)
+    def _step(self, episodes: int | None, observation: Tensor, action: Tensor, advantage: Tensor) -> Tensor:
+        distribution = self.policy.distribution(observation, episodes)
         gain = (distribution.log_prob(action) * advantage).mean()
         loss = -gain - self.entropy_weight * distribution.entropy().mean()
         self.optim.step(loss)

@@ -11,10 +11,12 @@ from marl_inv.models.settings import ModelSettings
 _VALUES = {
     "head": "values",
     "decisions": 1_500_000,
-    "decisions_per_update": 2_000,
+    "decisions_per_update": 8_000,
     "periods_per_update": 10,
     "discount": 0.9,
+    "passes": 8,
     "control_variate": False,
+    "validation_replications": 1024,
 }
 
 OWN_DEFAULTS: dict[str, dict[str, Any]] = {
@@ -22,7 +24,7 @@ OWN_DEFAULTS: dict[str, dict[str, Any]] = {
     "pathwise": {"decisions": 16_000_000, "lr": 1e-2, "decisions_per_update": 40_000, "hidden": 64, "validation_replications": 4096},
     "iql": _VALUES,
     "vdn": _VALUES,
-    "qmix": _VALUES,
+    "qmix": _VALUES | {"n_step": 1},
 }
 """Where an algorithm's defaults are not those of the fields."""
 
@@ -55,26 +57,28 @@ class TrainSettings(ModelSettings):
     clip: PositiveFloat = 0.2
     """How far one update may move the policy's action probabilities."""
     passes: PositiveInt = 4
-    """Times each batch of experience is used; once by reinforce; on average where there is a replay."""
+    """Times each batch of experience is used; once by reinforce; 8 by iql, vdn and qmix, on average."""
     minibatches: PositiveInt = 4
     """Gradient steps in a pass."""
     replay: PositiveInt = 200_000
     """Decisions that iql, vdn and qmix remember and learn from."""
     n_step: PositiveInt = 3
-    """Periods whose rewards they count before they rely on what they believe (Sutton 1988)."""
+    """Periods whose rewards they count before they rely on what they believe (Sutton 1988); 1 for qmix."""
     double: bool = True
     """They choose by what they believe now and value by what they believed before (van Hasselt, Guez and Silver 2016)."""
     target_every: PositiveInt = 200
     """Gradient steps after which what they believed before is brought up to date."""
     exploring: float = Field(0.05, ge=0, le=1)
-    """Share of choices that they make at random in the end; it falls from 0.3 in the first half of the run."""
+    """Share of periods in which one of a network's choices is made at random in the end; it falls from 0.3 in the first half of the run."""
     decisions_per_update: PositiveInt = 20_000
-    """Experience gathered for an update, in decisions; 40,000 for pathwise, which like reinforce plays whole episodes, and 2,000 for iql, vdn and
+    """Experience gathered for an update, in decisions; 40,000 for pathwise, which like reinforce plays whole episodes, and 8,000 for iql, vdn and
     qmix."""
     periods_per_update: PositiveInt = 25
-    """Periods played between updates, at most the horizon; the replications side by side follow. 10 for iql, vdn and qmix."""
+    """Periods played between updates, at most the horizon; the replications side by side follow. 10 for iql, vdn and qmix. A policy that
+    remembers plays whole episodes."""
     critic: Literal["local", "network", "privileged"] | None = None
-    """What it sees in training: local, the network, or also the demand that is coming; when absent, local for ippo and network for mappo."""
+    """What it sees in training: local, the network, or also the demand that is coming; when absent, local for ippo and network for mappo. It has
+    no memory, whatever the policy has."""
     value_normalisation: bool = True
     """The critic speaks in standard deviations of returns from their mean, per product and warehouse."""
     value_weight: NonNegativeFloat = 0.5
@@ -93,7 +97,8 @@ class TrainSettings(ModelSettings):
     patience: NonNegativeInt = 0
     """Validations without a better score before training stops early; 0: never."""
     validation_replications: PositiveInt = 128
-    """Validation traces, at most; fewer where there are many products. 4,096 for pathwise, whose policies are too alike for less to tell apart."""
+    """Validation traces, at most; fewer where there are many products. 4,096 for pathwise, whose policies are too alike for less to tell apart,
+    and 1,024 for iql, vdn and qmix."""
 
     @model_validator(mode="before")
     @classmethod
@@ -110,9 +115,9 @@ class TrainSettings(ModelSettings):
 
     @model_validator(mode="after")
     def _memory_of_the_algorithm(self) -> TrainSettings:
-        if self.memory != "none" and self.algorithm != "pathwise":
+        if self.memory != "none" and self.head == "values":
             raise ValueError(
-                f"memory is {self.memory} and algorithm {self.algorithm}; only pathwise trains a memory, use algorithm=pathwise"
+                f"memory is {self.memory} and algorithm {self.algorithm}, which learns from periods out of order; use algorithm=mappo or pathwise"
             )
         return self
 

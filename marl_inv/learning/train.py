@@ -37,6 +37,7 @@ from marl_inv.learning.checkpoint import (
     write_checkpoint,
 )
 from marl_inv.learning.collector import InventoryStats, RolloutCollector, ValidationCollector
+from marl_inv.learning.memory import check_memory
 from marl_inv.learning.parts import Built, Parts
 from marl_inv.learning.pathwise import FreshTraces
 from marl_inv.learning.policy import JointPolicy
@@ -205,6 +206,7 @@ def train(
     training = _taken_up(problem, settings, folder, say) if resume and folder is not None else None
     if training is None:
         training = _begun(problem, settings, folder, progress, baseline)
+    check_memory(training, say)
     trainer = training.trainer
     for _ in progress(range(trainer._epoch, trainer.params.max_epochs), f"training {settings.algorithm}"):
         if training.over:

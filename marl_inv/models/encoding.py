@@ -17,12 +17,16 @@ from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.interface import OrderLevels, View, fact_names, observe
 from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem
+from marl_inv.reading import InputError
 
 LARGEST = 5.0
 """Features are cut here: beyond five times the typical, more is no news."""
 
 NO_QUANTITY = ("planned_promotion", "past_promotion", "source_available", "periods_left")
 """How the facts begin that are not in units."""
+
+POOLED = ("due_in", "demand")
+"""How the facts begin of which networks have more or fewer, by their lead times and by how long they remember."""
 
 Beginning = OrderUpTo | EchelonBaseStock | FollowingOrderUpTo
 """What a policy may start from: levels, and what position is raised to them."""
@@ -32,10 +36,42 @@ POSITION = 1
 
 
 @dataclass(frozen=True)
+class Vocabulary:
+    """What features mean, whatever network they are of: a policy that is played on another than it was trained on keeps those of its training."""
+
+    facts: tuple[str, ...]
+    supply: bool
+    """Whether how tight supply is, is a feature of a warehouse."""
+    longest_lead_time: int
+    """By which periods are scaled."""
+
+    @classmethod
+    def of(cls, problem: Problem) -> Vocabulary:
+        network = problem.network
+        return cls(tuple(fact_names(network, problem.scenario)), bool((_supply(network) > 0).any()), network.longest_lead_time)
+
+    def translation(self, facts: tuple[str, ...]) -> Float[Tensor, "F FT"] | None:
+        """From features of these facts, by addition: receipts further ahead than are known of count as the furthest, demand longer ago is left
+        out, and what there is no fact for is 0. Raises InputError where they differ otherwise."""
+        if facts == self.facts:
+            return None
+        different = set(facts) ^ set(self.facts)
+        if odd := sorted(fact for fact in different if not fact.startswith(POOLED)):
+            raise InputError(f"{', '.join(odd)} can be seen here or where it was trained, and not in both")
+        matrix, due = torch.zeros(len(facts), len(self.facts)), [fact for fact in self.facts if fact.startswith("due_in")]
+        for row, fact in enumerate(facts):
+            known = fact if fact in self.facts else due[-1] if due and fact.startswith("due_in") else None
+            if known is not None:
+                matrix[row, self.facts.index(known)] = 1
+        return matrix
+
+
+@dataclass(frozen=True)
 class Encoding:
     """How one network's facts become features, for a policy that starts from `beginning`."""
 
     network: TransferNetwork
+    vocabulary: Vocabulary
     beginning: Beginning
     unit: Float[Tensor, "K N"]
     """Units that a raw action of 1 moves an order-up-to target by: the sd of demand over lead time + 1."""
@@ -49,14 +85,19 @@ class Encoding:
     """Fixed features of a lane."""
     order_levels: OrderLevels | None = None
     """What is chosen from, where actions are order levels."""
+    translation: Float[Tensor, "F FT"] | None = None
+    """To the vocabulary's features, where those of the network are others."""
 
     @classmethod
-    def of(cls, problem: Problem, beginning: Beginning) -> Encoding:
-        network, levels = problem.network, beginning.levels
+    def of(cls, problem: Problem, beginning: Beginning, vocabulary: Vocabulary | None = None) -> Encoding:
+        """In the features of a vocabulary, by default the problem's own."""
+        network, levels, own = problem.network, beginning.levels, Vocabulary.of(problem)
+        vocabulary = vocabulary or own
+        translation = vocabulary.translation(own.facts)
         size, lead_time = network.size, _lead_time(network)
         unit = torch.maximum(network.throughput_sd * (lead_time + 1).sqrt(), 0.1 * size)
         factor, offset, in_units = [], [], []
-        for name in fact_names(network, problem.scenario):
+        for name in own.facts:
             in_units.append(not name.startswith(NO_QUANTITY))
             if name == "inventory_position":
                 factor.append(-1 / unit)
@@ -65,7 +106,7 @@ class Encoding:
                 factor.append(1 / (size * (lead_time + 1)))
                 offset.append(torch.zeros_like(size))
             elif name == "periods_left":
-                factor.append(torch.full_like(size, 1 / (network.longest_lead_time + 1)))
+                factor.append(torch.full_like(size, 1 / (vocabulary.longest_lead_time + 1)))
                 offset.append(torch.zeros_like(size))
             elif name.startswith(NO_QUANTITY):
                 factor.append(torch.ones_like(size))
@@ -75,18 +116,20 @@ class Encoding:
                 offset.append(torch.full_like(size, -1.0) if name.startswith(("demand", "forecast")) else torch.zeros_like(size))
         return cls(
             network,
+            vocabulary,
             beginning,
             unit,
             torch.stack(factor, -1),
             torch.stack(offset, -1),
-            _warehouse_features(network, levels),
+            _warehouse_features(network, levels, vocabulary),
             torch.tensor(in_units, device=size.device),
-            _lane_features(network),
+            _lane_features(network, vocabulary),
+            translation=None if translation is None else translation.to(size),
         )
 
     @property
     def features(self) -> int:
-        return self.factor.shape[-1]
+        return len(self.vocabulary.facts)
 
     def __call__(self, view: View) -> Float[Tensor, "B K N FD"]:
         """Features; then, where outages change which order levels make sense, the highest ones, which are no features but tell the mask."""
@@ -96,6 +139,8 @@ class Encoding:
         if self.beginning.following is not None:
             facts = torch.where(self.in_units, facts / self.times(view).permute(2, 0, 1).unsqueeze(-1), facts)
         features = (facts * self.factor + self.offset).clamp(-LARGEST, LARGEST).contiguous()
+        if self.translation is not None:
+            features = (features @ self.translation).clamp(-LARGEST, LARGEST)
         if self.order_levels is None or view.trace.available is None:
             return features
         return torch.cat([features, self.order_levels.as_facts(view.trace.available[view.period])], -1)
@@ -116,13 +161,26 @@ def _lead_time(network: TransferNetwork) -> Float[Tensor, " N"]:
     return torch.where(lanes >= 0, network.response_time[lanes.clamp(min=0)] if network.lanes else lanes, 0).to(network.size)
 
 
-def _money(network: TransferNetwork) -> Tensor:
+def _money(network: TransferNetwork) -> Float[Tensor, "1 _"]:
     """What a unit is typically worth here: the mean of holding, shortage and price rates, by which costs are scaled."""
     rates = [rate for rate in (network.holding_cost, network.shortage_cost, network.counted_price) if rate is not None]
-    return torch.cat([rate.flatten() for rate in rates]).mean().clamp(min=1e-6) if rates else network.size.new_ones(())
+    if not rates:
+        return network.size.new_ones(1, 1)
+    return network.mean(torch.cat(rates, -1).mean((0, -1))).clamp(min=1e-6).unsqueeze(0)
 
 
-def _warehouse_features(network: TransferNetwork, levels: Tensor) -> Float[Tensor, "K N S"]:
+def _supply(network: TransferNetwork) -> Float[Tensor, " N"]:
+    """The largest share of a limit on the source lane (its own, a pool's, its supplier's) that usual demand takes; 0 where it has none."""
+    lanes = network.source_lane
+    supply, usual = torch.zeros_like(network.size[0]), (network.size * network.volume.squeeze(-1)).sum(0)
+    for limit in network.limits:
+        group = torch.where(lanes >= 0, limit.group[lanes.clamp(min=0)] if network.lanes else lanes, len(limit.names))
+        used = torch.zeros_like(limit.capacity[:, 0]).index_add(0, group, usual) / limit.capacity[:, 0]
+        supply = torch.maximum(supply, torch.where(group < len(limit.names), used[group], 0).clamp(max=LARGEST))
+    return torch.where(supply > 1e-20, supply, 0)
+
+
+def _warehouse_features(network: TransferNetwork, levels: Tensor, vocabulary: Vocabulary) -> Float[Tensor, "K N S"]:
     size, money = network.size, _money(network)
     nothing = torch.zeros_like(size)
 
@@ -131,29 +189,27 @@ def _warehouse_features(network: TransferNetwork, levels: Tensor) -> Float[Tenso
 
     storage = nothing if network.storage is None else (size * network.volume.squeeze(-1) / network.storage.squeeze(-1)).clamp(max=LARGEST)
     spread = (network.throughput_sd / size).clamp(max=LARGEST)
-    relative_size = (size / size.mean(1, keepdim=True)).log().clamp(-LARGEST, LARGEST) / 2
+    relative_size = (size / network.mean(size)).log().clamp(-LARGEST, LARGEST) / 2
+    lead_time = (_lead_time(network).expand_as(size) / (vocabulary.longest_lead_time + 1)).clamp(max=LARGEST)
     features = [rate(network.holding_cost), rate(network.shortage_cost), rate(network.counted_price), rate(network.overflow_cost)]
-    features += [
-        spread,
-        relative_size,
-        storage,
-        network.mean_demand / size,
-        _lead_time(network).expand_as(size) / (network.longest_lead_time + 1),
-    ]
+    features += [spread, relative_size, storage, network.mean_demand / size, lead_time]
     features += [network.backordered.squeeze(-1).expand_as(size), (levels / (size * (_lead_time(network) + 1))).clamp(max=LARGEST)]
+    features += [_supply(network).expand_as(size)] * vocabulary.supply
     return torch.stack(features, -1)
 
 
-def _lane_features(network: TransferNetwork) -> Float[Tensor, "K E G"]:
-    products, lanes, money = len(network.products), len(network.lanes), _money(network)
+def _lane_features(network: TransferNetwork, vocabulary: Vocabulary) -> Float[Tensor, "K E G"]:
+    products, lanes, longest = len(network.products), len(network.lanes), vocabulary.longest_lead_time + 1
+    money = _money(network).expand(1, len(network.warehouses))[:, network.destination]
     nothing = network.size.new_zeros(products, lanes)
     transport = network.unit_cost / money
     procurement = nothing.clone()
     if network.procurement_cost is not None:
-        procurement[:, : network.replenishments] = network.procurement_cost.squeeze(-1) / money
+        replenishments = network.replenishments
+        procurement[:, :replenishments] = network.procurement_cost.squeeze(-1) / money[:, :replenishments]
     destination_size = network.size[:, network.destination]
-    limit = (network.max_request / (destination_size * (network.longest_lead_time + 1))).clamp(max=LARGEST)
-    lead_time = (network.lead_time.to(nothing) / (network.longest_lead_time + 1)).expand_as(nothing)
+    limit = (network.max_request / (destination_size * longest)).clamp(max=LARGEST)
+    lead_time = (network.lead_time.to(nothing) / longest).clamp(max=LARGEST).expand_as(nothing)
     supplied = nothing.clone()
     supplied[:, : network.replenishments] = 1
     source = torch.zeros_like(nothing)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -19,7 +20,7 @@ with warnings.catch_warnings():
     from torch_geometric.utils import softmax
 
 DENSE_UP_TO = 64
-"""Networks of at most so many warehouses pass messages by dense matrix products, which are faster there."""
+"""Networks, or components of them, of at most so many warehouses pass messages by dense matrix products, which are faster there."""
 
 GLOBAL_ROUNDS = 2
 """Of messages where everybody hears everybody."""
@@ -38,16 +39,17 @@ class Messages(MessagePassing):
 
     def forward(self, x: Float[Tensor, "R K N H"], neighbours: Neighbours) -> Float[Tensor, "R K N H"]:
         values, weight, edges = self.value(x).unflatten(-1, (self.heads, -1)), self.weight(x, neighbours), neighbours.edges
-        if not neighbours.dense:
+        blocks = neighbours.blocks
+        if blocks is None:
             return self.propagate(edges, x=values, weight=weight).flatten(-2)
-        warehouses = x.shape[2]
-        matrix = weight.new_zeros(*weight.shape[:-2], self.heads, warehouses * warehouses)
-        matrix = matrix.index_add(-1, edges[1] * warehouses + edges[0], weight.transpose(-1, -2)).unflatten(-1, (warehouses, warehouses))
-        if matrix.dim() == 5:
-            return torch.einsum("rkmij,rkjmc->rkimc", matrix, values).flatten(-2)
-        if x.shape[1] == 1:
-            return torch.einsum("mij,rjmc->rimc", matrix[0], values[:, 0]).flatten(-2).unsqueeze(1)
-        return torch.einsum("kmij,rkjmc->rkimc", matrix, values).flatten(-2)
+        matrix, values = blocks.matrices(weight, neighbours.cell), blocks.spread(values, neighbours.slot)
+        if matrix.dim() == 6:
+            told = torch.einsum("rkmbij,rkbjmc->rkbimc", matrix, values)
+        elif x.shape[1] == 1:
+            told = torch.einsum("mbij,rbjmc->rbimc", matrix[0], values[:, 0]).unsqueeze(1)
+        else:
+            told = torch.einsum("kmbij,rkbjmc->rkbimc", matrix, values)
+        return blocks.gather(told, neighbours.slot).flatten(-2)
 
     def message(self, x_j: Tensor, weight: Tensor) -> Tensor:
         return weight.unsqueeze(-1) * x_j
@@ -95,6 +97,30 @@ class AttentionMessages(Messages):
 MESSAGES: dict[str, type[Messages]] = {"lane": LaneMessages, "attention": AttentionMessages, "mean": MeanMessages}
 
 
+@dataclass(frozen=True)
+class Blocks:
+    """Components side by side as blocks of one size, so that messages in all of them are one batched matrix product."""
+
+    count: int
+    size: int
+
+    def matrices(self, weight: Float[Tensor, "*R E M"], cell: Int[Tensor, " E"]) -> Float[Tensor, "*R M B S S"]:
+        """Of what every edge weighs, which stands in a cell of its block."""
+        empty = weight.new_zeros(*weight.shape[:-2], weight.shape[-1], self.count * self.size**2)
+        return empty.index_add(-1, cell, weight.transpose(-1, -2)).unflatten(-1, (self.count, self.size, self.size))
+
+    def spread(self, values: Float[Tensor, "R K N M C"], slot: Int[Tensor, " N"] | None) -> Float[Tensor, "R K B S M C"]:
+        """Every warehouse's values in its slot; those of one component are in order already."""
+        if slot is not None:
+            rows, products, _, *inner = values.shape
+            values = values.new_zeros(rows, products, self.count * self.size, *inner).index_copy(2, slot, values)
+        return values.unflatten(2, (self.count, self.size))
+
+    def gather(self, values: Float[Tensor, "R K B S M C"], slot: Int[Tensor, " N"] | None) -> Float[Tensor, "R K N M C"]:
+        values = values.flatten(2, 3)
+        return values if slot is None else values.index_select(2, slot)
+
+
 class Neighbours(nn.Module):
     """Who hears whom: both ends of every transfer lane hear each other."""
 
@@ -105,7 +131,14 @@ class Neighbours(nn.Module):
         downstream = torch.stack([network.origin, network.destination[network.replenishments :]])
         edges = torch.cat([downstream, downstream.flip(0)], dim=1)
         direction = torch.cat([torch.zeros_like(transfers[..., :1]), torch.ones_like(transfers[..., :1])], dim=1)
-        self.dense = warehouses <= DENSE_UP_TO
+        component = network.destination.new_zeros(warehouses) if network.component is None else network.component
+        sizes = torch.bincount(component)
+        blocks = Blocks(len(sizes), int(sizes.max()))
+        self.blocks = blocks if blocks.size <= DENSE_UP_TO else None
+        rank = (component.unsqueeze(0) == component.unsqueeze(1)).tril(-1).sum(1) if self.blocks else component
+        slot = component * blocks.size + rank
+        self.register_buffer("slot", slot if len(sizes) > 1 else None, persistent=False)
+        self.register_buffer("cell", slot[edges[1]] * blocks.size + rank[edges[0]], persistent=False)
         self.register_buffer("edges", edges, persistent=False)
         self.register_buffer("features", torch.cat([torch.cat([transfers, transfers], 1), direction], -1), persistent=False)
         self.register_buffer("degree", torch.bincount(edges[1], minlength=warehouses).clamp(min=1).to(encoding.lane), persistent=False)
@@ -126,7 +159,7 @@ class GraphTrunk(nn.Module):
         self.place = linear(encoding.warehouse.shape[-1], hidden, group, bias=False)
         self.own = nn.ModuleList(linear(hidden, hidden, group) for _ in range(max(rounds, 1)))
         self.heard = nn.ModuleList(MESSAGES[settings.messages](hidden, lane_features, group) for _ in range(rounds if lanes else 0))
-        everyone = rounds if settings.hops == "global" else 0
+        self.network, everyone = encoding.network, rounds if settings.hops == "global" else 0
         self.everyone = nn.ModuleList(linear(hidden, hidden, group, bias=False) for _ in range(everyone))
 
     def forward(self, features: Float[Tensor, "R K N F"]) -> Float[Tensor, "R K N H"]:
@@ -136,6 +169,6 @@ class GraphTrunk(nn.Module):
             if number < len(self.heard):
                 news = news + self.heard[number](x, self.neighbours)
             if number < len(self.everyone):
-                news = news + self.everyone[number](x.mean(2, keepdim=True).expand_as(x))
+                news = news + self.everyone[number](self.network.mean(x, 2).expand_as(x))
             x = x + torch.tanh(news)
         return x

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import get_args
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from marl_inv.interface import OrderLevels, View
 from marl_inv.models.distributions import PerAgentLevels, PerAgentNormal, PerAgentValues
-from marl_inv.models.encoding import Beginning, Encoding
+from marl_inv.models.encoding import Beginning, Encoding, Vocabulary
 from marl_inv.models.heads import AmountHead, Decider, LevelHead, ValueHead
 from marl_inv.models.mlp import JointMLPTrunk, MLPTrunk
 from marl_inv.models.settings import ModelSettings
@@ -37,9 +37,9 @@ def _graph_trunk(encoding: Encoding, settings: ModelSettings, inputs: int) -> nn
     return GraphTrunk(encoding, settings, inputs)
 
 
-def encode(problem: Problem, beginning: Beginning, settings: ModelSettings) -> Encoding:
-    """The encoding that the settings' head needs, of a policy that begins as `beginning`."""
-    encoding = Encoding.of(problem, beginning)
+def encode(problem: Problem, beginning: Beginning, settings: ModelSettings, vocabulary: Vocabulary | None = None) -> Encoding:
+    """The encoding that the settings' head needs, of a policy that begins as `beginning`, in the problem's own features or given ones."""
+    encoding = Encoding.of(problem, beginning, vocabulary)
     if settings.head not in ("levels", "values"):
         return encoding
     return replace(encoding, order_levels=OrderLevels.of(problem.network, settings.levels))
@@ -71,6 +71,13 @@ class Actor(nn.Module):
         before = features.new_zeros(len(features), self.gru.hidden_size) if memory is None else memory.flatten(0, 2)
         return self.gru(features, before).unflatten(0, observation.shape[:3])
 
+    def recall(self, observations: Float[Tensor, "T R K N FD"]) -> Float[Tensor, "T R K N H"] | None:
+        """The memory in every period of an episode observed from its beginning."""
+        memories = [None]
+        for observation in observations:
+            memories.append(self.remember(observation, memories[-1]))
+        return None if self.gru is None else torch.stack(memories[1:])
+
 
 class Critic(nn.Module):
     """The value of every product at every warehouse: local, or with the whole network in sight."""
@@ -78,7 +85,7 @@ class Critic(nn.Module):
     def __init__(self, encoding: Encoding, settings: ModelSettings, whole_network: bool) -> None:
         super().__init__()
         mlp = JointMLPTrunk if whole_network else MLPTrunk
-        self.features = encoding.features
+        self.features, self.network = encoding.features, encoding.network
         self.trunk = (_graph_trunk if settings.model == "graph" else mlp)(encoding, settings, encoding.features)
         self.pooled = nn.Linear(settings.hidden, settings.hidden) if whole_network and settings.model == "graph" else None
         self.value = nn.Linear(settings.hidden, 1)
@@ -86,7 +93,7 @@ class Critic(nn.Module):
     def forward(self, observation: Float[Tensor, "R K N FD"]) -> Float[Tensor, "R K N"]:
         x = self.trunk(observation[..., : self.features])
         if self.pooled is not None:
-            x = x + torch.tanh(self.pooled(x.mean(dim=2, keepdim=True)))
+            x = x + torch.tanh(self.pooled(self.network.mean(x, 2)))
         return self.value(x).squeeze(-1)
 
 
@@ -120,6 +127,7 @@ class LearnedPolicy:
             "settings": settings.model_dump_json(include=set(ModelSettings.model_fields)),
             "warehouses": json.dumps(network.warehouses),
             "beginning": type(self.encoding.beginning).__name__,
+            "vocabulary": json.dumps(asdict(self.encoding.vocabulary)),
         }
         write_sealed(folder / POLICY, tensors, about)
 
@@ -132,14 +140,15 @@ def _start_of(beginning: Beginning) -> dict[str, Tensor]:
 def load_policy(path: str | Path, problem: Problem) -> LearnedPolicy:
     """The policy of a run folder (or checkpoint file), ready to play `problem`.
 
-    A graph network plays networks it was not trained on, from newsvendor levels there. Raises InputError when the file is
-    missing or damaged, or when the policy does not fit the scenario.
+    A graph network plays networks it was not trained on, from newsvendor levels there, in the features of its training. Raises InputError when
+    the file is missing or damaged, or when the policy does not fit the scenario.
     """
     file = Path(path) / POLICY if Path(path).is_dir() else Path(path)
     about, tensors = read_sealed(file, "give a folder in which `marl-inv train` has finished")
     try:
         settings = ModelSettings.model_validate_json(about["settings"])
         name, trained_on, beginning = about["name"], tuple(json.loads(about["warehouses"])), BEGINNINGS[about["beginning"]].of(problem)
+        vocabulary = Vocabulary(**json.loads(about["vocabulary"]) | {"facts": tuple(json.loads(about["vocabulary"])["facts"])})
         start, promotion = {key: tensors.pop(key) for key in _start_of(beginning)}, tensors.pop("promotion", None)
     except (KeyError, ValueError) as error:
         raise InputError(f"{file}: was not written by marl_inv ({type(error).__name__}); give a run folder of `marl-inv train`") from error
@@ -148,7 +157,10 @@ def load_policy(path: str | Path, problem: Problem) -> LearnedPolicy:
         beginning = replace(beginning, **{key: tensor.to(network.size) for key, tensor in start.items()})
     else:
         promotion = None
-    encoding = encode(problem, beginning, settings)
+    try:
+        encoding = encode(problem, beginning, settings, vocabulary)
+    except InputError as error:
+        raise InputError(f"{file}: does not fit {scenario.name}: {error}; play the scenario it was trained on, or train again") from error
     actor = Actor(encoding, settings).to(network.size)
     weights = {key.removeprefix("actor."): tensor for key, tensor in tensors.items()}
     for key, expected in actor.state_dict().items():
@@ -159,5 +171,5 @@ def load_policy(path: str | Path, problem: Problem) -> LearnedPolicy:
                 f"{file}: holds a {settings.model} policy of {len(trained_on)} warehouses, which does not fit {scenario.name} "
                 f"({key} is {found} and should be {tuple(expected.shape)}); play the scenario it was trained on, or train again"
             )
-    actor.load_state_dict(weights)
+    actor.load_state_dict({key: weights[key] for key in actor.state_dict()})
     return LearnedPolicy(name, actor.eval(), encoding, None if promotion is None else promotion.to(network.size))

@@ -21,7 +21,7 @@ class ModelSettings(Record):
     parameters: Literal["shared", "grouped", "separate"] = "shared"
     """Weights are those of all warehouses, of those in one role (with customers or not, feeding others or not), or everyone's own."""
     memory: Literal["none", "gru"] = "none"
-    """gru: every warehouse remembers what it has seen in this episode, in `hidden` numbers (Cho et al. 2014); only pathwise trains it."""
+    """gru: every warehouse remembers what it has seen in this episode, in `hidden` numbers (Cho et al. 2014). Not for iql, vdn and qmix."""
     head: Literal["order_up_to", "quantity", "levels", "values"] = "order_up_to"
     """order_up_to: a residual on an order-up-to target. quantity: units, starting near what order-up-to asks on average. levels: one of
     `levels` order quantities. values: the one that is worth most, which is how iql, vdn and qmix learn and nobody else."""

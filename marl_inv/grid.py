@@ -1,0 +1,424 @@
+"""Experiments: a grid of scenarios x policies x training seeds from one YAML file, every cell of it in a folder of its own.
+
+A cell's folder is named by what it is and by a hash of all that its result depends on. So a cell is computed once, in whatever grid it
+stands and however often the grid is stopped, and a training run that was stopped in the middle goes on from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from jaxtyping import Float
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
+from torch import Tensor
+
+from marl_inv.evaluate import Interval, Spread, evaluate
+from marl_inv.experiment import REFERENCE, policy_named, run_training, training_settings
+from marl_inv.learning.settings import TrainSettings
+from marl_inv.machine import keep_memory
+from marl_inv.metrics import MEASURES
+from marl_inv.models.learned import POLICY, load_policy
+from marl_inv.problem import Problem
+from marl_inv.progress import Progress, Say, say_nothing, silently
+from marl_inv.reading import Document, InputError, Record, read_yaml, validate, write_yaml
+from marl_inv.scenario import Scenario, load_scenario
+from marl_inv.sealed import read_sealed, write_sealed
+
+SCORES = "scores.safetensors"
+
+ATTEMPTS = 3
+"""Times that a cell is begun whose worker was lost."""
+
+
+def _alone(key: str) -> BeforeValidator:
+    """A name by itself stands for an entry that says nothing else."""
+    return BeforeValidator(lambda entry: {key: entry} if isinstance(entry, str) else entry)
+
+
+class Varied(Record):
+    name: str | None = None
+    """What tables call it."""
+    settings: dict[str, Any] = {}
+    """What is changed, as key.path: value."""
+    vary: dict[str, list[Any]] = {}
+    """Lists of values, of which every combination is an entry."""
+    one_at_a_time: dict[str, list[Any]] = {}
+    """Lists of values, of which each by itself is an entry, beside the one without any: an ablation."""
+
+    @property
+    def subject(self) -> str:
+        """What is varied."""
+        raise NotImplementedError
+
+    def variants(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The entries' labels and settings."""
+        for values in itertools.product(*self.vary.values()):
+            chosen = dict(zip(self.vary, values, strict=True))
+            alternatives = [{key: value} for key, alternatives in self.one_at_a_time.items() for value in alternatives]
+            for one in [{}, *alternatives]:
+                told = [f"{key}={json.dumps(value).strip(chr(34))}" for key, value in (chosen | one).items()]
+                yield " ".join([self.name or self.subject, *told]), self.settings | chosen | one
+
+
+class ScenarioEntry(Varied):
+    scenario: str
+    """A bare name or the path of a YAML file."""
+
+    @property
+    def subject(self) -> str:
+        return Path(self.scenario).stem
+
+    def variants_of(self, document: Document, path: tuple[str | int, ...]) -> Iterator[tuple[str, Scenario]]:
+        """The scenarios, of files beside the document's own or as `load_scenario` finds them."""
+        beside = Path(document.name).parent / self.scenario
+        file = beside if Path(self.scenario).suffix and beside.exists() else self.scenario
+        for label, settings in self.variants():
+            with _told_at(document, path, label):
+                yield label, load_scenario(file, [f"{key}={json.dumps(value)}" for key, value in settings.items()])
+
+
+class PolicyEntry(Varied):
+    policy: str | None = None
+    """As `marl-inv compare` names them: a baseline, tuned_ before it to tune it first, optimal, rolling_lp, module:Class."""
+    algorithm: str | None = None
+    """To train, with `settings` of training."""
+    train_on: Annotated[ScenarioEntry, _alone("scenario")] | None = None
+    """Another scenario to train on than those that are played."""
+
+    @property
+    def subject(self) -> str:
+        return self.policy or self.algorithm or ""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> PolicyEntry:
+        if (self.policy is None) == (self.algorithm is None):
+            raise ValueError("names neither or both of policy and algorithm; give one: {algorithm: mappo}")
+        if self.policy is not None and (self.settings or self.vary or self.one_at_a_time or self.train_on):
+            raise ValueError(f"has settings for the policy {self.policy}; only what is trained has any, by `algorithm`")
+        if self.train_on is not None and len(list(self.train_on.variants())) > 1:
+            raise ValueError("trains on more than one scenario; give an entry for each, with a name")
+        return self
+
+
+class Experiment(Record):
+    description: str = ""
+    scenarios: list[Annotated[ScenarioEntry, _alone("scenario")]] = Field(min_length=1)
+    policies: list[Annotated[PolicyEntry, _alone("policy")]] = Field(min_length=1)
+    seeds: PositiveInt | list[NonNegativeInt] = 3
+    """Of training: how many (0, 1, ..), or which. What is not trained has one."""
+    replications: int = Field(512, ge=2)
+    """Evaluation traces, the same for everybody."""
+    reference: str = REFERENCE
+    """The policy that the others are compared with, by its label; added if it is missing."""
+
+    @property
+    def training_seeds(self) -> list[int]:
+        return list(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One policy, trained with one seed, on one scenario."""
+
+    scenario: str
+    policy: str
+    group: int
+    """The entry of the experiment that the policy is a variant of."""
+    seed: int
+    problem: Scenario
+    plan: TrainSettings | str
+    """How it is trained, or the name of what is not."""
+    replications: int
+    elsewhere: Scenario | None = None
+    """What it is trained on, if not on the scenario itself."""
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """All that the result depends on, as plain data."""
+        trained = isinstance(self.plan, TrainSettings)
+        return {
+            "scenario": json.loads(self.problem.model_dump_json(exclude_none=True)),
+            "training" if trained else "policy": json.loads(self.plan.model_dump_json(exclude_none=True)) if trained else self.plan,
+            "replications": self.replications,
+            "version": version("marl_inv"),
+        } | ({} if self.elsewhere is None else {"trained_on": json.loads(self.elsewhere.model_dump_json(exclude_none=True))})
+
+    @property
+    def folder(self) -> str:
+        return _folder(f"{self.scenario}-{self.policy}-{self.seed}", self.content)
+
+    @property
+    def run(self) -> str:
+        """The folder of its training, which cells that are trained elsewhere share."""
+        if self.elsewhere is None:
+            return self.folder
+        return _folder(f"{self.policy}-{self.seed}", {key: self.content[key] for key in ("trained_on", "training", "version")})
+
+
+def _folder(name: str, content: dict[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    plain = re.sub(r"[^\w.=+-]+", "_", name)
+    return f"{plain[:80]}-{digest[:12]}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one policy did on one scenario, over its seeds."""
+
+    scenario: str
+    policy: str
+    group: int
+    problem: Scenario
+    trained: bool
+    samples: Float[Tensor, "S R"]
+    """Reward per period, of every seed and evaluation trace."""
+    measures: dict[str, Float[Tensor, " S"]]
+    """Means over the traces."""
+    seconds: list[float]
+    """That each seed took, training or tuning and evaluation."""
+
+
+@dataclass(frozen=True)
+class Results:
+    experiment: Experiment
+    folder: Path
+    outcomes: list[Outcome]
+
+    def scenarios(self) -> list[str]:
+        return list(dict.fromkeys(outcome.scenario for outcome in self.outcomes))
+
+    def of(self, scenario: str) -> list[Outcome]:
+        return [outcome for outcome in self.outcomes if outcome.scenario == scenario]
+
+    def reference(self, scenario: str) -> Outcome:
+        return next(outcome for outcome in self.of(scenario) if outcome.policy == self.experiment.reference)
+
+    def spread(self, outcome: Outcome) -> Spread | None:
+        """How much training seeds differ, which is taken to be the same for the variants of one entry; None where there is one seed."""
+        alike = [other.samples for other in self.of(outcome.scenario) if other.group == outcome.group and len(other.samples) > 1]
+        return Spread.of(alike) if alike else None
+
+    def gain(self, outcome: Outcome) -> Interval:
+        """Reward per period over the reference."""
+        other = self.reference(outcome.scenario)
+        mine = self.spread(outcome)
+        theirs = mine if other.group == outcome.group else self.spread(other)
+        return Interval.over_seeds(outcome.samples, other.samples, mine, theirs)
+
+    def reward(self, outcome: Outcome) -> Interval:
+        return Interval.over_seeds(outcome.samples, None, self.spread(outcome), None)
+
+
+def read_experiment(path: str | Path) -> tuple[Experiment, list[Cell]]:
+    """The experiment of a YAML file and all its cells, checked: scenarios are loaded, settings and names are known."""
+    document = read_yaml(path)
+    experiment = validate(Experiment, document)
+    return experiment, list(cells(experiment, document))
+
+
+def cells(experiment: Experiment, document: Document) -> Iterator[Cell]:
+    scenarios = [found for index, entry in enumerate(experiment.scenarios) for found in entry.variants_of(document, ("scenarios", index))]
+    policies = list(_policies(experiment, document))
+    for kind, labels in (("scenarios", [label for label, _ in scenarios]), ("policies", [label for label, *_ in policies])):
+        if twice := [label for label in labels if labels.count(label) > 1]:
+            raise InputError(f"{document.place((kind,))}: {kind} has {twice[0]!r} twice; leave one out")
+    for scenario, problem in scenarios:
+        for policy, group, entry, settings, elsewhere in policies:
+            if entry.policy is not None:
+                yield Cell(scenario, policy, group, 0, problem, entry.policy, experiment.replications)
+                continue
+            for seed in experiment.training_seeds:
+                with _told_at(document, ("policies", group), policy):
+                    plan = training_settings((), None, **settings | {"algorithm": entry.algorithm, "seed": seed})
+                yield Cell(scenario, policy, group, seed, problem, plan, experiment.replications, elsewhere)
+
+
+def _policies(experiment: Experiment, document: Document) -> Iterator[tuple[str, int, PolicyEntry, dict[str, Any], Scenario | None]]:
+    entries = list(experiment.policies)
+    labels = [label for entry in entries for label, _ in entry.variants()]
+    if experiment.reference not in labels:
+        if experiment.reference != REFERENCE:
+            where = document.place(("reference",))
+            raise InputError(f"{where}: reference is {experiment.reference!r}, which is no policy here; give one of {', '.join(labels)}")
+        entries = [PolicyEntry(policy=REFERENCE), *entries]
+    shift = len(entries) - len(experiment.policies)
+    for index, entry in enumerate(entries):
+        elsewhere = None
+        if entry.train_on is not None:
+            [(_, elsewhere)] = entry.train_on.variants_of(document, ("policies", index - shift, "train_on"))
+        for label, settings in entry.variants():
+            yield label, index - shift, entry, settings, elsewhere
+
+
+@contextmanager
+def _told_at(document: Document, path: tuple[str | int, ...], label: str) -> Iterator[None]:
+    """What is wrong with an entry is told with its place in the experiment."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{document.place(path)}: {str(error) if str(error).startswith(label) else f'{label}: {error}'}") from error
+
+
+def run(
+    experiment: str | Path,
+    out: str | Path | None = None,
+    workers: int = 1,
+    progress: Progress = silently,
+    say: Say = say_nothing,
+) -> Results:
+    """Compute all cells that are not there yet, on so many processes, and gather the results.
+
+    Every cell lies in `out` (runs/NAME by default) with its configuration, checkpoint, TensorBoard log, and metrics per trace. The same call
+    again goes on where the last one was stopped, by whatever; a worker that is lost is replaced. Results do not depend on `workers`.
+    """
+    chosen, grid = read_experiment(experiment)
+    path = Path(experiment)
+    folder = Path(out) if out is not None else Path("runs") / (path.parent.name if path.stem == "experiment" else path.stem)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        missing = [cell for cell in grid if not _done(folder / cell.folder)]
+        if len(missing) < len(grid):
+            say(f"{folder}: {len(grid) - len(missing)} of {len(grid)} cells are there already")
+        elsewhere = {cell.run: cell for cell in missing if cell.elsewhere is not None and not (folder / cell.run / POLICY).exists()}
+        _compute(train_cell, list(elsewhere.values()), folder, workers, progress, say)
+        _compute(compute, missing, folder, workers, progress, say)
+        return Results(chosen, folder, list(_gathered(grid, folder)))
+
+
+def _done(folder: Path) -> bool:
+    with suppress(InputError):
+        read_sealed(folder / SCORES, "")
+        return True
+    return False
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Nobody else computes there, where the system can tell."""
+    with (folder / ".lock").open("w") as file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:
+            pass
+        except OSError as error:
+            raise InputError(f"{folder}: another run is at work there; wait for it, or give another --out") from error
+        yield
+
+
+def _compute(task: Callable[[Cell, Path], None], missing: list[Cell], folder: Path, workers: int, progress: Progress, say: Say) -> None:
+    """On so many processes, which are replaced when they are lost and end when this one does."""
+    finished = iter(progress(range(len(missing)), "cells"))
+    for _ in range(ATTEMPTS):
+        if not missing:
+            break
+        with ProcessPoolExecutor(workers, get_context("spawn"), _begin_worker, (os.getpid(),)) as pool:
+            waiting = {pool.submit(task, cell, folder): cell for cell in missing}
+            missing = []
+            for future in as_completed(waiting):
+                try:
+                    future.result()
+                    next(finished)
+                except BrokenProcessPool:
+                    missing.append(waiting[future])
+                except BaseException:
+                    pool.shutdown(cancel_futures=True)
+                    raise
+        if missing:
+            say(f"{folder}: a worker was lost; {len(missing)} cells are begun again, or go on from their checkpoints")
+    if missing:
+        raise InputError(f"{folder}: workers were lost {ATTEMPTS} times, perhaps for want of memory; give fewer --workers")
+    next(finished, None)
+
+
+def _begin_worker(driver: int) -> None:
+    """One thread for torch; and an end when the driver is gone, so that nobody computes what the next one begins again."""
+    torch.set_num_threads(1)
+    keep_memory()
+
+    def watch() -> None:
+        while os.getppid() == driver:
+            time.sleep(0.2)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def train_cell(cell: Cell, root: Path) -> None:
+    assert isinstance(cell.plan, TrainSettings)
+    run_training(cell.elsewhere or cell.problem, cell.plan, root / cell.run, resume=True)
+
+
+def compute(cell: Cell, root: Path) -> None:
+    """Train (or tune) and score one cell, into its folder; what is there of a training run is gone on with."""
+    folder, begun = root / cell.folder, time.process_time()
+    if isinstance(cell.plan, TrainSettings) and cell.elsewhere is None:
+        train_cell(cell, root)
+    else:
+        folder.mkdir(exist_ok=True)
+        write_yaml(folder / "run.yaml", cell.content)
+    problem = Problem.of(cell.problem)
+    policy = load_policy(root / cell.run, problem) if isinstance(cell.plan, TrainSettings) else policy_named(cell.plan, problem)
+    [score] = evaluate(problem, [policy], replications=cell.replications)
+    record = score.record
+    measures = {name: record.per_period(name).sum((0, 1)) for name in MEASURES}
+    measures |= {"fill_rate": record.fill_rate, "transferred": record.transferred}
+    about = {
+        "cell": json.dumps(cell.content),
+        "policy": score.policy,
+        "knows": score.knows,
+        "revision": _revision(),
+        "seconds": f"{time.process_time() - begun:.1f}",
+    }
+    write_sealed(
+        folder / SCORES, {"samples": score.samples * score.scale} | {f"measure.{name}": each for name, each in measures.items()}, about
+    )
+
+
+def _revision() -> str:
+    """Of the code, where it is a git checkout."""
+    with suppress(OSError):
+        found = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"], capture_output=True, check=False
+        )
+        return found.stdout.decode().strip()
+    return ""
+
+
+def _gathered(grid: list[Cell], folder: Path) -> Iterator[Outcome]:
+    for (scenario, policy), alike in itertools.groupby(grid, key=lambda cell: (cell.scenario, cell.policy)):
+        found = list(alike)
+        read = [read_sealed(folder / cell.folder / SCORES, "delete it to compute it again") for cell in found]
+        tensors = [each for _, each in read]
+        measures = {
+            name.removeprefix("measure."): torch.stack([each[name].mean() for each in tensors]) for name in tensors[0] if name != "samples"
+        }
+        yield Outcome(
+            scenario,
+            policy,
+            found[0].group,
+            found[0].problem,
+            isinstance(found[0].plan, TrainSettings),
+            torch.stack([each["samples"] for each in tensors]),
+            measures,
+            [float(about["seconds"]) for about, _ in read],
+        )

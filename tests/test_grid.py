@@ -1,0 +1,291 @@
+"""Experiments: what a file stands for, that no cell is computed twice, and intervals that count both sources of chance."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from marl_inv.evaluate import Interval, Spread, evaluate
+from marl_inv.grid import SCORES, Cell, Results, compute, read_experiment, run
+from marl_inv.models.learned import POLICY, load_policy
+from marl_inv.problem import Problem
+from marl_inv.reading import InputError
+from marl_inv.report import grid_tables, markdown
+from marl_inv.sealed import read_sealed
+
+SMALL = """scenarios:
+  - {scenario: two_warehouses, settings: {horizon: 10, warm_up: 0}}
+policies:
+  - order_up_to
+  - algorithm: mappo
+    settings: {decisions: 2000, decisions_per_update: 500, validations: 2, validation_replications: 4, hidden: 8, model: mlp, start: newsvendor}
+    one_at_a_time: {reward_mix: [0.0]}
+seeds: 2
+replications: 8
+reference: order_up_to
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "small.yaml").write_text(SMALL, encoding="utf-8")
+    return tmp_path / "small.yaml"
+
+
+# What a file stands for
+
+
+def test_a_file_stands_for_every_scenario_policy_and_seed(file: Path):
+    file.write_text(
+        SMALL.replace("settings: {horizon: 10, warm_up: 0}", "vary: {horizon: [10, 12], warm_up: [0, 2]}").replace(
+            "reward_mix: [0.0]", "hops: [0, global]"
+        )
+    )
+    _, grid = read_experiment(file)
+    assert len(grid) == 4 * (1 + 3 * 2)
+    assert {cell.scenario for cell in grid} == {f"two_warehouses horizon={h} warm_up={w}" for h in (10, 12) for w in (0, 2)}
+    assert list(dict.fromkeys(cell.policy for cell in grid)) == ["order_up_to", "mappo", "mappo hops=0", "mappo hops=global"]
+    assert [cell.plan.hops for cell in grid[1:7]] == [2, 2, 0, 0, "global", "global"]
+    assert [cell.plan.seed for cell in grid[1:7]] == [0, 1] * 3
+    assert grid[-1].problem.horizon == 12
+    assert len({cell.folder for cell in grid}) == len(grid)
+
+
+def test_a_cells_folder_is_named_after_all_that_its_result_depends_on(file: Path):
+    def folders(text: str) -> set[str]:
+        file.write_text(text)
+        return {cell.folder for cell in read_experiment(file)[1]}
+
+    before = folders(SMALL)
+    assert folders(SMALL.replace("seeds: 2", "seeds: [1, 0]")) == before
+    assert len(folders(SMALL.replace("seeds: 2", "seeds: 3")) & before) == 5
+    for change in (("replications: 8", "replications: 9"), ("horizon: 10", "horizon: 11")):
+        assert not folders(SMALL.replace(*change)) & before
+    assert len(folders(SMALL.replace("hidden: 8", "hidden: 4")) & before) == 1
+
+
+def test_tuned_order_up_to_is_the_reference_unless_another_is_named(file: Path):
+    file.write_text(SMALL.replace("reference: order_up_to", ""))
+    assert [cell.policy for cell in read_experiment(file)[1]][:2] == ["tuned_order_up_to", "order_up_to"]
+
+
+MISTAKES = {
+    "scenario": (
+        "two_warehouses",
+        "two_warehuoses",
+        "2:5: two_warehuoses: is no scenario; did you mean two_warehouses?; or give the path of a .yaml file",
+    ),
+    "twice": ("  - order_up_to\n", "  - order_up_to\n  - order_up_to\n", "3:1: policies has 'order_up_to' twice; leave one out"),
+    "settings of a baseline": (
+        "- order_up_to",
+        "- {policy: order_up_to, settings: {lr: 1}}",
+        "4:5: policies[0] has settings for the policy order_up_to; only what is trained has any, by `algorithm`",
+    ),
+    "neither": ("- order_up_to", "- {}", "4:5: policies[0] names neither or both of policy and algorithm; give one: {algorithm: mappo}"),
+    "reference": (
+        "reference: order_up_to",
+        "reference: ippo",
+        "10:1: reference is 'ippo', which is no policy here; give one of order_up_to, mappo, mappo reward_mix=0.0",
+    ),
+    "two places to train at": (
+        "- algorithm: mappo",
+        "- train_on: {scenario: two_warehouses, vary: {horizon: [9, 10]}}\n    algorithm: mappo",
+        "5:5: policies[1] trains on more than one scenario; give an entry for each, with a name",
+    ),
+    "key": ("seeds:", "sedes:", "8:1: sedes is not a known key; did you mean seeds?"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_with_its_place(file: Path, mistake: str):
+    old, new, message = MISTAKES[mistake]
+    assert old in SMALL
+    file.write_text(SMALL.replace(old, new, 1))
+    with pytest.raises(InputError) as refusal:
+        read_experiment(file)
+    assert str(refusal.value).removeprefix(f"{file}:") == message
+
+
+def test_a_wrong_setting_of_training_is_told_with_its_policy(file: Path):
+    file.write_text(SMALL.replace("hidden: 8", "hiden: 8"))
+    with pytest.raises(InputError, match=r"small.yaml:5:5: mappo: .*hiden is not a known key; did you mean hidden"):
+        read_experiment(file)
+
+
+# Computing
+
+
+def metrics(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
+    return {cell.name: read_sealed(cell / SCORES, "")[1] for cell in folder.iterdir() if (cell / SCORES).exists()}
+
+
+def same(one: dict, other: dict) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[cell][key], other[cell][key]) for cell in one for key in one[cell])
+
+
+def test_a_grid_is_computed_once_whoever_computes_it_and_becomes_a_table(file: Path, tmp_path: Path):
+    results = run(file, tmp_path / "out", workers=2)
+    _, grid = read_experiment(file)
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if path.is_file() and path.name != ".lock"}
+    said: list[str] = []
+    again = run(file, tmp_path / "out", workers=1, say=said.append)
+    assert said == [f"{tmp_path / 'out'}: 5 of 5 cells are there already"]
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    (tmp_path / "here").mkdir()
+    for cell in grid:
+        compute(cell, tmp_path / "here")
+    assert same(metrics(tmp_path / "here"), metrics(tmp_path / "out"))
+    check_outcomes(results, grid)
+    assert [outcome.samples.tolist() for outcome in again.outcomes] == [outcome.samples.tolist() for outcome in results.outcomes]
+    [table] = grid_tables(results)
+    page = markdown(table).splitlines()
+    assert page[2] == "| policy | profit | fill | on hand | moved | gain | gain % | CPU-min |"
+    assert [line.split(" | ")[0] for line in page[4:7]] == ["| order_up_to", "| mappo", "| mappo reward_mix=0.0"]
+
+
+ELSEWHERE = """scenarios:
+  - {name: short, scenario: two_warehouses, settings: {horizon: 6, warm_up: 0}}
+  - {name: long, scenario: two_warehouses, settings: {horizon: 12, warm_up: 0}}
+policies:
+  - order_up_to
+  - name: visitor
+    algorithm: mappo
+    train_on: {scenario: two_warehouses, settings: {horizon: 10, warm_up: 0}}
+    settings: {decisions: 2000, decisions_per_update: 500, validations: 2, validation_replications: 4, hidden: 8, model: mlp}
+seeds: 2
+replications: 8
+reference: order_up_to
+"""
+
+
+def test_what_is_trained_elsewhere_is_trained_once_for_all_scenarios(file: Path, tmp_path: Path):
+    file.write_text(ELSEWHERE)
+    results = run(file, tmp_path / "out", workers=2)
+    trained = {path.parent for path in (tmp_path / "out").glob(f"*/{POLICY}")}
+    assert len(trained) == 2
+    _, grid = read_experiment(file)
+    assert {tmp_path / "out" / cell.run for cell in grid if cell.elsewhere} == trained
+    problem = Problem.of(grid[-1].problem)
+    policies = [load_policy(tmp_path / "out" / cell.run, problem) for cell in grid[-2:]]
+    assert problem.scenario.horizon == 12
+    for samples, score in zip(results.of("long")[-1].samples, evaluate(problem, policies, replications=8), strict=True):
+        assert torch.equal(samples, score.samples)
+
+
+def check_outcomes(results: Results, grid: list[Cell]) -> None:
+    order_up_to, mappo, selfish = results.outcomes
+    assert order_up_to.samples.shape == (1, 8)
+    assert mappo.samples.shape == selfish.samples.shape == (2, 8)
+    assert not torch.equal(mappo.samples[0], mappo.samples[1])
+    assert results.gain(order_up_to).half_width == 0
+    spread = results.spread(mappo)
+    assert spread == results.spread(selfish)
+    assert spread.degrees == 2
+    assert results.gain(mappo).mean == pytest.approx(float((mappo.samples - order_up_to.samples).mean()))
+
+
+def test_a_folder_is_one_runs_at_a_time(file: Path, tmp_path: Path):
+    holder = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"
+    (tmp_path / "out").mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", holder, str(tmp_path / "out" / ".lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match="another run is at work there"):
+            run(file, tmp_path / "out")
+        other.communicate("")
+
+
+def children(process: int) -> list[int]:
+    found = subprocess.run(["pgrep", "-P", str(process)], capture_output=True, text=True, check=False).stdout
+    return [int(number) for number in found.split()]
+
+
+@pytest.mark.slow
+def test_a_grid_whose_driver_and_workers_are_killed_ends_as_an_unbroken_one(file: Path, tmp_path: Path):
+    """Finished cells are left as they are, and no worker outlives its driver."""
+    file.write_text(SMALL.replace("decisions: 2000", "decisions: 100000").replace("validations: 2", "validations: 20"))
+    command = [sys.executable, "-m", "marl_inv.cli", "run", str(file), "--workers", "2", "--out"]
+    subprocess.run([*command, str(tmp_path / "whole")], check=True, stdout=subprocess.DEVNULL)
+
+    driver = subprocess.Popen([*command, str(tmp_path / "out")], stdout=subprocess.DEVNULL)
+    while len(metrics(tmp_path / "out") if (tmp_path / "out").exists() else {}) < 2:
+        time.sleep(0.1)
+    workers = children(driver.pid)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    time.sleep(1)
+    assert not [worker for worker in workers if Path(f"/proc/{worker}").exists()]
+    finished = {cell: (tmp_path / "out" / cell / SCORES).stat().st_mtime_ns for cell in metrics(tmp_path / "out")}
+    assert 2 <= len(finished) < 5
+
+    driver = subprocess.Popen([*command, str(tmp_path / "out")], stdout=subprocess.PIPE, text=True)
+    while not (workers := [child for child in children(driver.pid) if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]):
+        time.sleep(0.1)
+    time.sleep(5)
+    os.kill(workers[0], signal.SIGKILL)
+    told, _ = driver.communicate()
+    assert driver.returncode == 0
+    assert "a worker was lost" in told
+    assert {cell: (tmp_path / "out" / cell / SCORES).stat().st_mtime_ns for cell in finished} == finished
+    assert same(metrics(tmp_path / "out"), metrics(tmp_path / "whole"))
+
+
+# Statistics on data whose truth is known
+
+
+def draws(seeds: float, traces: float, both: float, gain: float = 0.0, S: int = 5, R: int = 256, count: int = 2_000):
+    """Rewards of a policy and of a reference that needs no training, with these standard deviations; as a two-way layout with interaction."""
+    chance = torch.Generator().manual_seed(7)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=chance, dtype=torch.float64)
+
+    for _ in range(count):
+        luck = 3 * normal(1, R)
+        yield luck + gain + seeds * normal(S, 1) + traces * normal(1, R) + both * normal(S, R), luck
+
+
+@pytest.mark.parametrize(("seeds", "traces"), [(0.01, 1.0), (0.06, 1.0), (1.0, 1.0)], ids=["small", "alike", "dominant"])
+def test_intervals_cover_the_truth_and_false_alarms_are_rare(seeds: float, traces: float):
+    covered = alarms = 0
+    for ours, theirs in draws(seeds, traces, both=0.5):
+        interval = Interval.over_seeds(ours, theirs, Spread.of([ours]))
+        covered += interval.low <= 0 <= interval.high
+        alarms += interval.excludes_zero
+    assert 0.93 <= covered / 2_000 <= 0.99
+    assert alarms / 2_000 <= 0.06
+
+
+def test_pooling_the_spread_of_two_seeds_narrows_the_interval_and_keeps_what_it_promises():
+    covered, narrower = 0, []
+    for variants in zip(*[iter(draws(1.0, 0.3, 0.3, S=2, R=64, count=5_000))] * 5, strict=True):
+        ours = [policy for policy, _ in variants]
+        pooled, alone = Spread.of(ours), Spread.of(ours[:1])
+        interval = Interval.over_seeds(ours[0], variants[0][1], pooled)
+        covered += interval.low <= 0 <= interval.high
+        narrower.append(interval.half_width / Interval.over_seeds(ours[0], variants[0][1], alone).half_width)
+    assert 0.93 <= covered / 1_000 <= 0.99
+    assert float(torch.tensor(narrower).median()) < 0.5
+
+
+def test_two_policies_of_one_spread_are_not_counted_as_two_estimates_of_it():
+    (ours, luck), (theirs, _) = list(draws(1.0, 0.0, 0.0, S=3, R=64, count=2))
+    spread = Spread.of([ours, theirs])
+    interval = Interval.over_seeds(ours, theirs - theirs.mean(1, keepdim=True) + luck * 0, spread, spread)
+    assert spread.degrees == 4
+    only = Interval.over_seeds(ours, None, spread)
+    assert interval.half_width > only.half_width > 0
+
+
+def test_one_seed_leaves_the_traces_alone():
+    [(ours, theirs)] = list(draws(0.0, 1.0, 0.0, S=1, count=1))
+    assert Interval.over_seeds(ours, theirs) == Interval.of((ours - theirs)[0])
+    assert Interval.over_seeds(ours, ours) == Interval(0.0, 0.0, 0.0)
