@@ -338,9 +338,10 @@ def _say_notes(problem: Any) -> None:
 
 
 def progress_bar(loop: Iterable[Any], title: str) -> Iterator[Any]:
-    """A bar on the terminal, with the time left where the length is known; it goes when the loop ends."""
+    """A bar on the terminal, if it is one, with the time left where the length is known; it goes when the loop ends."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    terminal = Console(stderr=True)
+    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_interactive) as bars:
         yield from bars.track(loop, description=title)
 
 
