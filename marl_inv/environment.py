@@ -556,7 +556,7 @@ def table(network: TransferNetwork, now: Moment) -> str:
     amounts = torch.stack(list(columns.values()), dim=-1)[:, :, 0].sum(0, dtype=torch.float64)
     amounts = torch.cat([amounts, amounts.sum(0, keepdim=True)]).tolist()
     rows = [["warehouse", *columns]]
-    rows += [[name, *(f"{amount:,.1f}" for amount in row)] for name, row in zip((*network.warehouses, "all"), amounts, strict=True)]
+    rows += [[name, *(f"{amount:z,.1f}" for amount in row)] for name, row in zip((*network.warehouses, "all"), amounts, strict=True)]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join([f"{row[0]:<{widths[0]}}", *(f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))])

@@ -43,7 +43,7 @@ def comparison_table(problem: Problem, scores: list[Score], reference: Score, bo
             difference, share = score.gain_over(reference), score.gain_in_percent_over(reference)
             gain = [
                 plus_minus(difference, sign=True),
-                "" if math.isnan(share.mean) else f"{share.mean:+,.1f}{'' if difference.excludes_zero else ' n.s.'}",
+                "" if math.isnan(share.mean) else f"{share.mean:+z,.1f}{'' if difference.excludes_zero else ' n.s.'}",
             ]
         gap = 100 * (tightest - score.reward.mean) / abs(tightest) if bounds and tightest else math.inf
         gaps = [f"{gap:,.1f}" if gap < MEANINGLESS else "far"] * bool(bounds)
@@ -52,7 +52,7 @@ def comparison_table(problem: Problem, scores: list[Score], reference: Score, bo
         if number == 0:
             table.add_section()
         gain = 100 * (bound.mean - reference.reward.mean) / abs(reference.reward.mean)
-        table.add_row(name, plus_minus(_measured(problem.scenario, bound)), "", "", "", "", f"{gain:+,.1f}")
+        table.add_row(name, plus_minus(_measured(problem.scenario, bound)), "", "", "", "", f"{gain:+z,.1f}")
     return table
 
 
@@ -76,7 +76,7 @@ def _grid_table(results: Results, name: str) -> Table:
     for outcome in outcomes:
         reward, gain = results.reward(outcome), results.gain(outcome)
         base = abs(float(reference.samples.mean()))
-        share = f"{100 * gain.mean / base:+,.1f}{'' if gain.excludes_zero else ' n.s.'}" if base else ""
+        share = f"{100 * gain.mean / base:+z,.1f}{'' if gain.excludes_zero else ' n.s.'}" if base else ""
         fill, held, moved = (float(outcome.measures[measure].mean()) for measure in ("fill_rate", "on_hand", "transferred"))
         table.add_row(
             outcome.policy,
@@ -132,9 +132,9 @@ def warehouse_table(problem: Problem, score: Score) -> Table:
     table = _table(title, "warehouse", [*shown, "fill"], caption)
     for row, name in enumerate(network.warehouses):
         served = f"{float(fill[row]):.3f}" if network.mean_demand[:, row].any() else ""
-        table.add_row(name, *(f"{float(values[row]):,.1f}" for values in shown.values()), served)
+        table.add_row(name, *(f"{float(values[row]):z,.1f}" for values in shown.values()), served)
     table.add_section()
-    table.add_row("all", *(f"{float(values.sum()):,.1f}" for values in shown.values()), f"{score.fill_rate:.3f}")
+    table.add_row("all", *(f"{float(values.sum()):z,.1f}" for values in shown.values()), f"{score.fill_rate:.3f}")
     return table
 
 
@@ -145,7 +145,7 @@ def parameter_table(problem: Problem, policy: Any, scores: list[Score]) -> Table
     products = len(network.products)
     share = after.gain_in_percent_over(before).mean
     caption = (
-        f"On validation traces {plus_minus(gain, sign=True)} ({share:+.1f}%) a period over {before.policy} as it begins. "
+        f"On validation traces {plus_minus(gain, sign=True)} ({share:+z.1f}%) a period over {before.policy} as it begins. "
         f"Units{'' if products <= FEW else f', means over {products} products'}."
     )
     table = _table(f"{policy.name} on {problem.scenario.name}", "warehouse", list(parameters), caption)
@@ -191,12 +191,12 @@ def plus_minus(interval: Interval, sign: bool = False) -> str:
     one sample."""
     unit, suffix = (1000, "k") if abs(interval.mean) >= 1e6 else (1, "")
     if interval.half_width in (0, math.inf):
-        return f"{interval.mean / unit:{'+' if sign else ''},.{2 if unit == 1 else 0}f}{suffix}"
+        return f"{interval.mean / unit:{'+' if sign else ''}z,.{2 if unit == 1 else 0}f}{suffix}"
     mean, half = interval.mean / unit, interval.half_width / unit
     digits = 0 if half >= 10 else 1 if half >= 1 else 2
-    return f"{mean:{'+' if sign else ''},.{digits}f}{suffix} ± {half:,.{digits}f}{suffix}"
+    return f"{mean:{'+' if sign else ''}z,.{digits}f}{suffix} ± {half:,.{digits}f}{suffix}"
 
 
 def quantity(units: float) -> str:
     """`12.3` or `4,567`; from a million on in thousands."""
-    return f"{units / 1000:,.0f}k" if units >= 1e6 else f"{units:,.0f}" if units >= 1000 else f"{units:,.1f}"
+    return f"{units / 1000:,.0f}k" if units >= 1e6 else f"{units:,.0f}" if units >= 1000 else f"{units:z,.1f}"

@@ -20,6 +20,7 @@ from marl_inv.report import plus_minus, quantity
         (3_412_759.0, 458_322.0, "3,413k ± 458k"),
         (26.484, 0, "26.48"),
         (4_803_829.3, float("inf"), "4,804k"),
+        (-0.001, 0.1, "0.00 ± 0.10"),
     ],
 )
 def test_a_mean_has_as_many_digits_as_its_interval_justifies(mean, half, text):
@@ -27,7 +28,7 @@ def test_a_mean_has_as_many_digits_as_its_interval_justifies(mean, half, text):
 
 
 def test_quantities():
-    assert [quantity(units) for units in (3.14159, 4567.8, 76_722_700.0)] == ["3.1", "4,568", "76,723k"]
+    assert [quantity(units) for units in (3.14159, 4567.8, 76_722_700.0, -0.01)] == ["3.1", "4,568", "76,723k", "0.0"]
 
 
 def test_an_interval_is_students():
