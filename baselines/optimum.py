@@ -278,10 +278,7 @@ class _Programme:
     def _state(self, levels: Int[np.ndarray, "B N"], due: Int[np.ndarray, "B N"] | None = None) -> State:
         """With these levels, and these units due next period."""
         level = torch.from_numpy(levels.T[None]).double()
-        pipeline = level.new_zeros(1, self.network.longest_lead_time, *level.shape[1:])
-        if due is not None and self.network.longest_lead_time:
-            pipeline[0, 0] = torch.from_numpy(due.T)
-        return State(level, pipeline)
+        return State(level, () if due is None else (torch.from_numpy(due.T[None]).double(),))
 
     def _play(
         self, state: State, requests: Tensor | None = None, demand: Tensor | None = None, last: bool = False
@@ -291,8 +288,8 @@ class _Programme:
         asked = level.new_zeros(1, len(self.network.lanes), level.shape[-1]) if requests is None else requests
         demanded = torch.zeros_like(level) if demand is None else demand.expand_as(level)
         later, flows, costs = step(self.network, state, Decision(asked), Chance(demanded, last=last))
-        after, due = ship(self.network, state, flows.shipments, None)
-        decided = State(after, due[:, 1 : 1 + self.network.longest_lead_time])
+        after, following, due = ship(self.network, state, flows.shipments, None)
+        decided = State(after, (following, *due))
         return decided, later, -costs.reward.sum((0, 1)).numpy()
 
     def _decide(self) -> None:
@@ -467,10 +464,9 @@ class _Programme:
         demand *= (self.network.mean_demand > 0).unsqueeze(-1)
         levels, due = self.levels.vectors[pick[0]], self._due_before(pick[1])
         level = torch.from_numpy(levels.T[None]).double()
-        pipeline = level.new_zeros(1, self.network.longest_lead_time, *level.shape[1:])
-        pipeline[0, : self.L - 1] = torch.from_numpy(due)
+        coming = tuple(units.unsqueeze(0) for units in torch.from_numpy(due).double())
         requests = torch.from_numpy(self.requests[pick[2]].T[None]).double()
-        decided, later, cost = self._play(State(level, pipeline), requests, demand)
+        decided, later, cost = self._play(State(level, coming), requests, demand)
         _, in_parts, cost_of_demand = self._play(decided, demand=demand)
         number = self.after[pick[0], pick[2]] + self.moved_on[pick[1]]
         fits = np.isfinite(self.price[pick[0], pick[2]])

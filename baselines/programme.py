@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -128,11 +128,9 @@ class Path:
     def of(cls, network: TransferNetwork, state: State, trace: Trace, replication: int, periods: range, weight: np.ndarray) -> Path:
         """Some periods of a trace, from the state before the first of them."""
         first, end = periods.start, periods.stop
-        columns = {field.name: getattr(state, field.name) for field in fields(state)}
-        alone = State(**{name: None if value is None else value[..., replication : replication + 1] for name, value in columns.items()})
         fixed = network.lead_time.expand(len(periods), len(network.lanes))
         return cls(
-            alone,
+            state.replication(replication),
             _array(trace.demand[trace.history + first : trace.history + end, ..., replication], ()),
             (fixed if trace.lead_time is None else trace.lead_time[first:end, :, replication]).cpu().numpy(),
             None if trace.available is None else trace.available[first:end, :, replication],

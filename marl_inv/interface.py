@@ -52,7 +52,7 @@ def observe(view: View) -> Float[Tensor, "B K N F"]:
     network, state, trace, period = view.network, view.state, view.trace, view.period
     like = state.inventory_level
     facts = [like, view.inventory_position]
-    facts += [state.pipeline[:, row] for row in range(network.longest_lead_time - 1)]
+    facts += state.due
     if network.owes is not None:
         facts.append(owed_to_others(network, state))
     facts += [trace.past_demand(period, lag) for lag in range(1, trace.history + 1)]

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from marl_inv.incidence import MANY, Incidence
+from marl_inv.incidence import Incidence
 from marl_inv.reading import Document, InputError, validate
 from marl_inv.scenario import Scenario
 from marl_inv.schema import Between, Lane, Pool, Product, RandomLeadTime, Rules, Supplier, Warehouse, per_product
@@ -138,10 +138,8 @@ class TransferNetwork:
     """Whole periods; the mean, rounded, where it is random."""
     response_time: Int[Tensor, " E"]
     """Periods from a request to its arrival when the origin has stock: order delay and lead time."""
-    arrival_slot: Int[Tensor, " E"]
-    """lead_time x N + destination: where a shipment stands among what is due in 0, 1, 2.. periods."""
-    arrivals_by_lead_time: dict[int, Incidence] | None
-    """The same for large networks: what each lead time brings to every warehouse. None where `arrival_slot` serves."""
+    arrivals_by_lead_time: dict[int, Incidence]
+    """What the lanes of each lead time bring to every warehouse; without meaning where lead times are random."""
     departures: Incidence
     """From transfer lanes to their origins."""
     arrivals: Incidence
@@ -377,7 +375,6 @@ class _Builder:
             destination=self.index(destinations),
             lead_time=self.index(lead_times),
             response_time=self.index([lead + lane.order_delay for lead, lane in zip(lead_times, lanes, strict=True)]),
-            arrival_slot=self.index([lead * self.N + destination for lead, destination in zip(lead_times, destinations, strict=True)]),
             arrivals_by_lead_time=self._by_lead_time(lead_times, destinations, volume),
             departures=Incidence.of([self.row[lane.origin] for lane in lanes[self.replenishments :]], self.N, volume),
             arrivals=arrivals,
@@ -451,14 +448,11 @@ class _Builder:
         number = {name: index for index, part in enumerate(parts) for name in part}
         return self.index([number[name] for name in self.row]) if len(parts) > 1 else None
 
-    def _by_lead_time(self, lead_times: list[int], destinations: list[int], like: Tensor) -> dict[int, Incidence] | None:
-        if self.E < MANY:
-            return None
+    def _by_lead_time(self, lead_times: list[int], destinations: list[int], like: Tensor) -> dict[int, Incidence]:
         groups: dict[int, list[int]] = defaultdict(list)
         for lane, lead_time in enumerate(lead_times):
             groups[lead_time].append(lane)
-        arrivals = {lead: Incidence.of([destinations[lane] for lane in lanes], self.N, like, lanes) for lead, lanes in groups.items()}
-        return arrivals if all(each.rounds for each in arrivals.values()) else None
+        return {lead: Incidence.of([destinations[lane] for lane in lanes], self.N, like, lanes) for lead, lanes in groups.items()}
 
     def _moments(self, key: str) -> Float[np.ndarray, "K N"]:
         nodes = self.graph.nodes

@@ -85,7 +85,7 @@ def share_stock(network: TransferNetwork, shipments: Tensor, level: Tensor, rese
 
 def in_proportion(rule: StockRule, asked: Tensor, stock: Tensor) -> Tensor:
     total = rule.departures(asked)
-    return asked * share(stock, total).index_select(1, rule.origin)
+    return asked * rule.departures.at(share(stock, total))
 
 
 def by_priority(rule: StockRule, asked: Tensor, stock: Tensor) -> Tensor:

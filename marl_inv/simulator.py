@@ -8,8 +8,8 @@ the network has: what is absent is None and costs nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import reduce
+from dataclasses import dataclass, replace
+from functools import lru_cache, reduce
 
 import torch
 from jaxtyping import Float, Int
@@ -27,14 +27,19 @@ class State:
 
     inventory_level: Float[Tensor, "K N B"]
     """On hand minus customers' backorders."""
-    pipeline: Float[Tensor, "K L N B"]
-    """Due at their destination: row l arrives in time for the period after next l, that is l + 1 periods from now."""
+    due: tuple[Float[Tensor, "K N B"], ...] = ()
+    """On their way to every warehouse: what arrives in time for the next period's demand, for that of the one after it, and so on."""
     orders: Float[Tensor, "K D E B"] | None = None
     """Requests on their way to the origin, which hears of row d in d periods; None without order delays."""
     owed: Float[Tensor, "K E B"] | None = None
     """Asked for and still owed by the origin of a lane; None where everything unfilled is forgotten."""
     dip: Float[Tensor, "K N B"] | None = None
     """Level of past promotions that still weighs on demand; None where none does."""
+
+    def replication(self, number: int) -> State:
+        """That replication alone: a batch of one."""
+        alone = {name: value[..., number : number + 1] for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, due=tuple(units[..., number : number + 1] for units in self.due), **alone)
 
     @property
     def on_hand(self) -> Float[Tensor, "K N B"]:
@@ -47,7 +52,13 @@ class State:
     @property
     def in_transit(self) -> Float[Tensor, "K N B"]:
         """Shipped to a warehouse and not there yet."""
-        return add_up(self.pipeline, 1)
+        return reduce(torch.add, self.due) if self.due else none_of(self.inventory_level)
+
+    @property
+    def pipeline(self) -> Float[Tensor, "K L N B"]:
+        """What is due, in one tensor: row l arrives l + 1 periods from now."""
+        rows = [units.unsqueeze(1) for units in self.due]
+        return torch.cat([self.inventory_level.unsqueeze(1)[:, :0], *rows], dim=1)
 
 
 def on_order(network: TransferNetwork, state: State) -> Float[Tensor, "K N B"]:
@@ -178,19 +189,18 @@ class Chance:
 def initial_state(network: TransferNetwork, replications: int, stock: Float[Tensor, "K N B"] | None = None) -> State:
     """Starting stock (the network's unless it is given, as where it is drawn), and what is on its way before the first period."""
     level = (network.initial_stock if stock is None else stock).expand(-1, -1, replications).contiguous()
-    products, warehouses, _ = level.shape
-    pipeline = level.new_zeros(products, network.longest_lead_time, warehouses, replications)
+    due = (torch.zeros_like(level),) * max(0, network.longest_lead_time - 1)
     if network.initial_pipeline is not None:
-        level = level + network.initial_pipeline[:, 0]
-        pipeline[:, :-1] = network.initial_pipeline[:, 1:]
+        first, *later = (row.expand_as(level) for row in network.initial_pipeline.unbind(1))
+        level, due = level + first, tuple(row.contiguous() for row in later)
     orders = owed = None
     if network.order_slot is not None:
-        orders = level.new_zeros(products, network.longest_order_delay, len(network.lanes), replications)
+        orders = level.new_zeros(len(level), network.longest_order_delay, len(network.lanes), replications)
         if network.initial_orders is not None:
             orders += network.initial_orders
     if network.owes is not None:
-        owed = level.new_zeros(products, len(network.lanes), replications)
-    return State(level, pipeline, orders, owed, None if network.dip is None else torch.zeros_like(level))
+        owed = level.new_zeros(len(level), len(network.lanes), replications)
+    return State(level, due, orders, owed, None if network.dip is None else torch.zeros_like(level))
 
 
 def step(network: TransferNetwork, state: State, decision: Decision, chance: Chance) -> tuple[State, Flows, Costs]:
@@ -199,10 +209,10 @@ def step(network: TransferNetwork, state: State, decision: Decision, chance: Cha
     asked, orders = hear(network, state, requests)
     shipments = ration(network, asked, state.inventory_level, reserve, chance.available, chance.lead_time)
     owed = owe(network, asked, shipments)
-    level, due = ship(network, state, shipments, chance.lead_time)
+    level, coming, due = ship(network, state, shipments, chance.lead_time)
     demand, promotion, dip = promote(network, state, chance, decision.promotion)
     level, lost, transshipped = serve(network, level, demand, reserve, shipments, chance.available)
-    closing, receipts, overflow, discarded = receive(network, level, due)
+    closing, receipts, overflow, discarded = receive(network, level, coming)
     flows = Flows(
         requests=requests,
         asked=asked,
@@ -219,7 +229,7 @@ def step(network: TransferNetwork, state: State, decision: Decision, chance: Cha
         level=level,
         closing_level=closing,
     )
-    return State(closing, due[:, 2:], orders, owed, dip), flows, charge(network, flows, chance)
+    return State(closing, due, orders, owed, dip), flows, charge(network, flows, chance)
 
 
 def whole_units(network: TransferNetwork, units: Tensor | None) -> Tensor | None:
@@ -243,27 +253,32 @@ def owe(network: TransferNetwork, asked: Tensor, shipments: Tensor) -> Tensor | 
 
 def ship(
     network: TransferNetwork, state: State, shipments: Tensor, lead_time: Tensor | None
-) -> tuple[Tensor, Float[Tensor, "K {network.longest_lead_time}+2 N B"]]:
-    """Take shipments from their origins; what has lead time 0 arrives now. Returns the level and what is due in 0, 1, 2.. periods."""
+) -> tuple[Tensor, Tensor, tuple[Float[Tensor, "K N B"], ...]]:
+    """Take shipments from their origins; what has lead time 0 arrives now. Returns the level, what is due next period, and what is later."""
     level = state.inventory_level
-    nothing = torch.zeros_like(level).unsqueeze(1)
-    due = torch.cat([nothing, state.pipeline, nothing], dim=1)
-    slots = due.view(level.shape[0], -1, level.shape[-1])
+    due: list[Tensor | None] = [None, *state.due]
+    due += [None] * (1 + max(1, network.longest_lead_time) - len(due))
     if lead_time is not None:
-        slot = lead_time * level.shape[1] + network.destination.unsqueeze(-1)
-        slots.scatter_add_(1, slot.expand_as(shipments), shipments)
-    elif network.arrivals_by_lead_time is None:
-        slots.index_add_(1, network.arrival_slot, shipments)
+        due = _at_random_times(network, due, shipments, lead_time)
     else:
         for periods, arriving in network.arrivals_by_lead_time.items():
-            due[:, periods] += arriving(shipments)
+            due[periods] = arriving(shipments, onto=due[periods])
     if len(network.origin):
         outbound = network.departures(shipments[:, network.replenishments :])
         # Shipping takes stock down to 0 and never beyond, so that rounding leaves no phantom backorder.
         level = torch.maximum(level - outbound, level.clamp(max=0)) if network.any_backordered else (level - outbound).clamp(min=0)
-    if network.instant is not None:
-        level = level + due[:, 0]
-    return level, due
+    now, following, *later = due
+    nothing = none_of(level)
+    following, *later = (nothing if units is None else units for units in (following, *later))
+    return level if now is None else level + now, following, tuple(later)
+
+
+def _at_random_times(network: TransferNetwork, due: list[Tensor | None], shipments: Tensor, lead_time: Int[Tensor, "E B"]) -> list[Tensor]:
+    nothing = shipments.new_zeros(len(shipments), len(network.warehouses), shipments.shape[-1])
+    rows = torch.stack([nothing if units is None else units for units in due], dim=1)
+    slot = lead_time * nothing.shape[1] + network.destination.unsqueeze(-1)
+    rows.view(len(rows), -1, rows.shape[-1]).scatter_add_(1, slot.expand_as(shipments), shipments)
+    return list(rows.unbind(1))
 
 
 def promote(network: TransferNetwork, state: State, chance: Chance, decided: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor | None]:
@@ -302,12 +317,11 @@ def serve(
     return after + lost, lost, transshipped
 
 
-def receive(network: TransferNetwork, level: Tensor, due: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def receive(network: TransferNetwork, level: Tensor, receipts: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Take in what is due next period; it fills backorders first. What storage cannot hold overflows, in proportion.
 
     Returns the level that the next period opens with, receipts, what is beyond the storage, and what of it is discarded.
     """
-    receipts = due[:, 1]
     closing = level + receipts
     if network.storage is None:
         return closing, receipts, none_of(level), none_of(level)
@@ -421,4 +435,10 @@ def _utility(network: TransferNetwork, flows: Flows) -> Tensor:
 
 def none_of(units: Tensor) -> Tensor:
     """Zeros of the same shape that take no memory."""
-    return units.new_zeros(()).expand_as(units)
+    return _zeros(units.shape, units.dtype, units.device)
+
+
+@lru_cache(maxsize=64)
+def _zeros(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.zeros((), dtype=dtype, device=device).expand(shape)

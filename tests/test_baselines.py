@@ -195,7 +195,7 @@ def test_myopic_counts_what_will_really_be_left():
         trace = problem.trace("evaluate", 0, 3)
         state = initial_state(problem.network, 3)
         state.inventory_level.fill_(6)
-        state.pipeline[:, 0] = 1
+        state.due[0].fill_(1)
         decision, _ = Myopic.of(problem).act(View(problem.network, state, trace, 0), None)
         assert decision.requests.flatten().tolist() == [missing] * 3
 

@@ -41,7 +41,7 @@ def test_a_policy_that_follows_demand_decides_in_multiples_of_it():
     trace, doubled = (problem.trace("train", 0, 4) for _ in range(2))
     doubled.demand[:] *= 2
     state = initial_state(problem.network, 4, None)
-    twice = replace(state, inventory_level=2 * state.inventory_level, pipeline=2 * state.pipeline)
+    twice = replace(state, inventory_level=2 * state.inventory_level, due=tuple(2 * units for units in state.due))
     once, again = View(problem.network, state, trace, 0, True), View(problem.network, twice, doubled, 0, True)
     assert torch.allclose(encoding(once), encoding(again), atol=1e-5)
     decide = Decider(encoding, None, "order_up_to")

@@ -41,9 +41,14 @@ def test_replenishment_lanes_come_first_and_each_kind_in_the_scenarios_order():
     assert net.inbound(0) == [2, 3, 4]
 
 
-def test_arrival_slot_is_the_row_of_what_is_due():
+def test_lanes_arrive_by_lead_time():
     net = network(AB | {"lanes": [*lanes("s->a"), *lanes("s->b", lead_time=3), *lanes("a->b", lead_time=0)]})
-    assert net.arrival_slot.tolist() == [1 * 2 + 0, 3 * 2 + 1, 0 * 2 + 1]
+    carried = torch.tensor([[[5.0], [6.0], [7.0]]], dtype=torch.float64)
+    assert {lead: arriving(carried).flatten().tolist() for lead, arriving in net.arrivals_by_lead_time.items()} == {
+        1: [5, 0],
+        3: [0, 6],
+        0: [0, 7],
+    }
     assert net.longest_lead_time == 3
     assert net.instant.squeeze(1).tolist() == [0, 0, 1]
 
@@ -268,6 +273,11 @@ def test_a_network_comes_back_from_its_graph():
             assert torch.equal(value, getattr(again, name)), name
         elif isinstance(value, Incidence):
             assert torch.equal(value.place, getattr(again, name).place), name
+        elif name == "arrivals_by_lead_time":
+            places = (
+                {lead: each.place.tolist() for lead, each in incidences.items()} for incidences in (value, again.arrivals_by_lead_time)
+            )
+            assert next(places) == next(places)
         elif name not in ("graph", "limits", "stock_rules"):
             assert value == getattr(again, name), name
     assert [limit.capacity.tolist() for limit in again.limits] == [limit.capacity.tolist() for limit in net.limits]
@@ -318,30 +328,60 @@ def test_the_graph_speaks_the_scenarios_words():
     assert graph.edges["s", "a", "s->a"]["transport_cost"] == 2
 
 
-def test_large_networks_add_up_the_same_bits_in_rounds():
-    """A path of 600 warehouses, each with a supplier's lane and lanes both ways: rounds and `index_add` agree in every bit."""
-    place = [*range(600), *range(1, 600), *range(599)]
-    like = torch.empty(0)
-    rounds = Incidence.of(place, 600, like)
-    assert len(rounds.rounds) == 3
-    units = torch.rand(2, len(place), 3, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(rounds(units), replace(rounds, rounds=())(units))
-    assert not Incidence.of([0] * 2000, 600, like).rounds
+def lane_by_lane(incidence: Incidence) -> Incidence:
+    return replace(incidence, runs=(), rounds=(), only=None)
+
+
+def shuffled(values: list[int]) -> list[int]:
+    return [values[index] for index in torch.randperm(len(values), generator=torch.Generator().manual_seed(1)).tolist()]
+
+
+PATH = [*range(600), *range(1, 600), *range(599)]
+
+
+@pytest.mark.parametrize(
+    ("place", "lanes", "runs", "rounds"),
+    [
+        (PATH, None, 3, 0),  # each of 600 warehouses has a supplier's lane, and lanes from both sides
+        (shuffled(PATH), None, 0, 3),
+        (PATH[600:1199], list(range(600, 1199)), 1, 0),
+        (shuffled(PATH)[:1100], list(range(1100)), 0, 3),
+        (shuffled(PATH)[:100], list(range(7, 107)), 0, 0),
+        ([0] * 2000, None, 0, 0),
+        (list(range(600)), None, 1, 0),
+    ],
+    ids=["path", "shuffled path", "one side", "some lanes in rounds", "some lanes", "one place", "a lane each"],
+)
+def test_lanes_add_up_to_the_same_bits_however_it_is_done(place: list[int], lanes: list[int] | None, runs: int, rounds: int):
+    """As by `index_add`, to nothing and to what is there; where every place gets one lane or is begun anew, in every bit."""
+    chance = torch.Generator().manual_seed(0)
+    units, there = (torch.rand(2, size, 3, generator=chance) for size in (2000 if lanes else len(place), 600))
+    fast = Incidence.of(place, 600, units, lanes)
+    plain = lane_by_lane(fast)
+    assert (len(fast.runs), len(fast.rounds)) == (runs, rounds)
+    assert torch.equal(fast(units), plain(units))
+    assert torch.allclose(fast(units, onto=there), plain(units, onto=there), rtol=1e-6)
+    if runs:
+        assert torch.equal(fast(units, onto=there), plain(units, onto=there))
+    assert torch.equal(fast.at(there).expand(-1, len(place), -1), plain.at(there))
 
 
 def test_a_large_network_plays_the_same_whether_it_adds_up_in_rounds_or_lane_by_lane():
     """A ring of 1030, each asking one neighbour at lead time 0, the other at 1, and the mill at 2."""
     size = 1030
     names = [f"w{n}" for n in range(size)]
-    ring = [{"origin": f"w{(n - 1) % size}", "destination": f"w{n}", "lead_time": 0, "transport_cost": 1} for n in range(size)]
-    ring += [{"origin": f"w{(n + 1) % size}", "destination": f"w{n}", "lead_time": 1, "transport_cost": 2} for n in range(size)]
+    left = [{"origin": f"w{(n - 1) % size}", "destination": f"w{n}", "lead_time": 0, "transport_cost": 1} for n in range(size)]
+    right = [{"origin": f"w{(n + 1) % size}", "destination": f"w{n}", "lead_time": 1, "transport_cost": 2} for n in range(size)]
+    ring = [lane for pair in zip(left, right, strict=True) for lane in pair]
     ring += [{"origin": "mill", "destination": name, "lead_time": 2, "procurement_cost": 2} for name in names]
     warehouses = [{"name": name, "initial_stock": 5, "holding_cost": 1, "shortage_cost": 4} for name in names]
     net = network({"suppliers": [{"name": "mill"}], "warehouses": warehouses, "lanes": ring})
-    assert set(net.arrivals_by_lead_time) == {0, 1, 2}
-    incidences = {name: replace(value, rounds=()) for name, value in vars(net).items() if isinstance(value, Incidence)}
-    rules = tuple(replace(rule, departures=replace(rule.departures, rounds=())) for rule in net.stock_rules)
-    plain = replace(net, arrivals_by_lead_time=None, stock_rules=rules, **incidences)
+    assert [len(arriving.rounds) for arriving in net.arrivals_by_lead_time.values()] == [0, 1, 1]
+    assert net.departures.rounds
+    incidences = {name: lane_by_lane(value) for name, value in vars(net).items() if isinstance(value, Incidence)}
+    rules = tuple(replace(rule, departures=lane_by_lane(rule.departures)) for rule in net.stock_rules)
+    arrivals = {lead: lane_by_lane(arriving) for lead, arriving in net.arrivals_by_lead_time.items()}
+    plain = replace(net, arrivals_by_lead_time=arrivals, stock_rules=rules, **incidences)
     luck = torch.Generator().manual_seed(0)
     asked, demand = (4 * torch.rand(1, rows, 3, generator=luck, dtype=torch.float64) for rows in (3 * size, size))
     states = [initial_state(net, 3)] * 2

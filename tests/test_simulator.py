@@ -143,8 +143,8 @@ def test_lead_time_0_arrives_before_demand_and_lead_time_1_after_it():
 def test_goods_on_the_way_queue_up_by_arrival():
     played = play(network(shop("lead_time: 3")), ask=[{"mill_to_shop": 1}, {"mill_to_shop": 2}, {"mill_to_shop": 4}, {}, {}])
     assert played.stock() == [[0], [0], [1], [3], [7]]
-    assert units(played.states[0].pipeline[:, :, 0]) == [0, 1, 0]  # due in 1, 2, 3 periods
-    assert units(played.states[1].pipeline[:, :, 0]) == [1, 2, 0]
+    assert units(played.states[0].pipeline[:, :, 0]) == [0, 1]  # due in 1 and 2 periods
+    assert units(played.states[1].pipeline[:, :, 0]) == [1, 2]
 
 
 def test_parallel_lanes_bring_goods_at_their_own_time_and_price():
@@ -206,7 +206,7 @@ def test_replications_have_lead_times_of_their_own():
     state, chance = initial_state(net, 2), Chance(torch.zeros(1, 1, 2).double(), lead_time=torch.tensor([[0, 2]]))
     after, _, _ = step(net, state, Decision(torch.full((1, 1, 2), 5.0).double()), chance)
     assert after.inventory_level.tolist() == [[[5, 0]]]
-    assert after.pipeline[0, :, 0].tolist() == [[0, 5], [0, 0]]
+    assert after.pipeline[0, :, 0].tolist() == [[0, 5]]
 
 
 def test_a_delay_makes_what_comes_at_once_come_later():
@@ -525,7 +525,7 @@ def test_a_network_without_costs_costs_nothing():
 
 def test_state_derives_on_hand_backorders_and_position():
     """Level 4 and -3; 5 due next period and 2 after that at the first, 1 at the second."""
-    state = State(torch.tensor([[[4.0], [-3.0]]]), torch.tensor([[[[5.0], [1.0]], [[2.0], [0.0]]]]))
+    state = State(torch.tensor([[[4.0], [-3.0]]]), (torch.tensor([[[5.0], [1.0]]]), torch.tensor([[[2.0], [0.0]]])))
     assert units(state.on_hand) == [4, 0]
     assert units(state.backorders) == [0, 3]
     assert units(state.in_transit) == [7, 1]
@@ -534,7 +534,7 @@ def test_state_derives_on_hand_backorders_and_position():
 def test_an_episode_starts_with_the_given_stock_and_nothing_on_the_way():
     state = initial_state(network(shop("lead_time: 3", "products: {count: 2}", initial_stock=[4, 6])), replications=2)
     assert state.inventory_level.tolist() == [[[4, 4]], [[6, 6]]]
-    assert state.pipeline.shape == (2, 3, 1, 2)
+    assert state.pipeline.shape == (2, 2, 1, 2)
     assert not state.pipeline.any()
 
 
@@ -566,7 +566,7 @@ def test_a_steady_start_is_where_ordering_up_to_has_led():
     )
     opening = certain.opening(certain.trace("evaluate", 0, 3))
     assert opening.inventory_level.tolist() == [[[5.0] * 3]]
-    assert opening.pipeline[0, :, 0].tolist() == [[5.0] * 3, [0.0] * 3]
+    assert opening.pipeline[0, :, 0].tolist() == [[5.0] * 3]
 
 
 def test_a_steady_start_asks_for_nobody_without_a_source():

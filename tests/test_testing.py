@@ -361,9 +361,13 @@ def shipping(units: float) -> Any:
     )
 
 
+def _more(units, by):
+    return tuple(_more(each, by) for each in units) if isinstance(units, tuple) else units + by
+
+
 def ending_with(**changes: float) -> Any:
     def change(moment: Moment) -> Moment:
-        values = {key: getattr(moment.state, key) + value for key, value in changes.items()}
+        values = {key: _more(getattr(moment.state, key), value) for key, value in changes.items()}
         return replace(moment, state=replace(moment.state, **values))
 
     return change
@@ -372,7 +376,7 @@ def ending_with(**changes: float) -> Any:
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
-        (ending_with(pipeline=1.0), "units are lost or made"),
+        (ending_with(due=1.0), "units are lost or made"),
         (ending_with(inventory_level=-100.0), "there are backorders where unmet demand is lost"),
         (ending_with(inventory_level=50.0), "more is held than its storage"),
         (shipping(8.0), "more is carried than its capacity"),
@@ -405,7 +409,7 @@ def test_a_simulator_that_breaks_a_law_is_found(monkeypatch):
 
     def generous(net, state, decision, chance):
         after, flows, costs = real(net, state, decision, chance)
-        return State(after.inventory_level + (after.inventory_level > 25), after.pipeline), flows, costs
+        return State(after.inventory_level + (after.inventory_level > 25), after.due), flows, costs
 
     check_laws(ONGOING)
     monkeypatch.setattr("marl_inv.rollout.step", generous)

@@ -128,7 +128,13 @@ def record(data: Any) -> Tree:
 
 
 def of_record(kind: type[Any], state: Tree, device: torch.device) -> Any:
-    return kind(**{name: value.to(device) if isinstance(value, Tensor) else value for name, value in state.items()})
+    return kind(**{name: _moved(value, device) for name, value in state.items()})
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, list):
+        return tuple(_moved(each, device) for each in value)
+    return value.to(device) if isinstance(value, Tensor) else value
 
 
 def numbers(part: Any) -> Tree:
