@@ -1,0 +1,90 @@
+"""What the benchmarks measure is what they say; how fast it is, is not tested."""
+
+import json
+import sys
+
+import pytest
+import torch
+
+from marl_inv import bench, cli
+from marl_inv.bench import GRAPH, MLP, centre_and_shops, eight_warehouses, ring, seconds, stepping
+from marl_inv.bench_peers import plain_ppo
+from marl_inv.learning.settings import TrainSettings
+
+TINY = {"decisions_per_update": 8 * 5 * 4, "periods_per_update": 5}
+
+
+def test_seconds_are_medians_of_runs_taken_in_turn(monkeypatch):
+    """The clock moves as each run says; the first round warms up and does not count."""
+    clock, order = [0.0], []
+
+    def run(name, durations):
+        def timed():
+            order.append(name)
+            clock[0] += next(durations)
+
+        return timed
+
+    monkeypatch.setattr(bench.time, "perf_counter", lambda: clock[0])
+    taken = seconds(run("a", iter([90, 1, 2, 30])), run("b", iter([90, 5, 50, 6])), repeats=3)
+    assert taken == [2, 6]
+    assert order == ["a", "b"] * 4
+
+
+def test_workloads_are_of_the_size_they_are_called():
+    plain, limited = eight_warehouses().network, eight_warehouses(limits=True).network
+    assert (len(plain.warehouses), len(plain.lanes), plain.limits, plain.storage) == (8, 14, (), None)
+    assert [len(limit.names) for limit in limited.limits] == [8, 1, 1]
+    assert limited.storage.tolist() == [[60]] * 8
+    assert (len(centre_and_shops(50).network.warehouses), len(centre_and_shops(50).network.lanes)) == (51, 51)
+    assert (len(ring(64).lanes), ring(64).replenishments) == (5 * 64, 64)
+
+
+def test_stepping_plays_as_many_periods_with_the_demand_that_it_is_given(monkeypatch):
+    asked = []
+    real = bench.step
+
+    def counting(network, state, decision, chance):
+        asked.append(chance.demand)
+        return real(network, state, decision, chance)
+
+    monkeypatch.setattr(bench, "step", counting)
+    network = eight_warehouses().network
+    stepping(network, 3, 5, lambda period: torch.full((1, 8, 3), float(period)))()
+    assert [float(demand.mean()) for demand in asked] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("loop", [lambda *given: bench.ppo_parts(*given)[::2], plain_ppo], ids=["ours", "plain torch"])
+@pytest.mark.parametrize("settings", [MLP, GRAPH], ids=["mlp", "graph"])
+def test_an_iteration_of_either_loop_takes_the_same_gradient_steps(loop, settings: TrainSettings, monkeypatch):
+    """4 passes of 4 minibatches over 5 periods of 4 episodes of 8 warehouses."""
+    steps, real = [], torch.optim.Adam.step
+
+    def counted(self, *arguments, **named):
+        steps.append(1)
+        return real(self, *arguments, **named)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", counted)
+    iterate, size = loop(eight_warehouses(), TrainSettings(**settings.model_dump() | TINY))
+    assert size == 8 * 5 * 4
+    assert not steps
+    iterate()
+    assert len(steps) == 16
+
+
+def test_figures_are_a_line_of_json_each(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["marl-inv", "bench", "machine", "--json"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert not end.value.code
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {"group": "machine", "unit": "GB/s", "threads": 1}.items() <= lines[0].items()
+    assert all(line["rate"] > 0 for line in lines)
+
+
+def test_a_group_that_is_none_is_told(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["marl-inv", "bench", "simulater"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    assert capsys.readouterr().err == "marl-inv: bench: simulater is no group; did you mean simulator?\n"
