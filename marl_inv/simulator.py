@@ -9,7 +9,7 @@ the network has: what is absent is None and costs nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache, reduce
+from functools import reduce
 
 import torch
 from jaxtyping import Float, Int
@@ -435,10 +435,4 @@ def _utility(network: TransferNetwork, flows: Flows) -> Tensor:
 
 def none_of(units: Tensor) -> Tensor:
     """Zeros of the same shape that take no memory."""
-    return _zeros(units.shape, units.dtype, units.device)
-
-
-@lru_cache(maxsize=64)
-def _zeros(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):
-        return torch.zeros((), dtype=dtype, device=device).expand(shape)
+    return units.new_zeros(()).expand_as(units)
