@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from marl_inv.baselines.order_up_to import OrderUpTo
+from marl_inv.compiled import Step
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem
@@ -98,8 +99,10 @@ def ring(size: int) -> TransferNetwork:
     return TransferNetwork.from_graph(graph)
 
 
-def stepping(network: TransferNetwork, replications: int, periods: int, demand: Callable[[int], torch.Tensor] | None = None) -> Any:
-    """`step` alone, so many periods, with requests given, and demand unless it is drawn for every period."""
+def stepping(
+    network: TransferNetwork, replications: int, periods: int, demand: Callable[[int], torch.Tensor] | None = None, play_period: Step = step
+) -> Callable[[], None]:
+    """The simulator alone, so many periods, with requests given, and demand unless it is drawn for every period."""
     like = network.initial_stock
     decision = Decision(20 * torch.rand(1, len(network.lanes), replications).to(like))
     given = 20 * torch.rand(1, len(network.warehouses), replications).to(like)
@@ -108,7 +111,7 @@ def stepping(network: TransferNetwork, replications: int, periods: int, demand: 
         state = initial_state(network, replications)
         with torch.no_grad():
             for period in range(periods):
-                state, _, _ = step(network, state, decision, Chance(given if demand is None else demand(period)))
+                state, _, _ = play_period(network, state, decision, Chance(given if demand is None else demand(period)))
 
     return run
 
@@ -135,18 +138,21 @@ def machine() -> Iterator[Figure]:
 
 
 def simulator() -> Iterator[Figure]:
-    """`step` alone: requests and demand given, then with limits on everything, then with Poisson demand drawn for every episode."""
+    """`step` alone, as it is and compiled: requests and demand given, then with limits on everything, then Poisson demand drawn for every episode."""
     plain, limited, shops = eight_warehouses(), eight_warehouses(limits=True), centre_and_shops(50)
     for replications in (1, 64, 1024, 16384):
         periods = min(1000, max(10, 100_000 // replications))
-        runs = [stepping(problem.network, replications, periods) for problem in (plain, limited, shops)]
-        eight, with_limits, fifty = seconds(*runs)
-        steps = replications * periods / MILLION
-        yield Figure(f"8 warehouses, 14 lanes, batch {replications}", 8 * steps / eight, "million/s")
-        note = f"{with_limits / eight:.2f} of the time without"
-        yield Figure(f"  with capacities, pool and storage, batch {replications}", 8 * steps / with_limits, "million/s", note)
-        yield Figure(f"1 centre, 50 shops, batch {replications}", 51 * steps / fifty, "million/s")
+        names = {"8 warehouses, 14 lanes": plain, "  with capacities, pool and storage": limited, "1 centre, 50 shops": shops}
+        runs = [stepping(problem.network, replications, periods) for problem in names.values()]
+        runs += [stepping(problem.network, replications, periods, play_period=problem.compiled().step) for problem in names.values()]
+        times = seconds(*runs)
+        for row, (name, problem) in enumerate(names.items()):
+            steps = len(problem.network.warehouses) * replications * periods / MILLION
+            for taken, without, how in ((times[row], times[0], ""), (times[row + 3], times[3], ", compiled")):
+                note = f"{taken / without:.2f} of the time without" if problem is limited else ""
+                yield Figure(f"{name}, batch {replications}{how}", steps / taken, "million/s", note)
     yield Figure("8 warehouses, batch 1024, Poisson demand drawn inside", _with_demand(plain, 1024) / MILLION, "million/s")
+    yield Figure("  the same, compiled", _with_demand(plain.compiled(), 1024) / MILLION, "million/s")
 
 
 def _with_demand(problem: Problem, replications: int) -> float:
@@ -155,7 +161,7 @@ def _with_demand(problem: Problem, replications: int) -> float:
     def run() -> None:
         first = next(begun) * replications
         trace = problem.trace("train", 0, range(first, first + replications))
-        stepping(problem.network, replications, periods, lambda period: trace.at(period).demand)()
+        stepping(problem.network, replications, periods, lambda period: trace.at(period).demand, problem.step)()
 
     return problem.network.size.numel() * replications * periods / seconds(run)[0]
 
@@ -248,6 +254,7 @@ def ppo() -> Iterator[Figure]:
 
 def pathwise() -> Iterator[Figure]:
     """A gradient step through the simulator, and playing alone, on 1 centre and 50 shops, batch 1024."""
+    from marl_inv.bench_peers import plain_pathwise
     from marl_inv.learning.policy import MeanActions
     from marl_inv.learning.train import prepare
     from marl_inv.rollout import play
@@ -268,8 +275,15 @@ def pathwise() -> Iterator[Figure]:
                     pass
 
         learned, rolled = seconds(learn, played, repeats=3)
-        yield Figure(f"pathwise gradient step, 50 shops, {model} 32 wide", decisions / learned / MILLION, "million/s")
+        yield Figure(f"pathwise gradient step, 50 shops, {model} 32 wide for every warehouse", decisions / learned / MILLION, "million/s")
         yield Figure(f"  playing alone, {model}", decisions / rolled / MILLION, "million/s")
+    for widths in ((128, 128), (512, 512, 512)):
+        learned, rolled = seconds(*plain_pathwise(problem, widths, replications), repeats=3)
+        name = f"one MLP for all, {' x '.join(map(str, widths))} wide"
+        yield Figure(
+            f"pathwise gradient step, 50 shops, {name}", decisions / learned / MILLION, "million/s", "plain torch on our simulator"
+        )
+        yield Figure("  playing alone", decisions / rolled / MILLION, "million/s")
 
 
 def planning() -> Iterator[Figure]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +14,7 @@ from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.interface import View
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.problem import Problem
-from marl_inv.simulator import initial_state, step
+from marl_inv.simulator import Decision, initial_state, step
 
 
 def plain_ppo(problem: Problem, settings: TrainSettings) -> tuple[Callable[[], None], int]:
@@ -73,6 +75,35 @@ def plain_ppo(problem: Problem, settings: TrainSettings) -> tuple[Callable[[], N
     return iterate, periods * replications * 8
 
 
+def plain_pathwise(problem: Problem, widths: tuple[int, ...], replications: int) -> tuple[Callable[[], None], Callable[[], None]]:
+    """One MLP that sees all stock and asks on all lanes: a gradient step with Adam, and playing alone.
+
+    The kind of network, and (512, 512, 512) the size, with which Alvo, Russo, Kanoria and Lee (2023) publish their differentiable simulator.
+    """
+    network, trace = problem.network, problem.trace("train", 0, replications)
+    inputs = network.size.numel() * (1 + len(initial_state(network, 1).due))
+    sizes = (inputs, *widths, len(network.lanes) * len(network.products))
+    layers = [layer for pair in itertools.pairwise(sizes) for layer in (nn.Linear(*pair), nn.ELU())][:-1]
+    policy = nn.Sequential(*layers)
+    optimizer = torch.optim.Adam(policy.parameters())
+
+    def earned() -> Tensor:
+        state, total = initial_state(network, replications), torch.zeros(())
+        for period in range(len(trace)):
+            seen = torch.cat([state.inventory_level, *state.due]).flatten(0, 1).T
+            asked = nn.functional.softplus(policy(seen)).T.unflatten(0, (len(network.products), -1))
+            state, _, costs = problem.step(network, state, Decision(asked), trace.at(period))
+            total = total + costs.reward.sum()
+        return total / replications
+
+    def learn() -> None:
+        optimizer.zero_grad()
+        (-earned()).backward()
+        optimizer.step()
+
+    return learn, torch.no_grad()(earned)
+
+
 def stock_ppo(problem: Problem, steps: int = 50) -> tuple[Callable[[], None], int]:
     """Tianshou's own way for PettingZoo: agents step in turn, one PPO with two 64x64 networks each, 4 passes, 4 copies of the environment."""
     from tianshou.algorithm import PPO
@@ -85,6 +116,7 @@ def stock_ppo(problem: Problem, steps: int = 50) -> tuple[Callable[[], None], in
 
     from marl_inv.environment import env
 
+    logging.getLogger("tianshou").setLevel(logging.ERROR)  # it warns of every batch of rewards that there are several agents
     copies = 4
     environments = DummyVectorEnv([lambda: PettingZooEnv(_for_stock_tianshou(env(problem))) for _ in range(copies)])
     example = PettingZooEnv(_for_stock_tianshou(env(problem)))

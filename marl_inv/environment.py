@@ -50,7 +50,7 @@ from marl_inv.problem import Problem, load_problem
 from marl_inv.reading import InputError, suggestion
 from marl_inv.scenario import Scenario, library
 from marl_inv.schema import COST_PARTS, INCOME_PARTS, Normal, Warehouse
-from marl_inv.simulator import Costs, Decision, Flows, State, on_order, step
+from marl_inv.simulator import Costs, Decision, Flows, State, on_order
 from marl_inv.trace import Stream, Trace
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
             return {}, {}, {}, {}, {}
         now = self._now()
         decision = self._layout.decision(self._layout.read(actions))
-        state, flows, costs = step(self.network, now.state, decision, now.trace.at(now.period))
+        state, flows, costs = self.problem.step(self.network, now.state, decision, now.trace.at(now.period))
         self._show(Moment(now.trace, now.period + 1, state, flows, costs))
         over = now.period + 1 == len(now.trace)
         terminated = over and self._finite

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from marl_inv.compiled import CompiledStep, Step
 from marl_inv.network import TransferNetwork, to_graph
 from marl_inv.scenario import Scenario, load_scenario
 from marl_inv.simulator import Decision, State, initial_state, inventory_position, step
@@ -22,12 +23,18 @@ class Problem:
     scenario: Scenario
     network: TransferNetwork
     demand: DemandSource
+    step: Step = step
+    """Plays a period."""
 
     @classmethod
     def of(cls, scenario: Scenario, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Problem:
         demand = DemandSource(scenario)
         graph = to_graph(scenario, demand.mean, demand.sd)
         return cls(scenario, TransferNetwork.from_graph(graph, device, dtype), demand)
+
+    def compiled(self) -> Problem:
+        """The same problem, its periods compiled by torch, which takes some seconds for every batch size that is played."""
+        return replace(self, step=CompiledStep())
 
     def trace(self, stream: Stream, seed: int, replications: range | int, horizon: int | None = None) -> Trace:
         """Traces of a stream, on the network's device. Evaluation on a data file has one replication: the file's own."""
@@ -72,7 +79,7 @@ class Problem:
             shortfall = (levels.unsqueeze(-1) - inventory_position(network, state)).clamp(min=0) * orders
             requests = shortfall.new_zeros(len(shortfall), len(network.lanes), before.replications)
             decision = Decision(requests.index_add(1, lanes.clamp(min=0), shortfall))
-            state = step(network, state, decision, before.at(period))[0]
+            state = self.step(network, state, decision, before.at(period))[0]
         return state
 
 

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from marl_inv.interface import View, checked
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem
-from marl_inv.simulator import Costs, Decision, Flows, State, step
+from marl_inv.simulator import Costs, Decision, Flows, State
 from marl_inv.trace import Trace
 
 
@@ -56,7 +56,7 @@ def play(
         decision, memory = policy.act(view, memory)
         if not trusted:
             checked(network, decision, trace.replications)
-        state, flows, costs = step(network, state, decision, trace.at(period))
+        state, flows, costs = problem.step(network, state, decision, trace.at(period))
         return Moment(view, memory, decision, flows, costs, state)
 
     for period in range(first, len(trace)):

@@ -8,8 +8,9 @@ import torch
 
 from marl_inv import bench, cli
 from marl_inv.bench import GRAPH, MLP, centre_and_shops, eight_warehouses, ring, seconds, stepping
-from marl_inv.bench_peers import plain_ppo
+from marl_inv.bench_peers import plain_pathwise, plain_ppo
 from marl_inv.learning.settings import TrainSettings
+from marl_inv.simulator import step
 
 TINY = {"decisions_per_update": 8 * 5 * 4, "periods_per_update": 5}
 
@@ -40,17 +41,15 @@ def test_workloads_are_of_the_size_they_are_called():
     assert (len(ring(64).lanes), ring(64).replenishments) == (5 * 64, 64)
 
 
-def test_stepping_plays_as_many_periods_with_the_demand_that_it_is_given(monkeypatch):
+def test_stepping_plays_as_many_periods_with_the_demand_that_it_is_given():
     asked = []
-    real = bench.step
 
     def counting(network, state, decision, chance):
         asked.append(chance.demand)
-        return real(network, state, decision, chance)
+        return step(network, state, decision, chance)
 
-    monkeypatch.setattr(bench, "step", counting)
     network = eight_warehouses().network
-    stepping(network, 3, 5, lambda period: torch.full((1, 8, 3), float(period)))()
+    stepping(network, 3, 5, lambda period: torch.full((1, 8, 3), float(period)), counting)()
     assert [float(demand.mean()) for demand in asked] == [0, 1, 2, 3, 4]
 
 
@@ -70,6 +69,15 @@ def test_an_iteration_of_either_loop_takes_the_same_gradient_steps(loop, setting
     assert not steps
     iterate()
     assert len(steps) == 16
+
+
+def test_the_joint_network_of_peers_learns_through_the_simulator():
+    problem = centre_and_shops(3)
+    learn, played = plain_pathwise(problem, (16, 16), 8)
+    before = float(played())
+    for _ in range(40):
+        learn()
+    assert float(played()) > before + 0.02 * abs(before)
 
 
 def test_figures_are_a_line_of_json_each(monkeypatch, capsys):

@@ -122,7 +122,7 @@ def test_a_graph_policy_plays_a_larger_network_and_an_mlp_says_that_it_cannot(tm
     small, large = load_problem("two_warehouses", ["ending=continuing"]), load_problem("ring_transshipment")
     trained_on = load_problem("hub_and_spoke")
     for model in ("graph", "mlp"):
-        settings = TrainSettings(**SMALL, model=model)
+        settings = TrainSettings(**SMALL, model=model, start="newsvendor")
         policy = train(trained_on, settings, baseline=OrderUpTo.of(trained_on)).policy
         policy.save(tmp_path, settings)
         if model == "graph":
