@@ -79,8 +79,9 @@ def check(
     replenishment = sum(lane.origin in suppliers for lane in lanes)
     console.print(f"[bold]{loaded.name}[/]: {loaded.description}")
     console.print(
-        f"{len(loaded.warehouses)} warehouses, {len(suppliers)} suppliers, {replenishment} replenishment and {len(lanes) - replenishment} transfer lanes, "
-        f"{len(loaded.pools)} pools, {len(loaded.product_list)} products; {loaded.ending}, {loaded.horizon} periods, objective {loaded.objective}"
+        f"{_counted(len(loaded.warehouses), 'warehouse')}, {_counted(len(suppliers), 'supplier')}, {replenishment} replenishment and "
+        f"{_counted(len(lanes) - replenishment, 'transfer lane')}, {_counted(len(loaded.pools), 'pool')}, "
+        f"{_counted(len(loaded.product_list), 'product')}; {loaded.ending}, {_counted(loaded.horizon, 'period')}, objective {loaded.objective}"
     )
     means: dict[str, Any] = {}
     for demand in {
@@ -96,7 +97,11 @@ def check(
     if run:
         _check_by_playing(loaded)
     warnings = sum(entry.warning for entry in advice)
-    console.print(f"[yellow]The scenario can be played; {warnings} warnings.[/]" if warnings else "[green]The scenario is in order.[/]")
+    console.print(f"[yellow]The scenario can be played; {_counted(warnings, 'warning')}.[/]" if warnings else "[green]The scenario is in order.[/]")
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 def _check_by_playing(scenario: Any) -> None:

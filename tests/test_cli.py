@@ -217,7 +217,7 @@ def test_check_tells_warnings_and_still_ends_well(marl_inv):
 def test_check_is_quiet_about_a_sound_scenario(marl_inv):
     code, out, _ = marl_inv("check", "network_50")
     assert code == 0
-    assert "50 warehouses, 1 suppliers, 50 replenishment" in out
+    assert "50 warehouses, 1 supplier, 50 replenishment" in out
     assert out.splitlines()[-1] == "The scenario is in order."
 
 
