@@ -97,7 +97,9 @@ def check(
     if run:
         _check_by_playing(loaded)
     warnings = sum(entry.warning for entry in advice)
-    console.print(f"[yellow]The scenario can be played; {_counted(warnings, 'warning')}.[/]" if warnings else "[green]The scenario is in order.[/]")
+    console.print(
+        f"[yellow]The scenario can be played; {_counted(warnings, 'warning')}.[/]" if warnings else "[green]The scenario is in order.[/]"
+    )
 
 
 def _counted(number: int, thing: str) -> str:

@@ -266,7 +266,8 @@ class TransferNetwork:
 
 def _fields(record: type, attributes: dict[str, Any], **given: Any) -> Any:
     """A record of the attributes that it knows."""
-    known = {key: value for key, value in attributes.items() if key in record.model_fields} | given
+    names = record.model_fields
+    known = {key: value for key, value in attributes.items() if key in names} | given
     return validate(record, Document(f"graph: {record.__name__.lower()} {known.get('name')}", known))
 
 
@@ -476,15 +477,16 @@ class _Builder:
         rows = max((lane.longest for lane in self.lanes), default=0) + delay
         pipeline = torch.zeros(self.K, rows, self.N, 1, dtype=self.dtype, device=self.device)
         for lane in self.lanes:
-            units = self.number(per_product(lane.initial_shipments, self.K)).reshape(-1, 1, 1)
-            pipeline[:, : round(lane.mean_lead_time), self.row[lane.destination]] += units
+            if any(units := per_product(lane.initial_shipments, self.K)):
+                pipeline[:, : round(lane.mean_lead_time), self.row[lane.destination]] += self.number(units).reshape(-1, 1, 1)
         return self.used(pipeline)
 
     def _initial_orders(self) -> Tensor | None:
         rows = max((lane.order_delay for lane in self.lanes), default=0)
         orders = torch.zeros(self.K, rows, self.E, 1, dtype=self.dtype, device=self.device)
         for index, lane in enumerate(self.lanes):
-            orders[:, : lane.order_delay, index] = self.number(per_product(lane.initial_orders, self.K)).reshape(-1, 1, 1)
+            if any(units := per_product(lane.initial_orders, self.K)):
+                orders[:, : lane.order_delay, index] = self.number(units).reshape(-1, 1, 1)
         return self.used(orders)
 
     def _limits(self) -> list[SharedLimit]:
