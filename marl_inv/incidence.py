@@ -46,8 +46,6 @@ class Incidence:
     """Of which the lanes consist, where they are few."""
     rounds: tuple[tuple[Int[Tensor, " N"], Float[Tensor, "N 1"] | None], ...]
     """In round j, every place takes its j-th lane; the factor is 0 at places that have none. Empty for runs and `index_add`."""
-    only: int | None
-    """The place of all lanes, where it is the same."""
 
     @classmethod
     def of(cls, place: list[int], places: int, like: Float[Tensor, ...], lanes: list[int] | None = None) -> Incidence:
@@ -57,19 +55,19 @@ class Incidence:
             return torch.tensor(values, dtype=torch.long, device=like.device)
 
         numbers = list(range(len(place))) if lanes is None else lanes
-        runs, some, only = _runs(numbers, place), None if lanes is None else index(lanes), place[0] if len(set(place)) == 1 else None
+        runs, some = _runs(numbers, place), None if lanes is None else index(lanes)
         if len(runs) <= FEW:
-            return cls(index(place), places, some, runs, (), only)
+            return cls(index(place), places, some, runs, ())
         at: dict[int, list[int]] = defaultdict(list)
         for lane, where in zip(numbers, place, strict=True):
             at[where].append(lane)
         if len(place) < MANY or max(map(len, at.values())) * places > WASTE * len(place):
-            return cls(index(place), places, some, (), (), only)
+            return cls(index(place), places, some, (), ())
         rounds = []
         for each in zip_longest(*(at[where] for where in range(places))):
             has = torch.tensor([[float(lane is not None)] for lane in each], dtype=like.dtype, device=like.device)
             rounds.append((index([lane or 0 for lane in each]), None if bool(has.all()) else has))
-        return cls(index(place), places, some, (), tuple(rounds), only)
+        return cls(index(place), places, some, (), tuple(rounds))
 
     def __call__(self, units: Float[Tensor, "K J B"], onto: Float[Tensor, "K N B"] | None = None) -> Float[Tensor, "K N B"]:
         """The sums, added to what is there already, if anything; may be a view of the units."""
@@ -94,9 +92,7 @@ class Incidence:
         return total
 
     def at(self, values: Float[Tensor, "K N B"]) -> Float[Tensor, "K J B"]:
-        """What holds at the place of every lane; may be a view, and of one row where all lanes have the same place."""
-        if self.only is not None:
-            return values.narrow(1, self.only, 1)
+        """What holds at the place of every lane; may be a view."""
         if len(self.runs) == 1:
             return values.narrow(1, self.runs[0].place, self.runs[0].length)
         return values.index_select(1, self.place)
