@@ -74,10 +74,10 @@ def eight_warehouses(kind: str = "poisson", limits: bool = False) -> Problem:
     return Problem.of(read_scenario(Document("eight_warehouses", data)))
 
 
-def centre_and_shops(shops: int) -> Problem:
+def centre_and_shops(shops: int, kind: str = "normal") -> Problem:
     """A centre that the supplier feeds, and shops that the centre feeds."""
     names = ["centre", *(f"shop_{n}" for n in range(shops))]
-    demand = {"kind": "normal", "mean": 10, "sd": 3}
+    demand = {"kind": kind, "mean": 10} | ({"sd": 3} if kind != "poisson" else {})
     warehouses = [{"name": name, "initial_stock": 20, "holding_cost": 1, "shortage_cost": 9, "demand": demand} for name in names]
     lanes = [{"origin": "supplier", "destination": "centre", "lead_time": 3}]
     lanes += [{"origin": "centre", "destination": name, "lead_time": 2} for name in names[1:]]
@@ -151,8 +151,9 @@ def simulator() -> Iterator[Figure]:
             for taken, without, how in ((times[row], times[0], ""), (times[row + 3], times[3], ", compiled")):
                 note = f"{taken / without:.2f} of the time without" if problem is limited else ""
                 yield Figure(f"{name}, batch {replications}{how}", steps / taken, "million/s", note)
-    yield Figure("8 warehouses, batch 1024, Poisson demand drawn inside", _with_demand(plain, 1024) / MILLION, "million/s")
-    yield Figure("  the same, compiled", _with_demand(plain.compiled(), 1024) / MILLION, "million/s")
+    for name, problem in (("8 warehouses, 14 lanes", plain), ("1 centre, 50 shops", centre_and_shops(50, "poisson"))):
+        for how, played in (("", problem), (", compiled", problem.compiled())):
+            yield Figure(f"{name}, batch 1024, Poisson demand drawn inside{how}", _with_demand(played, 1024) / MILLION, "million/s")
 
 
 def _with_demand(problem: Problem, replications: int) -> float:

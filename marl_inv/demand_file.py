@@ -6,11 +6,11 @@ import csv
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from marl_inv.events import Luck, Stream
 from marl_inv.reading import InputError, suggestion
 from marl_inv.scenario import Scenario
 from marl_inv.schema import Empirical
@@ -44,22 +44,23 @@ class FileDemand:
         training = self._demand[slice(*model.train)]
         self.mean, self.variance = training.mean(0), training.var(0)
 
-    def draw(self, luck: np.random.Generator, stream: str, played: int, beyond: int, history: int) -> Float[np.ndarray, "P K M"]:
-        """A stretch of `played` periods, the history among them, and `beyond` more: the mean where its part of the file has ended."""
+    def stretches(self, luck: Luck, stream: Stream, periods: range, beyond: int) -> Float[np.ndarray, "P K M B"]:
+        """What the file says of as many periods; of those `beyond` the episode, the mean where this part of the file has ended.
+
+        Every replication has a stretch of its own, the same for all warehouses, also where they are read from several files.
+        """
         first, end = self.model.train
+        history, played = -periods.start, len(periods) - beyond
         if stream == "evaluate":
             first, end = self.model.evaluate[0] - history, self.model.evaluate[1]
         if played > end - first:
             longest = end - first - history
             raise InputError(f"{self.model.path}: has {longest} periods to play in this part; give a horizon of {longest} or less")
-        start = first if stream == "evaluate" else luck.integers(first, end - played + 1)
-        stretch = self._demand[start : min(start + played + beyond, end)]
-        return np.concatenate([stretch, np.broadcast_to(self.mean, (played + beyond - len(stretch), *self.mean.shape))])
-
-    def multiplied(
-        self, demand: Float[np.ndarray, "P K M B"], growth: Any, factor: Float[np.ndarray, "P M B"], spare: Any
-    ) -> Float[np.ndarray, "P K M B"]:
-        return demand * factor[:, None]
+        starts = 1 if stream == "evaluate" else end - first - played + 1
+        start = first + (luck.uniform("stretch", range(1))[0] * starts).astype(np.int64)
+        rows = start + np.arange(len(periods))[:, None]
+        known = np.where((rows < end)[..., None, None], self._demand[rows.clip(max=end - 1)], self.mean)
+        return np.moveaxis(known, 1, -1)
 
 
 @dataclass(frozen=True)

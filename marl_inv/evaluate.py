@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
-from scipy import stats
 from torch import Tensor
 
 from marl_inv.metrics import Record, score
@@ -16,81 +14,11 @@ from marl_inv.policy import Policy
 from marl_inv.problem import Problem
 from marl_inv.progress import Progress, silently
 from marl_inv.rollout import play
+from marl_inv.statistics import Interval
 from marl_inv.trace import Stream
 
 TRACE_BYTES = 2**29
 """Of demand that is held at a time."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean and its 95% confidence interval (Student's t over the samples)."""
-
-    mean: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, samples: Tensor, scale: float = 1.0) -> Interval:
-        """`samples`: (n,), independent; all are multiplied by `scale`. One sample has no interval: its ends are infinite."""
-        samples = samples.double().flatten() * scale
-        mean, n = float(samples.mean()), len(samples)
-        half = float(stats.t.ppf(0.975, n - 1) * samples.std() / math.sqrt(n)) if n > 1 else math.inf
-        return cls(mean, mean - half, mean + half)
-
-    @classmethod
-    def over_seeds(
-        cls,
-        ours: Float[Tensor, "S R"],
-        theirs: Float[Tensor, "Q R"] | None = None,
-        our_spread: Spread | None = None,
-        their_spread: Spread | None = None,
-    ) -> Interval:
-        """Of a policy that was trained with S seeds and played on R traces, less another with Q seeds on the same traces, where there is one.
-
-        Both chances count: the variance is the seeds' part over the number of seeds plus the traces' part over the number of traces, with the
-        degrees of freedom of Satterthwaite (1946). A spread of seeds that is not known (one seed) is left out, so the interval is then of the
-        traces alone.
-        """
-        each = [ours] if theirs is None else [ours, theirs]
-        means = [samples.double().mean(0) for samples in each]
-        difference = means[0] - (means[1] if theirs is not None else 0)
-        seeds: dict[int, tuple[Spread, float]] = {}
-        for samples, spread in zip(each, (our_spread, their_spread), strict=False):
-            if spread is not None:
-                seeds[id(spread)] = spread, seeds.get(id(spread), (spread, 0.0))[1] + 1 / len(samples)
-        parts = [(float(difference.var()) / len(difference), len(difference) - 1)]
-        parts += [(spread.variance * share, spread.degrees) for spread, share in seeds.values()]
-        variance, mean = sum(part for part, _ in parts), float(difference.mean())
-        if variance == 0:
-            return cls(mean, mean, mean)
-        degrees = variance**2 / sum(part**2 / free for part, free in parts)
-        half = float(stats.t.ppf(0.975, degrees)) * math.sqrt(variance)
-        return cls(mean, mean - half, mean + half)
-
-    @property
-    def half_width(self) -> float:
-        return self.high - self.mean
-
-    @property
-    def excludes_zero(self) -> bool:
-        return self.low > 0 or self.high < 0
-
-
-@dataclass(frozen=True)
-class Spread:
-    """How much the means over traces differ between training seeds."""
-
-    variance: float
-    degrees: int
-    """Of freedom."""
-
-    @classmethod
-    def of(cls, trained: Sequence[Float[Tensor, "_ R"]]) -> Spread:
-        """Of policies that are taken to be spread alike, each trained with two seeds or more."""
-        means = [samples.double().mean(1) for samples in trained]
-        degrees = sum(len(each) - 1 for each in means)
-        return cls(sum(float((each - each.mean()).square().sum()) for each in means) / degrees, degrees)
 
 
 @dataclass(frozen=True)
@@ -116,7 +44,7 @@ class Score:
     def gain_in_percent_over(self, other: Score) -> Interval:
         """The same in percent of the other's reward; NaN where that is 0."""
         gain, base = self.gain_over(other), abs(other.reward.mean) / 100 or math.nan
-        return Interval(gain.mean / base, gain.low / base, gain.high / base)
+        return Interval(gain.mean / base, gain.low / base, gain.high / base, gain.p_value)
 
     @property
     def scale(self) -> float:

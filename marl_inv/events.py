@@ -1,17 +1,19 @@
 """What happens to the network besides demand itself: regimes, surges, outages, delays, random lead times and planned promotions.
 
-Every kind of chance has a generator of its own in every replication, so that adding one leaves the others as they are. `P` is
+Every kind of chance has numbers of its own in every replication, so that adding one leaves the others as they are. `P` is
 periods, `C` the batch or 1 where all replications are alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from math import prod
 from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.special import ndtri
 
+from marl_inv.demand import LEAST_RANK
 from marl_inv.scenario import Scenario
 from marl_inv.schema import Calendar, Delay, Event, Outage, RandomLeadTime, Regimes, Surge
 
@@ -19,12 +21,19 @@ Stream = Literal["train", "tune", "validate", "evaluate"]
 """Disjoint sources of luck: what a policy was fitted on never scores it. From a data file, train, tune and validate draw stretches of
 the same training periods; evaluation has periods of its own."""
 
-Kind = Literal["beyond", "spare", "regimes", "lead_times", "forecast", "start", "events"]
-"""What has a generator of its own, besides demand. New kinds go last: the place in the list is the seed."""
+Kind = Literal["demand", "stretch", "regimes", "lead_times", "forecast", "start", "events"]
+"""What has numbers of its own. New kinds go last: the place in the list is part of the seed."""
+
+APART = 0x9E3779B97F4A7C15F39CC0605CEDC835
+"""Numbers between two periods: 2^128 over the golden ratio, so that any few periods lie far apart on the generator's circle of 2^128."""
 
 
 class Luck:
-    """The random generators of some replications of a stream."""
+    """Uniform numbers for some replications of a stream, from which all that is random is read off.
+
+    A number depends on the seed, stream, kind of chance, period, replication and cell, and on nothing else: not on the batch, on what
+    else is drawn, on how many periods there are, or on how long the past is. `number` tells chances of one kind apart.
+    """
 
     def __init__(self, seed: int, stream: Stream, replications: range) -> None:
         self._seed, self._stream, self._replications = seed, get_args(Stream).index(stream), replications
@@ -32,18 +41,22 @@ class Luck:
     def __len__(self) -> int:
         return len(self._replications)
 
-    def generators(self, *key: int) -> Iterator[np.random.Generator]:
-        """One for each replication."""
-        for replication in self._replications:
-            yield np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(self._stream, replication, *key)))
+    def uniform(self, kind: Kind, periods: range, *shape: int, number: int = 0) -> Float[np.ndarray, "P *shape B"]:
+        """Numbers in [0, 1). Periods before 0 are the past."""
+        key = (self._stream, get_args(Kind).index(kind), number)
+        source = np.random.PCG64DXSM(np.random.SeedSequence(self._seed, spawn_key=key))
+        generator, place, cells = np.random.Generator(source), 0, prod(shape)
+        drawn, result = np.empty((len(self), cells)), np.empty((len(periods), cells, len(self)))
+        for row, period in zip(result, periods, strict=True):
+            begin = (2 * period if period >= 0 else -2 * period - 1) * APART + self._replications.start * cells
+            source.advance((begin - place) % 2**128)
+            generator.random(out=drawn)
+            row[:], place = drawn.T, begin + drawn.size
+        return result.reshape(len(periods), *shape, len(self))
 
-    def of(self, kind: Kind, *number: int) -> Iterator[np.random.Generator]:
-        """One for each replication, for this kind of chance alone."""
-        return self.generators(get_args(Kind).index(kind), *number)
-
-    def each(self, draw: Callable[[np.random.Generator], np.ndarray], kind: Kind, *number: int) -> Float[np.ndarray, "*shape B"]:
-        """What every replication draws, side by side."""
-        return np.stack([draw(generator) for generator in self.of(kind, *number)], axis=-1)
+    def normal(self, kind: Kind, periods: range, *shape: int) -> Float[np.ndarray, "P *shape B"]:
+        """Standard normal numbers."""
+        return ndtri(np.maximum(self.uniform(kind, periods, *shape), LEAST_RANK))
 
 
 def chain(regimes: Regimes) -> tuple[Float[np.ndarray, "R R"], Float[np.ndarray, " R"]]:
@@ -59,17 +72,17 @@ def chain(regimes: Regimes) -> tuple[Float[np.ndarray, "R R"], Float[np.ndarray,
     return transition, stationary / stationary.sum()
 
 
-def regime_factors(regimes: Regimes, warehouses: int, periods: int, luck: Luck) -> Float[np.ndarray, "P N B"]:
+def regime_factors(regimes: Regimes, warehouses: int, periods: range, luck: Luck) -> Float[np.ndarray, "P N B"]:
     """The factor of the regime that every warehouse is in. A chain begins in its stationary distribution."""
     transition, stationary = chain(regimes)
     chains = 1 if regimes.shared else warehouses
-    uniform = luck.each(lambda generator: generator.random((periods, chains)), "regimes")[..., None]
+    uniform = luck.uniform("regimes", periods, chains)[..., None]
     reached, to = stationary.cumsum()[:-1], transition.cumsum(1)[:, :-1]
     regime = [(uniform[0] >= reached).sum(-1)]
     for chance in uniform[1:]:
         regime.append((chance >= to[regime[-1]]).sum(-1))
     factors = np.array(regimes.factors)[np.stack(regime)]
-    return np.broadcast_to(factors, (periods, warehouses, len(luck)))
+    return np.broadcast_to(factors, (len(periods), warehouses, len(luck)))
 
 
 def under_way(event: Event, number: int, periods: int, luck: Luck) -> Bool[np.ndarray, "P C"]:
@@ -79,7 +92,7 @@ def under_way(event: Event, number: int, periods: int, luck: Luck) -> Bool[np.nd
     """
     shortest, longest = event.duration if isinstance(event.duration, tuple) else (event.duration, event.duration)
     if event.probability or shortest < longest:
-        uniform = luck.each(lambda generator: generator.random((periods, 2)), "events", number)
+        uniform = luck.uniform("events", range(periods), 2, number=number)
     else:
         uniform = np.zeros((periods, 2, 1))
     left, rows = np.zeros(uniform.shape[-1], dtype=np.int64), []
@@ -146,7 +159,7 @@ def lead_times(scenario: Scenario, periods: int, luck: Luck) -> Int[np.ndarray, 
         return None
     fixed = [0 if isinstance(lane.lead_time, RandomLeadTime) else lane.lead_time for lane in lanes]
     result = np.tile(np.array(fixed)[:, None], (periods, 1, len(luck)))
-    uniform = luck.each(lambda generator: generator.random((periods, len(lanes))), "lead_times") if drawn else None
+    uniform = luck.uniform("lead_times", range(periods), len(lanes)) if drawn else None
     for index in drawn:
         values, reached = lanes[index].lead_time.values, np.cumsum(lanes[index].lead_time.chances)[:-1]
         result[:, index] = np.array(values)[np.searchsorted(reached, uniform[:, index], side="right")]

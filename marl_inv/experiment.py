@@ -17,13 +17,13 @@ from typing import Any
 
 import torch
 
-from marl_inv import rationing, simulator, trace
+from marl_inv import demand, events, rationing, simulator, trace
 from marl_inv.baselines import BASELINES, LAYERS, tuning
 from marl_inv.baselines.balancing import lateral
 from marl_inv.baselines.optimum import Optimal
 from marl_inv.baselines.rolling_horizon import RollingHorizon
 from marl_inv.baselines.tuning import set_parameters, tune
-from marl_inv.evaluate import Interval, Score, evaluate
+from marl_inv.evaluate import Score, evaluate
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.models.learned import POLICY, load_policy
 from marl_inv.policy import Policy
@@ -32,6 +32,7 @@ from marl_inv.progress import Progress, Say, say_nothing, silently
 from marl_inv.reading import Document, InputError, override, read_yaml, suggestion, validate, write_yaml
 from marl_inv.scenario import Scenario, load_scenario
 from marl_inv.sealed import read_sealed, write_sealed
+from marl_inv.statistics import Interval
 
 COMPARE_DECISIONS = 2_000_000
 """Length of the training that `compare` does by itself: about a minute on one core."""
@@ -228,7 +229,7 @@ def _fingerprint(problem: Problem, policy: Any, seed: int, effort: float) -> str
     for name, parameter in policy.parameters(problem).items():
         digest.update(name.encode() + parameter.value.double().cpu().numpy().tobytes())
     digest.update(problem.demand.mean.tobytes() + problem.demand.sd.tobytes())
-    for module in (tuning, simulator, rationing, trace, *_modules(policy)):
+    for module in (tuning, simulator, rationing, trace, demand, events, *_modules(policy)):
         digest.update(Path(module.__file__).read_bytes())
     return digest.hexdigest()[:32]
 
@@ -286,5 +287,5 @@ def _bounds(problem: Problem, seed: int, replications: int, progress: Progress) 
     with suppress(InputError):
         check_pooled(problem.scenario)
         pooled = pooling_bound(problem)
-        bounds["complete pooling"] = Interval(pooled, pooled, pooled)
+        bounds["complete pooling"] = Interval.exactly(pooled)
     return bounds

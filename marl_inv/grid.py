@@ -30,19 +30,24 @@ from jaxtyping import Float
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor
 
-from marl_inv.evaluate import Interval, Spread, evaluate
+from marl_inv.evaluate import evaluate
 from marl_inv.experiment import REFERENCE, policy_named, run_training, training_settings
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.machine import keep_memory
 from marl_inv.metrics import MEASURES
 from marl_inv.models.learned import POLICY, load_policy
+from marl_inv.policy import Policy
 from marl_inv.problem import Problem
 from marl_inv.progress import Progress, Say, say_nothing, silently
 from marl_inv.reading import Document, InputError, Record, read_yaml, validate, write_yaml
+from marl_inv.rollout import play
 from marl_inv.scenario import Scenario, load_scenario
 from marl_inv.sealed import read_sealed, write_sealed
+from marl_inv.statistics import Interval, Spread
 
 SCORES = "scores.safetensors"
+
+DETAILS = ("warehouse", "lane", "episode")
 
 ATTEMPTS = 3
 """Times that a cell is begun whose worker was lost."""
@@ -192,6 +197,9 @@ class Outcome:
     """Reward per period, of every seed and evaluation trace."""
     measures: dict[str, Float[Tensor, " S"]]
     """Means over the traces."""
+    details: dict[str, Float[Tensor, "S ..."]]
+    """Of every seed: `warehouse.NAME` (S, N) and `lane.NAME` (S, E), per period, and `episode.NAME` (S, T, N or E), the first trace as it
+    was played; all products together."""
     seconds: list[float]
     """That each seed took, training or tuning and evaluation."""
 
@@ -382,6 +390,9 @@ def compute(cell: Cell, root: Path) -> None:
     record = score.record
     measures = {name: record.per_period(name).sum((0, 1)) for name in MEASURES}
     measures |= {"fill_rate": record.fill_rate, "transferred": record.transferred}
+    details = {f"warehouse.{name}": record.per_period(name).sum(0).mean(-1) for name in MEASURES}
+    details |= {f"lane.{name}": record.per_lane(name).sum(0).mean(-1) for name in record.lane_sums}
+    details |= {f"episode.{name}": values for name, values in _episode(problem, policy).items()}
     about = {
         "cell": json.dumps(cell.content),
         "policy": score.policy,
@@ -389,9 +400,16 @@ def compute(cell: Cell, root: Path) -> None:
         "revision": _revision(),
         "seconds": f"{time.process_time() - begun:.1f}",
     }
-    write_sealed(
-        folder / SCORES, {"samples": score.samples * score.scale} | {f"measure.{name}": each for name, each in measures.items()}, about
-    )
+    samples = {"samples": score.samples * score.scale} | {f"measure.{name}": each for name, each in measures.items()}
+    write_sealed(folder / SCORES, samples | details, about)
+
+
+def _episode(problem: Problem, policy: Policy) -> dict[str, Float[Tensor, "T _"]]:
+    """The first evaluation trace as the policy plays it, period by period, all products together."""
+    with torch.no_grad():
+        moments = list(play(problem, policy, problem.trace("evaluate", 0, range(1))))
+    flows = {name: [getattr(moment.flows, name).sum(0)[:, 0] for moment in moments] for name in ("demand", "unmet", "on_hand", "shipments")}
+    return {name: torch.stack(values).double() for name, values in flows.items()}
 
 
 def _revision() -> str:
@@ -410,8 +428,11 @@ def _gathered(grid: list[Cell], folder: Path) -> Iterator[Outcome]:
         read = [read_sealed(folder / cell.folder / SCORES, "delete it to compute it again") for cell in found]
         tensors = [each for _, each in read]
         measures = {
-            name.removeprefix("measure."): torch.stack([each[name].mean() for each in tensors]) for name in tensors[0] if name != "samples"
+            name.removeprefix("measure."): torch.stack([each[name].mean() for each in tensors])
+            for name in tensors[0]
+            if name.startswith("measure.")
         }
+        details = {name: torch.stack([each[name] for each in tensors]) for name in tensors[0] if name.partition(".")[0] in DETAILS}
         yield Outcome(
             scenario,
             policy,
@@ -420,5 +441,6 @@ def _gathered(grid: list[Cell], folder: Path) -> Iterator[Outcome]:
             isinstance(found[0].plan, TrainSettings),
             torch.stack([each["samples"] for each in tensors]),
             measures,
+            details,
             [float(about["seconds"]) for about, _ in read],
         )

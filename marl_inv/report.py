@@ -8,11 +8,12 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from marl_inv.evaluate import Interval, Score
+from marl_inv.evaluate import Score
 from marl_inv.grid import Results
 from marl_inv.problem import Problem
 from marl_inv.scenario import Scenario
 from marl_inv.schema import COST_PARTS, INCOME_PARTS
+from marl_inv.statistics import Interval
 
 FEW = 6
 """Products that tables list one by one."""
@@ -101,7 +102,7 @@ def markdown(table: Table) -> str:
 
 def _measured(scenario: Scenario, reward: Interval) -> Interval:
     """A reward as tables tell it: profit, or what was paid."""
-    return Interval(-reward.mean, -reward.high, -reward.low) if scenario.measured == "cost" else reward
+    return Interval(-reward.mean, -reward.high, -reward.low, reward.p_value) if scenario.measured == "cost" else reward
 
 
 def _explanation(problem: Problem, scores: list[Score], reference: Score) -> str:

@@ -5,10 +5,7 @@ Replication i of a seed and stream is the same trace whatever the policy, the ba
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from itertools import repeat
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +13,7 @@ from jaxtyping import Float, Int
 from scipy.special import ndtr
 from torch import Tensor
 
-from marl_inv.demand import Counts, Measures, cycle, growth, mixing, parametric
+from marl_inv.demand import LAST_RANK, Counts, Measures, cycle, growth, mixing, parametric
 from marl_inv.demand_file import FileDemand
 from marl_inv.events import (
     Luck,
@@ -35,8 +32,8 @@ from marl_inv.scenario import Scenario
 from marl_inv.schema import Between, Demand, Empirical, Normal, Surge, per_product
 from marl_inv.simulator import Chance, State
 
-LAST_RANK = 1 - 2.0**-53
-"""The highest rank in a distribution: at 1, a normal or gamma quantile is infinite."""
+IN_CACHE = 2**17
+"""Numbers that are worked on at a time, about as many as a processor keeps at hand."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +110,7 @@ class DemandSource:
             first, second = _factor_moments(scenario, group.model, members)
             variance = group.variance * second - group.poisson_variance * (second - first) + group.mean**2 * (second - first**2)
             self.mean[:, members], self.sd[:, members] = group.mean * first, np.sqrt(variance.clip(min=0))
+        self._without = sorted(set(range(warehouses)) - {index for members, _ in self._groups for index in members})
         self._mixing = mixing(scenario)
 
     @property
@@ -146,51 +144,40 @@ class DemandSource:
     def _demand(self, stream: Stream, luck: Luck, horizon: int) -> Float[np.ndarray, "P K N B"]:
         """The past, the episode, and what forecasts see beyond it."""
         beyond = self.scenario.forecast.horizon if self.scenario.forecast else 0
-        periods = np.arange(-self.scenario.history, horizon + beyond)
+        periods = range(-self.scenario.history, horizon + beyond)
         factor = self._factor(periods, luck)
-        if self._mixing is not None:
-            rank = self._ranks(luck, len(periods), beyond)
-            demand = np.zeros(rank.shape)
-            for members, group in self._groups:
-                rate = _rate(group, periods) * (np.ones((len(members), 1)) if factor is None else factor[:, members])
-                demand[:, :, members] = group.ranked(rank[:, :, members], rate)
-        else:
-            demand = self._independent(stream, luck, periods, beyond)
-            if factor is not None:
-                spare = luck.each(lambda generator: generator.random(demand.shape[:-1]), "spare")
-                for members, group in self._groups:
-                    drawn = demand[:, :, members]
-                    demand[:, :, members] = group.multiplied(drawn, _rate(group, periods), factor[:, members], spare[:, :, members])
+        demand = self._ranks(luck, periods)
+        demand[:, :, self._without] = 0
+        few = max(1, IN_CACHE // demand[0].size)
+        for members, group in self._groups:
+            rate = growth(group.model, np.array(periods))[:, None, None]
+            rate = rate if factor is None else rate * factor[:, members]
+            if isinstance(group, FileDemand):
+                demand[:, :, members] = group.stretches(luck, stream, periods, beyond) * rate[:, None]
+            else:
+                at_rank, members = group.at_rank(rate), _slice(members)
+                for first in range(0, len(periods), few):
+                    now = slice(first, first + few)
+                    demand[now, :, members] = at_rank(demand[now, :, members], now)
         return np.rint(demand) if self.scenario.quantities == "integer" else demand
 
-    def _factor(self, periods: Int[np.ndarray, " P"], luck: Luck) -> Float[np.ndarray, "P N B"] | None:
+    def _factor(self, periods: range, luck: Luck) -> Float[np.ndarray, "P N B"] | None:
         """What regimes and surges multiply demand by; None without them."""
         scenario, shape = self.scenario, (len(periods), self.mean.shape[1], len(luck))
-        regimes = None if scenario.regimes is None else regime_factors(scenario.regimes, shape[1], len(periods), luck)
-        surges = surge_factors(scenario, int(periods[-1]) + 1, luck)
+        regimes = None if scenario.regimes is None else regime_factors(scenario.regimes, shape[1], periods, luck)
+        surges = surge_factors(scenario, periods.stop, luck)
         if surges is None:
             return regimes
         factor = np.ones(shape) if regimes is None else regimes.copy()
         factor[scenario.history :] *= surges
         return factor
 
-    def _independent(self, stream: Stream, luck: Luck, periods: Int[np.ndarray, " P"], beyond: int) -> Float[np.ndarray, "P K N B"]:
-        drawings = [(members, _drawing(group, stream, periods, beyond)) for members, group in self._groups]
-        demand = np.zeros((len(luck), len(periods), *self.mean.shape))
-        for row, now, later in zip(demand, luck.generators(), luck.of("beyond") if beyond else repeat(None), strict=False):
-            for members, draw in drawings:
-                row[:, :, members] = draw(now, later)
-        return np.ascontiguousarray(np.moveaxis(demand, 0, -1))
-
-    def _ranks(self, luck: Luck, periods: int, beyond: int) -> Float[np.ndarray, "P K N B"]:
-        """Uniform, correlated between warehouses as the Gaussian copula says."""
-
-        def normals(now: np.random.Generator, later: np.random.Generator) -> Float[np.ndarray, "P K N"]:
-            independent = [now.standard_normal((periods - beyond, *self.mean.shape)), later.standard_normal((beyond, *self.mean.shape))]
-            return np.concatenate(independent) @ self._mixing
-
-        pairs = zip(luck.generators(), luck.of("beyond"), strict=True)
-        return ndtr(np.stack([normals(*pair) for pair in pairs], axis=-1)).clip(max=LAST_RANK)
+    def _ranks(self, luck: Luck, periods: range) -> Float[np.ndarray, "P K N B"]:
+        """Uniform numbers, correlated between warehouses as the Gaussian copula says."""
+        if self._mixing is None:
+            return luck.uniform("demand", periods, *self.mean.shape)
+        normal = luck.normal("demand", periods, *self.mean.shape)
+        return ndtr(sum(normal[:, :, [index]] * share[:, None] for index, share in enumerate(self._mixing))).clip(max=LAST_RANK)
 
     def _forecast(self, coming: Float[Tensor, "P K N B"], luck: Luck) -> Float[Tensor, "S A K N B"] | None:
         """Demand as it will be, plus an error; cut at 0 where demand is."""
@@ -200,7 +187,7 @@ class DemandSource:
         truth = coming.unfold(0, told.horizon, 1).movedim(-1, 1)
         if told.error == 0:
             return truth
-        noise = torch.from_numpy(luck.each(lambda generator: generator.standard_normal(truth.shape[:-1]), "forecast"))
+        noise = torch.from_numpy(luck.normal("forecast", range(len(truth)), *truth.shape[1:-1]))
         size = torch.from_numpy(told.error * self.mean) * torch.arange(1, told.horizon + 1).sqrt()[:, None, None]
         return (truth + size.unsqueeze(-1) * noise).maximum(self._lowest())
 
@@ -222,20 +209,10 @@ def _by_kind(scenario: Scenario) -> list[list[tuple[int, Demand]]]:
     return list(groups.values())
 
 
-def _rate(group: Counts | Measures | FileDemand, periods: Int[np.ndarray, " P"]) -> Float[np.ndarray, "P 1 1"]:
-    return growth(group.model, periods)[:, None, None]
-
-
-def _drawing(group: Counts | Measures | FileDemand, stream: Stream, periods: Int[np.ndarray, " P"], beyond: int) -> Callable[..., Any]:
-    """A function that draws a replication's demand: the past and the episode from one generator, what is beyond from another."""
-    if isinstance(group, FileDemand):
-        return lambda now, later: group.draw(now, stream, len(periods) - beyond, beyond, history=-int(periods[0]))
-    rate = _rate(group, periods)
-    if not beyond:
-        draw = group.drawing(rate)
-        return lambda now, later: draw(now)
-    first, rest = group.drawing(rate[:-beyond]), group.drawing(rate[-beyond:])
-    return lambda now, later: np.concatenate([first(now), rest(later)])
+def _slice(members: list[int]) -> slice | list[int]:
+    """The same warehouses; neighbours as a slice, which needs no copy."""
+    side_by_side = members == list(range(members[0], members[-1] + 1))
+    return slice(members[0], members[-1] + 1) if side_by_side else members
 
 
 def _factor_moments(scenario: Scenario, model: Demand, members: list[int]) -> tuple[Float[np.ndarray, " M"], Float[np.ndarray, " M"]]:
@@ -263,7 +240,7 @@ def starting_stock(scenario: Scenario, luck: Luck) -> Float[np.ndarray, "K N B"]
         return None
     bounds = [(stock.low, stock.high) if isinstance(stock, Between) else (stock, stock) for stock in given]
     low, high = (np.array([per_product(bound[end], products) for bound in bounds]).T[..., None] for end in (0, 1))
-    uniform = luck.each(lambda generator: generator.random((products, len(given))), "start")
+    uniform = luck.uniform("start", range(1), products, len(given))[0]
     if scenario.quantities == "integer":
         return np.floor(low + uniform * (high - low + 1)).clip(max=high)
     return low + uniform * (high - low)

@@ -25,11 +25,11 @@ from marl_inv.baselines.tuning import reward_by_replication
 from torch import Tensor
 
 import reference_scenarios as scenarios
-from marl_inv.evaluate import Interval
 from marl_inv.experiment import training_settings
 from marl_inv.learning.train import train
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem
+from marl_inv.statistics import Interval
 
 Case = tuple[str, Problem, Policy | None, float]
 """Name, problem, the optimal policy, and what it costs, or what nobody can go below."""

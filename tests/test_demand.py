@@ -1,4 +1,4 @@
-"""Every kind of demand: distributions against scipy's, however they come about; seasons and trends on paper; copulas."""
+"""Every kind of demand: quantiles and distributions against scipy's, however they come about; seasons and trends on paper; copulas."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
+from pydantic import TypeAdapter
+from scipy import special, stats
 
 from building import problem
+from marl_inv.demand import parametric
 from marl_inv.reading import InputError
+from marl_inv.schema import Demand
 
 DRAWS = 200_000
 BEYOND_CHANCE = 1e-6
@@ -87,6 +90,44 @@ def test_every_count_is_as_frequent_as_it_claims(kind: str, way: str):
     rest = max(DRAWS - expected.sum(), 0)
     statistic = ((observed - expected) ** 2 / expected).sum() + (DRAWS - observed.sum() - rest) ** 2 / max(rest, 1)
     assert stats.chi2.sf(statistic, len(common)) > BEYOND_CHANCE
+
+
+RANKS = np.r_[2.0**-53, 1e-10, np.random.default_rng(1).random(20_000), 1 - 1e-10, 1 - 2.0**-53]
+
+
+@pytest.mark.parametrize("mean", [0.01, 0.3, 1, 10, 100, 500, 100_000])
+def test_counts_are_the_quantiles_of_their_rank(mean: float):
+    """Of many means at once, and of means so many and so large that only some probabilities are tabulated."""
+    kinds = {stats.poisson: ("poisson", {}, lambda m: (m,))}
+    kinds[stats.nbinom] = ("negative_binomial", {"sd": 2 * mean + 1}, lambda m: (r, r / (r + m)))
+    for distribution, (kind, more, parameters) in kinds.items():
+        counts = parametric([TypeAdapter(Demand).validate_python({"kind": kind, "mean": mean, **more})], 1)
+        factors = np.array([1, 1.7, 0.4] if distribution is stats.poisson else [1, 1.7])
+        r = mean**2 / ((2 * mean + 1) ** 2 - mean)
+        found = counts.at_rank(factors[:, None, None])(np.broadcast_to(RANKS, (len(factors), 1, 1, len(RANKS))).copy(), slice(None))
+        for factor, row in zip(factors, found[:, 0, 0], strict=True):
+            sure = slice(1, -1)
+            np.testing.assert_array_equal(row[sure], distribution(*parameters(mean * factor)).ppf(RANKS)[sure])
+
+
+@pytest.mark.parametrize("shape", [0.01, 0.3, 1, 2.25, 50, 10_000])
+def test_gamma_demand_is_the_quantile_of_its_rank(shape: float):
+    model = TypeAdapter(Demand).validate_python({"kind": "gamma", "mean": 6, "sd": 6 / sqrt(shape)})
+    found = parametric([model], 1).at_rank(np.ones((1, 1, 1)))(RANKS[None, None, None], slice(None)).ravel()
+    np.testing.assert_allclose(found, special.gammaincinv(shape, RANKS) * 6 / shape, rtol=1e-8, atol=1e-290)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mean", [0.1, 1, 10, 100, 500])
+def test_ten_million_poisson_counts_are_as_frequent_as_they_claim(mean: float):
+    shop = problem({"warehouses": [{"name": "a", "demand": {"kind": "poisson", "mean": mean}}], "history": 0})
+    found = np.bincount(shop.trace("train", 1, 10_000, horizon=1000).demand.numpy().astype(np.int64).ravel())
+    expected = stats.poisson(mean).pmf(np.arange(len(found))) * found.sum()
+    common = expected >= 20
+    rest, seen = found.sum() - expected[common].sum(), found[~common].sum()
+    statistic = ((found - expected) ** 2 / expected)[common].sum() + (seen - rest) ** 2 / max(rest, 1)
+    assert found.sum() == 10**7
+    assert stats.chi2.sf(statistic, common.sum()) > BEYOND_CHANCE
 
 
 def test_cut_normal_demand_is_zero_as_often_as_the_normal_is_negative():
@@ -243,5 +284,5 @@ def test_a_surge_leaves_the_rest_of_demand_as_it_was_and_keeps_its_rank():
 @pytest.mark.parametrize("given", [{"kind": "poisson", "mean": 1e17}, {"kind": "discrete_uniform", "high": 10**17}])
 @pytest.mark.parametrize("way", ["drawn", "of the copula", "in a surge"])
 def test_counts_beyond_what_can_be_told_apart_are_refused(given: dict[str, Any], way: str):
-    with pytest.raises(InputError, match=r"has up to 1e\+17 units; give at most 1e15, or kind normal or gamma"):
+    with pytest.raises(InputError, match=r"has up to 1(\.7)?e\+17 units; give at most 1e15, or kind normal or gamma"):
         draws([given, given], periods=2, episodes=1, **WAYS[way])

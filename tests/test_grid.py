@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from marl_inv.evaluate import Interval, Spread, evaluate
+from marl_inv.evaluate import evaluate
 from marl_inv.grid import SCORES, Cell, Results, compute, read_experiment, run
 from marl_inv.models.learned import POLICY, load_policy
 from marl_inv.problem import Problem
 from marl_inv.reading import InputError
 from marl_inv.report import grid_tables, markdown
 from marl_inv.sealed import read_sealed
+from marl_inv.statistics import Interval, Spread
 
 SMALL = """scenarios:
   - {scenario: two_warehouses, settings: {horizon: 10, warm_up: 0}}
@@ -290,4 +291,4 @@ def test_two_policies_of_one_spread_are_not_counted_as_two_estimates_of_it():
 def test_one_seed_leaves_the_traces_alone():
     [(ours, theirs)] = list(draws(0.0, 1.0, 0.0, S=1, count=1))
     assert Interval.over_seeds(ours, theirs) == Interval.of((ours - theirs)[0])
-    assert Interval.over_seeds(ours, ours) == Interval(0.0, 0.0, 0.0)
+    assert Interval.over_seeds(ours, ours) == Interval.exactly(0.0)

@@ -6,9 +6,10 @@ import pytest
 import torch
 from marl_inv.baselines import OrderUpTo, RandomRequests
 
-from marl_inv.evaluate import Interval, evaluate
+from marl_inv.evaluate import evaluate
 from marl_inv.problem import load_problem
 from marl_inv.report import plus_minus, quantity
+from marl_inv.statistics import Interval
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def test_an_interval_is_students():
 def test_differences_are_paired_on_the_same_traces():
     problem = load_problem("two_warehouses")
     random, ours, again = evaluate(problem, [RandomRequests.of(problem), OrderUpTo.of(problem), OrderUpTo.of(problem)], replications=16)
-    assert again.gain_over(ours) == Interval(0.0, 0.0, 0.0)
+    assert again.gain_over(ours) == Interval.exactly(0.0)
     gain = ours.gain_over(random)
     assert gain.mean == pytest.approx(ours.reward.mean - random.reward.mean)
     assert gain.mean == pytest.approx((ours.samples - random.samples).mean().item())

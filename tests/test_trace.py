@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from ruamel.yaml import YAML
+from scipy import stats
 
 from building import problem
 from marl_inv.problem import Problem, load_problem
@@ -77,7 +78,6 @@ def test_replication_i_of_a_seed_is_the_same_alone_and_in_a_batch():
 
 @pytest.mark.parametrize("correlation", [0, 0.4])
 def test_all_of_its_luck_is_the_same_alone_and_in_a_batch(correlation: float):
-    """In a batch of 200, distributions of counts are tabulated; alone, they are not."""
     shops = everything(correlation=correlation)
     batch = chances(shops.trace("tune", 7, 200))
     for i in (0, 3, 199):
@@ -124,23 +124,33 @@ def test_an_event_alters_no_other_of_its_kind():
 
 
 @pytest.mark.parametrize("correlation", [0, 0.4])
-def test_a_longer_episode_begins_alike(correlation: float):
-    """With one kind of demand."""
-    shops = [{"name": name, "demand": {"kind": "geometric", "mean": 4}} for name in "abc"]
-    chain = everything(correlation=correlation, warehouses=[*shops, {"name": "hub", "faces_demand": False}])
-    short, long = (chain.trace("train", 0, 4, horizon=horizon) for horizon in (10, 25))
-    assert torch.equal(short.demand, long.demand[:12])
+def test_a_period_is_the_same_in_a_longer_episode_with_a_longer_past(correlation: float):
+    events = [{"kind": "surge", "at": [3, 14], "duration": [1, 3], "factor": 1.5}]
+    short, long = (
+        everything(correlation=correlation, regimes=None, events=events, history=history).trace("train", 0, 4, horizon=horizon)
+        for history, horizon in ((2, 10), (7, 25))
+    )
+    assert torch.equal(short.demand, long.demand[5 : 5 + 12])
     assert torch.equal(short.lead_time, long.lead_time[:10])
+    assert torch.equal(short.start, long.start)
+
+
+def test_regimes_and_outages_begin_alike_in_a_longer_episode():
+    short, long = (everything().trace("train", 0, 4, horizon=horizon) for horizon in (10, 25))
+    assert torch.equal(short.demand, long.demand[:12])
     assert torch.equal(short.available, long.available[:11])
 
 
-def test_plain_demand_is_drawn_as_it_always_was():
-    """Published results rest on it: the first numbers of numpy's generator for this seed, stream and replication."""
-    luck = np.random.default_rng(np.random.SeedSequence(5, spawn_key=(3, 2)))
-    shops = problem("history: 0\nhorizon: 4\nwarehouses: [{name: a, demand: {kind: negative_binomial, mean: 10, sd: 9}}, {name: b}]")
-    expected = luck.negative_binomial(100 / 71, 10 / 81, 4), luck.poisson(1, 4)
-    demand = shops.trace("evaluate", 5, range(2, 3)).demand[:, 0, :, 0]
-    assert demand.T.tolist() == [list(map(float, row)) for row in expected]
+def test_demand_is_read_off_at_ranks_that_are_defined():
+    """Published results rest on it: period p is at place 2p (the past at 2|p| - 1) times 2^128 over the golden ratio, replications follow."""
+    shops = problem("history: 1\nhorizon: 3\nwarehouses: [{name: a, demand: {kind: negative_binomial, mean: 10, sd: 9}}, {name: b}]")
+    demand = shops.trace("evaluate", 5, range(2, 4)).demand[:, 0]
+    models = stats.nbinom(100 / 71, 10 / 81), stats.poisson(1)
+    for row, place in zip(demand, (1, 0, 2, 4), strict=True):
+        source = np.random.PCG64DXSM(np.random.SeedSequence(5, spawn_key=(3, 0, 0)))
+        source.advance(place * 0x9E3779B97F4A7C15F39CC0605CEDC835 + 2 * 2)
+        rank = np.random.Generator(source).random((2, 2))
+        assert row.tolist() == [model.ppf(rank[:, n]).tolist() for n, model in enumerate(models)]
 
 
 def test_streams_seeds_and_replications_never_meet():
@@ -279,11 +289,9 @@ def test_a_forecast_without_error_is_the_demand_to_come():
     assert torch.equal(told.forecast[..., 0], told.forecast[..., 1])
 
 
-def test_what_is_beyond_an_episode_has_luck_of_its_own():
-    told = problem("history: 0\nforecast: {horizon: 6}\nwarehouses: [{name: a, demand: {kind: normal, mean: 50, sd: 5}}]").trace(
-        "train", 0, 3
-    )
-    assert not np.isin(told.forecast[-1].numpy(), told.demand.numpy()).any()
+def test_what_a_forecast_sees_beyond_an_episode_is_what_a_longer_one_would_bring():
+    told = problem("history: 0\nforecast: {horizon: 6}\nwarehouses: [{name: a, demand: {kind: normal, mean: 50, sd: 5}}]")
+    assert torch.equal(told.trace("train", 0, 3, horizon=4).forecast[-1], told.trace("train", 0, 3, horizon=10).demand[4:])
 
 
 def test_the_error_of_a_forecast_grows_with_the_root_of_the_periods_ahead():

@@ -23,8 +23,8 @@ from marl_inv.baselines.tuning import reward_by_replication, tune
 from torch import Tensor
 
 import reference_scenarios as scenarios
-from marl_inv.evaluate import Interval
 from marl_inv.problem import Problem
+from marl_inv.statistics import Interval
 
 SEEDS = (0, 1, 2)
 GOAL = 0.5
