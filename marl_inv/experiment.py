@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from marl_inv import demand, events, rationing, simulator, trace
+from marl_inv import demand, events, luck, rationing, simulator, trace
 from marl_inv.baselines import BASELINES, LAYERS, tuning
 from marl_inv.baselines.balancing import lateral
 from marl_inv.baselines.optimum import Optimal
@@ -229,7 +229,7 @@ def _fingerprint(problem: Problem, policy: Any, seed: int, effort: float) -> str
     for name, parameter in policy.parameters(problem).items():
         digest.update(name.encode() + parameter.value.double().cpu().numpy().tobytes())
     digest.update(problem.demand.mean.tobytes() + problem.demand.sd.tobytes())
-    for module in (tuning, simulator, rationing, trace, demand, events, *_modules(policy)):
+    for module in (tuning, simulator, rationing, trace, demand, events, luck, *_modules(policy)):
         digest.update(Path(module.__file__).read_bytes())
     return digest.hexdigest()[:32]
 

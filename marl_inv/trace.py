@@ -10,14 +10,12 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 from torch import Tensor
 
-from marl_inv.demand import LAST_RANK, Counts, Measures, cycle, growth, mixing, parametric
+from marl_inv.demand import LAST_RANK, LEAST_RANK, Counts, Measures, cycle, growth, mixing, parametric
 from marl_inv.demand_file import FileDemand
 from marl_inv.events import (
-    Luck,
-    Stream,
     available,
     chain,
     lead_times,
@@ -27,6 +25,7 @@ from marl_inv.events import (
     surge_factors,
     surged,
 )
+from marl_inv.luck import Kind, Luck, Stream
 from marl_inv.reading import InputError
 from marl_inv.scenario import Scenario
 from marl_inv.schema import Between, Demand, Empirical, Normal, Surge, per_product
@@ -176,7 +175,7 @@ class DemandSource:
         """Uniform numbers, correlated between warehouses as the Gaussian copula says."""
         if self._mixing is None:
             return luck.uniform("demand", periods, *self.mean.shape)
-        normal = luck.normal("demand", periods, *self.mean.shape)
+        normal = _normal(luck, "demand", periods, *self.mean.shape)
         return ndtr(sum(normal[:, :, [index]] * share[:, None] for index, share in enumerate(self._mixing))).clip(max=LAST_RANK)
 
     def _forecast(self, coming: Float[Tensor, "P K N B"], luck: Luck) -> Float[Tensor, "S A K N B"] | None:
@@ -187,7 +186,7 @@ class DemandSource:
         truth = coming.unfold(0, told.horizon, 1).movedim(-1, 1)
         if told.error == 0:
             return truth
-        noise = torch.from_numpy(luck.normal("forecast", range(len(truth)), *truth.shape[1:-1]))
+        noise = torch.from_numpy(_normal(luck, "forecast", range(len(truth)), *truth.shape[1:-1]))
         size = torch.from_numpy(told.error * self.mean) * torch.arange(1, told.horizon + 1).sqrt()[:, None, None]
         return (truth + size.unsqueeze(-1) * noise).maximum(self._lowest())
 
@@ -207,6 +206,11 @@ def _by_kind(scenario: Scenario) -> list[list[tuple[int, Demand]]]:
             key = model.model_dump_json(exclude={"mean", "sd"})
             groups.setdefault(key, []).append((index, model))
     return list(groups.values())
+
+
+def _normal(luck: Luck, kind: Kind, periods: range, *shape: int) -> Float[np.ndarray, "P *shape B"]:
+    """Standard normal numbers."""
+    return ndtri(np.maximum(luck.uniform(kind, periods, *shape), LEAST_RANK))
 
 
 def _slice(members: list[int]) -> slice | list[int]:
