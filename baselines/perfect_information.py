@@ -9,17 +9,15 @@ customers and not others), so the bound stays a bound. After the idea of hindsig
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from itertools import repeat
 from multiprocessing import get_context
 
 import numpy as np
 from marl_inv.baselines.programme import Model, Path, Programme, check_linear, product_groups
-from torch import Tensor
 
 from marl_inv.problem import Problem
 from marl_inv.progress import Progress, silently
-from marl_inv.simulator import State
 from marl_inv.trace import Trace
 
 
@@ -55,13 +53,7 @@ def perfect_information(problem: Problem, trace: Trace, workers: int = 1, progre
 
 def single(trace: Trace, replication: int) -> Trace:
     """A trace of one of its replications."""
-
-    def column(record: Trace | State) -> Trace | State:
-        given = {field.name: getattr(record, field.name) for field in fields(record)}
-        tensors = {name: value for name, value in given.items() if isinstance(value, Tensor) and name != "promotion"}
-        return replace(record, **{name: value[..., replication : replication + 1] for name, value in tensors.items()})
-
-    return replace(column(trace), opening=None if trace.opening is None else column(trace.opening))
+    return trace.by_replication(lambda values: values[..., replication : replication + 1])
 
 
 def plan(problem: Problem, trace: Trace, replication: int = 0) -> Plan:

@@ -9,7 +9,7 @@ are never seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -192,15 +192,7 @@ class _Search:
 
 def _repeated(trace: Trace, times: int) -> Trace:
     """The same replications, one set after the other."""
-
-    def tile(record: Any, but: str = "") -> dict[str, Tensor]:
-        tensors = {field.name: getattr(record, field.name) for field in fields(record) if field.name != but}
-        return {
-            name: value.repeat(*[1] * (value.ndim - 1), times) if isinstance(value, Tensor) else value for name, value in tensors.items()
-        }
-
-    opening = None if trace.opening is None else replace(trace.opening, **tile(trace.opening))
-    return replace(trace, **tile(trace, but="promotion") | {"opening": opening})
+    return trace.by_replication(lambda values: values.repeat(*[1] * (values.ndim - 1), times))
 
 
 def _count(parameters: dict[str, Parameter]) -> int:

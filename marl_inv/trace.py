@@ -5,7 +5,9 @@ Replication i of a seed and stream is the same trace whatever the policy, the ba
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -76,10 +78,22 @@ class Trace:
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Trace:
         """Lead times keep their type: they are whole numbers."""
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        tensors = {name: value for name, value in given.items() if isinstance(value, Tensor)}
-        moved = {name: value.to(device, dtype if value.is_floating_point() else value.dtype) for name, value in tensors.items()}
-        return replace(self, **moved)
+        return changed(self, lambda values: values.to(device, dtype if values.is_floating_point() else values.dtype))
+
+    def by_replication(self, change: Callable[[Tensor], Tensor]) -> Trace:
+        """All that replications have of their own, the last dimension of every tensor, changed alike."""
+        return replace(changed(self, change), promotion=self.promotion)
+
+
+def changed(record: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """A record with its tensors changed, and those of what is within it."""
+    if isinstance(record, Tensor):
+        return change(record)
+    if isinstance(record, tuple):
+        return tuple(changed(part, change) for part in record)
+    if is_dataclass(record):
+        return replace(record, **{field.name: changed(getattr(record, field.name), change) for field in fields(record)})
+    return record
 
 
 class DemandSource:

@@ -367,7 +367,7 @@ def test_every_algorithm_learns_to_raise_a_level_that_is_far_too_low(algorithm, 
         decisions=120_000,
         decisions_per_update=4_000,
         hidden=16,
-        lr=3e-3 if algorithm == "qmix" else 1e-2,  # the mixer multiplies what a step changes
+        lr=1e-2,
         validations=4,
         model="mlp",
     )

@@ -5,6 +5,7 @@ import torch
 from marl_inv.baselines import BASELINES, JustInTime, Myopic, OrderUpTo, PromotionCalendar
 from marl_inv.baselines.following import FollowingOrderUpTo
 from marl_inv.baselines.order_up_to import newsvendor_levels
+from marl_inv.baselines.perfect_information import perfect_information, single
 from marl_inv.baselines.tuning import mean_reward, reward_by_replication, tune
 from scipy import stats
 
@@ -74,6 +75,21 @@ def test_tuning_finds_the_optimum_of_one_location():
         evaluate(problem, [OrderUpTo(torch.tensor([[level]])) for level in (18.0, 19.0, 20.0, 21.0, 22.0)]), key=lambda s: -s.reward.mean
     )
     assert -evaluate(problem, [tuned])[0].reward.mean < -best.reward.mean * 1.01
+
+
+def test_episodes_that_begin_in_the_steady_state_are_tuned_and_bounded_from_there():
+    """At lead time 3 two shipments are on their way at the start; without their share of them, members of a population would differ."""
+    demand = {"kind": "poisson", "mean": 4}
+    shop = one_shop(demand, lead_time=3, horizon=30, initial_state="steady", ending="finite")
+    found = tune(shop, OrderUpTo.of(shop), seed=0)
+    trace = shop.trace("evaluate", 0, 64)
+    earned = reward_by_replication(shop, found, trace)
+    bounds = [plan.reward for plan in perfect_information(shop, trace)]
+    assert earned.mean() >= reward_by_replication(shop, OrderUpTo.of(shop), trace).mean() - 0.1
+    for replication in (0, 63):
+        alone = reward_by_replication(shop, found, single(trace, replication))
+        assert alone.item() == pytest.approx(earned[replication].item(), abs=1e-4)
+        assert bounds[replication] >= alone.item() - 1e-4
 
 
 def test_tuning_promotes_where_it_pays_and_not_where_it_does_not():

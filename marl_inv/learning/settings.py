@@ -24,7 +24,7 @@ OWN_DEFAULTS: dict[str, dict[str, Any]] = {
     "pathwise": {"decisions": 16_000_000, "lr": 1e-2, "decisions_per_update": 40_000, "hidden": 64, "validation_replications": 4096},
     "iql": _VALUES,
     "vdn": _VALUES,
-    "qmix": _VALUES | {"n_step": 1},
+    "qmix": _VALUES,
 }
 """Where an algorithm's defaults are not those of the fields."""
 
@@ -63,7 +63,7 @@ class TrainSettings(ModelSettings):
     replay: PositiveInt = 200_000
     """Decisions that iql, vdn and qmix remember and learn from."""
     n_step: PositiveInt = 3
-    """Periods whose rewards they count before they rely on what they believe (Sutton 1988); 1 for qmix."""
+    """Periods whose rewards they count before they rely on what they believe (Sutton 1988)."""
     double: bool = True
     """They choose by what they believe now and value by what they believed before (van Hasselt, Guez and Silver 2016)."""
     target_every: PositiveInt = 200
