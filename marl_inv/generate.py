@@ -116,7 +116,7 @@ class Generated(Record):
         for name in self.supplied(list(links)):
             for supplier in suppliers:
                 network.add_edge(supplier, name, _template="replenishment", distance=self.distance_to_supplier(links.nodes[name]))
-        for origin, destination, attributes in links.edges(data=True):
+        for origin, destination, attributes in links.edges(data=True) if self.transfer is not None else ():
             network.add_edge(origin, destination, **{"_template": "transfer", "distance": 1.0} | attributes)
         return network
 
@@ -126,6 +126,8 @@ class Lateral(Generated):
 
     fed: Annotated[str | float | list[str], BeforeValidator(_fed)] = "all"
     """The warehouses that suppliers feed: all, a share of them (spread evenly over their order), or those that are named."""
+    transfer: LaneTemplate | None
+    """None for no lanes between warehouses: what helping each other out is compared with."""
 
     @model_validator(mode="after")
     def _feeds_its_own(self) -> Lateral:

@@ -70,6 +70,11 @@ def test_a_grid_links_above_below_and_beside(tmp_path: Path):
     assert {degree for _, degree in wrapped.out_degree} == {4}
 
 
+def test_without_transfers_there_are_no_lanes_between_warehouses(tmp_path: Path):
+    alone = generated(tmp_path, "generate: grid, rows: 2, columns: 3", "network.transfer=null")
+    assert [lane.origin for lane in alone.lanes] == ["supplier"] * 6
+
+
 def test_a_chain_leads_from_the_supplier_to_the_customers(tmp_path: Path):
     scenario = generated(tmp_path, "generate: serial, size: 3")
     assert lanes(scenario) == ["supplier->stage_3", "stage_2->stage_1", "stage_3->stage_2"]
