@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich import box
@@ -29,6 +29,7 @@ ScenarioName = Annotated[str, typer.Argument(help="A scenario's bare name (see `
 Settings = Annotated[list[str] | None, typer.Argument(help="Settings as key.path=value, e.g. horizon=50 warehouses.0.price=12")]
 Seed = Annotated[int, typer.Option(help="Where all chance comes from.")]
 POLICY_HELP = "A baseline, with tuned_ before it to tune it first; base+layer as in order_up_to+lp_balancing; rolling_lp or rolling_lp_32; optimal; a run folder; or module:Class."
+Engine = Literal["processes", "ray"]
 Replications = Annotated[int, typer.Option(help="Evaluation episodes, the same for every policy.", min=2)]
 
 
@@ -281,13 +282,17 @@ def compare(
 def run(
     experiment: Annotated[Path, typer.Argument(help="A YAML file of scenarios, policies, and training seeds.")],
     out: Annotated[Path | None, typer.Option(help="The folder of its cells; runs/NAME by default.")] = None,
-    workers: Annotated[int, typer.Option(help="Processes that compute cells side by side.", min=1)] = 1,
+    workers: Annotated[int, typer.Option(help="How many cells are computed side by side.", min=1)] = 1,
+    engine: Annotated[Engine, typer.Option(help="Processes of this machine, or Ray: begun here unless --address is given.")] = "processes",
+    address: Annotated[
+        str | None, typer.Option(help="Of a Ray cluster whose machines share the folder --out; auto for the one on this machine.")
+    ] = None,
 ) -> None:
     """A grid of scenarios x policies x training seeds to a table. Finished cells are kept: the same command goes on after a stop."""
     from marl_inv.grid import run as run_grid
     from marl_inv.report import grid_tables, markdown
 
-    results = run_grid(experiment, out, workers, progress_bar, _say)
+    results = run_grid(experiment, out, workers, progress_bar, _say, engine, address)
     tables = grid_tables(results)
     for table in tables:
         console.print(table)

@@ -9,19 +9,14 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
 import re
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,10 +25,10 @@ from jaxtyping import Float
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor
 
+from marl_inv.engines import Engine, Name, Task, engine_named
 from marl_inv.evaluate import evaluate
 from marl_inv.experiment import REFERENCE, policy_named, run_training, training_settings
 from marl_inv.learning.settings import TrainSettings
-from marl_inv.machine import keep_memory
 from marl_inv.metrics import MEASURES
 from marl_inv.models.learned import POLICY, load_policy
 from marl_inv.policy import Policy
@@ -291,11 +286,14 @@ def run(
     workers: int = 1,
     progress: Progress = silently,
     say: Say = say_nothing,
+    engine: Name = "processes",
+    address: str | None = None,
 ) -> Results:
-    """Compute all cells that are not there yet, on so many processes, and gather the results.
+    """Compute all cells that are not there yet, on so many workers, and gather the results.
 
     Every cell lies in `out` (runs/NAME by default) with its configuration, checkpoint, TensorBoard log, and metrics per trace. The same call
-    again goes on where the last one was stopped, by whatever; a worker that is lost is replaced. Results do not depend on `workers`.
+    again goes on where the last one was stopped, by whatever; a worker that is lost is replaced. Results depend neither on `workers` nor on the
+    engine: processes of this machine, or Ray, begun here or at an address (`out` is then on a disk that all of its machines share).
     """
     chosen, grid = read_experiment(experiment)
     path = Path(experiment)
@@ -306,8 +304,10 @@ def run(
         if len(missing) < len(grid):
             say(f"{folder}: {len(grid) - len(missing)} of {len(grid)} cells are there already")
         elsewhere = {cell.run: cell for cell in missing if cell.elsewhere is not None and not (folder / cell.run / POLICY).exists()}
-        _compute(train_cell, list(elsewhere.values()), folder, workers, progress, say)
-        _compute(compute, missing, folder, workers, progress, say)
+        if missing:
+            with engine_named(engine, workers, address) as chosen_engine:
+                _compute(chosen_engine, train_cell, list(elsewhere.values()), folder, progress, say)
+                _compute(chosen_engine, compute, missing, folder, progress, say)
         return Results(chosen, folder, list(_gathered(grid, folder)))
 
 
@@ -333,42 +333,26 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _compute(task: Callable[[Cell, Path], None], missing: list[Cell], folder: Path, workers: int, progress: Progress, say: Say) -> None:
-    """On so many processes, which are replaced when they are lost and end when this one does."""
+def _compute(engine: Engine, task: Task, missing: list[Cell], folder: Path, progress: Progress, say: Say) -> None:
+    """Cells whose worker was lost are begun again, or go on from their checkpoints."""
     finished = iter(progress(range(len(missing)), "cells"))
     for _ in range(ATTEMPTS):
         if not missing:
             break
-        with ProcessPoolExecutor(workers, get_context("spawn"), _begin_worker, (os.getpid(),)) as pool:
-            waiting = {pool.submit(task, cell, folder): cell for cell in missing}
-            missing = []
-            for future in as_completed(waiting):
-                try:
-                    future.result()
-                    next(finished)
-                except BrokenProcessPool:
-                    missing.append(waiting[future])
-                except BaseException:
-                    pool.shutdown(cancel_futures=True)
-                    raise
+        lost = []
+        for cell, computed in engine(task, missing, folder):
+            if not computed:
+                lost.append(cell)
+            elif not any((folder / made).exists() for made in (Path(cell.folder, SCORES), Path(cell.run, POLICY))):
+                raise InputError(f"{folder}: what a worker wrote is not here; give an --out on a disk that all machines share")
+            else:
+                next(finished)
+        missing = lost
         if missing:
             say(f"{folder}: a worker was lost; {len(missing)} cells are begun again, or go on from their checkpoints")
     if missing:
         raise InputError(f"{folder}: workers were lost {ATTEMPTS} times, perhaps for want of memory; give fewer --workers")
     next(finished, None)
-
-
-def _begin_worker(driver: int) -> None:
-    """One thread for torch; and an end when the driver is gone, so that nobody computes what the next one begins again."""
-    torch.set_num_threads(1)
-    keep_memory()
-
-    def watch() -> None:
-        while os.getppid() == driver:
-            time.sleep(0.2)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def train_cell(cell: Cell, root: Path) -> None:

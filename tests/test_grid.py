@@ -204,41 +204,91 @@ def test_a_folder_is_one_runs_at_a_time(file: Path, tmp_path: Path):
         other.communicate("")
 
 
-def children(process: int) -> list[int]:
-    found = subprocess.run(["pgrep", "-P", str(process)], capture_output=True, text=True, check=False).stdout
+def test_ray_computes_what_processes_compute(file: Path, tmp_path: Path):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    run(file, tmp_path / "ray", workers=2, engine="ray")
+    run(file, tmp_path / "processes", workers=2)
+    assert len(metrics(tmp_path / "ray")) == 5
+    assert same(metrics(tmp_path / "ray"), metrics(tmp_path / "processes"))
+
+
+def test_what_a_cell_raises_is_raised_by_every_engine(file: Path, tmp_path: Path):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    file.write_text(SMALL.replace("- order_up_to", "- no_such_module:Policy", 1))
+    for engine in ("processes", "ray"):
+        with pytest.raises(InputError, match="no_such_module:Policy: cannot be imported"):
+            run(file, tmp_path / engine, engine=engine)
+
+
+def test_an_address_is_of_a_ray_cluster(file: Path, tmp_path: Path):
+    with pytest.raises(InputError, match="--address is of a Ray cluster; add --engine ray, or leave it out"):
+        run(file, tmp_path / "out", address="auto")
+
+
+WORKERS = {"processes": "spawn_main", "ray": "^ray::compute"}
+"""What the workers of each engine are called."""
+
+
+def workers_of(engine: str, driver: int) -> list[int]:
+    ours = ["-P", str(driver)] if engine == "processes" else []
+    found = subprocess.run(["pgrep", *ours, "-f", WORKERS[engine]], capture_output=True, text=True, check=False).stdout
     return [int(number) for number in found.split()]
 
 
-@pytest.mark.slow
-def test_a_grid_whose_driver_and_workers_are_killed_ends_as_an_unbroken_one(file: Path, tmp_path: Path):
-    """Finished cells are left as they are, and no worker outlives its driver."""
-    file.write_text(SMALL.replace("decisions: 2000", "decisions: 100000").replace("validations: 2", "validations: 20"))
-    command = [sys.executable, "-m", "marl_inv.cli", "run", str(file), "--workers", "2", "--out"]
-    subprocess.run([*command, str(tmp_path / "whole")], check=True, stdout=subprocess.DEVNULL)
+def times(folder: Path) -> dict[str, int]:
+    return {cell: (folder / cell / SCORES).stat().st_mtime_ns for cell in metrics(folder)} if folder.exists() else {}
 
-    driver = subprocess.Popen([*command, str(tmp_path / "out")], stdout=subprocess.DEVNULL)
-    while len(metrics(tmp_path / "out") if (tmp_path / "out").exists() else {}) < 2:
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The file of 2 scenarios x 3 policies x 3 seeds, and the folder of its unbroken run."""
+    folder = tmp_path_factory.mktemp("whole")
+    both = SMALL.replace("policies:", "  - {scenario: lost_sales, settings: {horizon: 10, warm_up: 0}}\npolicies:").replace(
+        "seeds: 2", "seeds: 3"
+    )
+    file = folder / "grid.yaml"
+    file.write_text(both.replace("decisions: 2000", "decisions: 100000").replace("validations: 2", "validations: 20"), encoding="utf-8")
+    run(file, folder / "out", workers=2)
+    return file, folder / "out"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", WORKERS)
+def test_a_grid_whose_driver_and_workers_are_killed_ends_as_an_unbroken_one(whole: tuple[Path, Path], tmp_path: Path, engine: str):
+    """Finished cells are left as they are, and no worker outlives its driver for long."""
+    if engine == "ray":
+        pytest.importorskip("ray", reason="Ray is not installed")
+    file, unbroken = whole
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "marl_inv.cli", "run", str(file), "--workers", "2", "--engine", engine, "--out", str(out)]
+
+    driver = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while len(times(out)) < 3:
+        assert driver.poll() is None
         time.sleep(0.1)
-    workers = children(driver.pid)
+    workers = workers_of(engine, driver.pid)
+    assert workers
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
     deadline = time.monotonic() + 30
     while left := [worker for worker in workers if Path(f"/proc/{worker}").exists()]:
         assert time.monotonic() < deadline, f"{left} outlive their driver"
         time.sleep(0.1)
-    finished = {cell: (tmp_path / "out" / cell / SCORES).stat().st_mtime_ns for cell in metrics(tmp_path / "out")}
-    assert 2 <= len(finished) < 5
+    finished = times(out)
+    assert 3 <= len(finished) < 14
 
-    driver = subprocess.Popen([*command, str(tmp_path / "out")], stdout=subprocess.PIPE, text=True)
-    while not (workers := [child for child in children(driver.pid) if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]):
+    driver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    while not (workers := workers_of(engine, driver.pid)):
+        assert driver.poll() is None
         time.sleep(0.1)
     time.sleep(5)
     os.kill(workers[0], signal.SIGKILL)
     told, _ = driver.communicate()
     assert driver.returncode == 0
     assert "a worker was lost" in told
-    assert {cell: (tmp_path / "out" / cell / SCORES).stat().st_mtime_ns for cell in finished} == finished
-    assert same(metrics(tmp_path / "out"), metrics(tmp_path / "whole"))
+    assert {cell: times(out)[cell] for cell in finished} == finished
+    assert len(metrics(out)) == 14
+    assert same(metrics(out), metrics(unbroken))
 
 
 # Statistics on data whose truth is known
