@@ -214,7 +214,7 @@ def test_ray_computes_what_processes_compute(file: Path, tmp_path: Path):
 
 def test_what_a_cell_raises_is_raised_by_every_engine(file: Path, tmp_path: Path):
     pytest.importorskip("ray", reason="Ray is not installed")
-    file.write_text(SMALL.replace("- order_up_to", "- no_such_module:Policy", 1))
+    file.write_text(SMALL.replace("order_up_to", "no_such_module:Policy"))
     for engine in ("processes", "ray"):
         with pytest.raises(InputError, match="no_such_module:Policy: cannot be imported"):
             run(file, tmp_path / engine, engine=engine)
