@@ -24,7 +24,7 @@ from marl_inv.statistics import Interval, Scores, bootstrapped, interquartile_me
 WORTHWHILE = 1.0
 """Percent below which a difference is called small, whatever can be told of it."""
 
-CURVE_SCALES = tuple(np.geomspace(0.4, 2.2, 15))
+CURVE_SCALES = tuple(np.geomspace(0.5, 2.0, 21))
 """Multiples of the newsvendor levels that the efficiency curve is drawn through."""
 CURVE_DECISIONS = 30_000_000
 """That the curve takes at most: fewer of the evaluation traces where a network is large."""
@@ -33,6 +33,9 @@ PLANS = 4
 """Traces that shadow prices are means over."""
 LARGEST_PLAN = 40_000
 """Quantities (product, warehouse or lane, period) beyond which a linear programme is not solved for a report."""
+
+IDLE, FEW, MOST_CAPACITIES = 0.1, 4, 16
+"""The share of a capacity below which it is idle and not drawn, unless there are few; and the most that are drawn."""
 
 VALIDATION = "test/percent_over_baseline"
 
@@ -53,17 +56,17 @@ def found_on(results: Results, scenario: str) -> list[str]:
         gain = gains[best.policy]
         if not gain.significant:
             told.append(
-                f"Nobody can be told from {reference.policy} for the better: {best.policy} has the best mean, with {what}, but its gain of {_share(gain, reference)} is not told from 0."
+                f"No policy is shown to be better than {reference.policy}: {best.policy} has the best mean, with {what}, but its gain of {_share(gain, reference)} may be chance."
             )
         else:
-            small = " (a small difference, for all that it is told from 0)" if abs(_percent(gain, reference)) < WORTHWHILE else ""
+            small = f" (more than chance, though below {WORTHWHILE:g}%)" if abs(_percent(gain, reference)) < WORTHWHILE else ""
             told.append(f"{best.policy} does best, with {what}: {_share(gain, reference)} better than {reference.policy}{small}.")
     alike = [policy for policy, gain in results.gains(scenario, best).items() if not gain.significant and policy != reference.policy]
     if alike:
-        told.append(f"Not told apart from {best.policy}: {_listed(alike)}.")
+        told.append(f"Not to be told apart from {best.policy}: {_listed(alike)}.")
     for verb, side in (("also better", 1), ("worse", -1)):
         others = [
-            f"{policy} (by {_share(gain.times(side), reference)})"
+            f"{policy} (by {_share(gain.times(float(side)), reference)})"
             for policy, gain in gains.items()
             if gain.significant and side * gain.mean > 0 and policy != best.policy
         ]
@@ -143,7 +146,7 @@ def found_together(every: Sequence[Together], reference: str) -> list[str]:
         untold = each.scenarios - each.better - each.worse
         counts = f"better on {each.better}, worse on {each.worse}" + f", not told apart on {untold}" * (untold > 0)
         told.append(
-            f"Over {each.scenarios} scenario{'s' * (each.scenarios > 1)}, {each.policy} against {reference}: {counts}; "
+            f"{each.policy}: over {each.scenarios} scenario{'s' * (each.scenarios > 1)} {counts} (against {reference}); "
             f"its gain is {each.gain.mean:+z.1f}% ({each.gain.low:+z.1f} to {each.gain.high:+z.1f}, interquartile mean)."
         )
     return told
@@ -188,8 +191,9 @@ def _events(run: Path) -> dict[int, float]:
 
 
 def carried(network: TransferNetwork, outcome: Outcome) -> np.ndarray | None:
-    """Mean volume on lanes and then reactive lanes, over seeds; None for a cell of before volumes were kept, where products differ in theirs."""
-    alike = bool((network.volume == network.volume.flatten()[0]).all())
+    """Mean volume on lanes and then reactive lanes, over seeds; None for a cell of before volumes were kept, where capacities are shared by
+    products of different volume."""
+    alike = not network.limits or bool((network.volume == network.volume.flatten()[0]).all())
     found = []
     for name in ("shipped", "transshipped"):
         if f"lane.{name}_volume" in outcome.details:
@@ -214,6 +218,17 @@ def capacities_used(network: TransferNetwork, outcomes: Sequence[Outcome]) -> di
                 if most < 1e29:
                     used.setdefault(f"storage of {name}", {})[outcome.policy] = held / most
     return used
+
+
+def telling(used: dict[str, dict[str, float]], prices: dict[str, float]) -> dict[str, dict[str, float]]:
+    """The capacities that matter: those with a price and those that somebody uses much, the scarcest first."""
+
+    def scarcity(name: str) -> tuple[float, float]:
+        return prices.get(name, 0.0), max(used[name].values())
+
+    most = max(prices.values(), default=0.0)
+    order = sorted(used, key=scarcity, reverse=True)[:MOST_CAPACITIES]
+    return {name: used[name] for name in order if scarcity(name)[0] > 0.01 * most or scarcity(name)[1] > IDLE or len(used) <= FEW}
 
 
 def shadow_prices(problem: Problem) -> dict[str, float]:

@@ -27,6 +27,7 @@ from marl_inv.problem import Problem
 from marl_inv.progress import Progress, silently
 from marl_inv.reading import InputError
 from marl_inv.report import cells_of, grid_tables, headed_table, latex, markdown, measured
+from marl_inv.scenario import Scenario
 from marl_inv.statistics import Interval
 
 LARGEST_SVG = 700_000
@@ -110,7 +111,7 @@ def _opening(results: Results) -> Section:
         more = len(results.missing) - MOST_MISSING
         blocks.append(
             f"Not complete: {len(results.missing)} cell{'s are' if len(results.missing) > 1 else ' is'} missing ({named}{f'; and {more} more' if more > 0 else ''}). "
-            "What follows is of those that are there; `marl-inv run` with the same experiment and folder computes the rest."
+            "What follows is of those that are there; marl-inv run with the same experiment and folder computes the rest."
         )
     blocks += [f"On {name}, {experiment.reference} is missing; gains are over {there.policy}." for name in results.scenarios() if (there := results.reference(name)).policy != experiment.reference]  # fmt: skip
     return Section("What was compared", [*blocks, compared])
@@ -133,7 +134,7 @@ def _together(results: Results, every: Sequence[Together], look: dict[str, pictu
     table = headed_table("All scenarios together", "policy", ["scenarios", "better", "worse", "gain %", "chance %"], caption)
     for each in every:
         counts = map(str, (each.scenarios, each.better, each.worse))
-        table.add_row(each.policy, *counts, _bracketed(each.gain, "+z.1f"), _bracketed(each.chance.times(100), ".0f"))
+        table.add_row(each.policy, *counts, _bracketed(each.gain, "+z.1f"), _bracketed(each.chance.times(100.0), ".0f"))
     return Section(
         "All scenarios together",
         [
@@ -163,7 +164,7 @@ def _bracketed(interval: Interval, shape: str) -> str:
 def _scenario(results: Results, name: str, table: Table, look: dict[str, pictures.Look]) -> Section:
     outcomes, reference = results.of(name), results.reference(name)
     problem, lack = _tried(lambda: Problem.of(reference.problem))
-    blocks: list[Block] = [" ".join(findings.found_on(results, name)), table]
+    blocks: list[Block] = [_described(reference.problem), " ".join(findings.found_on(results, name)), table]
     blocks.append(
         Picture(
             pictures.results_of(results, name, look),
@@ -171,17 +172,29 @@ def _scenario(results: Results, name: str, table: Table, look: dict[str, picture
             "traces, where that luck cancels out. Right of the line is better; hollow marks are not told from 0 (5%, after Holm).",
         )
     )
-    if figure := pictures.parts_of(outcomes):
+    if figure := pictures.parts_of(outcomes, reference):
         blocks.append(
             Picture(
                 figure,
-                f"Where the money goes: every kind of cost{'' if reference.problem.measured == 'cost' else ' (left of 0) and of income (right of 0)'} that the objective counts, mean over seeds and traces. "
-                "A policy that saves on one kind often pays with another.",
+                f"Left, every kind of cost{'' if reference.problem.measured == 'cost' else ' (left of 0) and of income (right of 0)'} that the objective counts, mean over seeds and traces. "
+                f"Right, where the difference to {reference.policy} comes from: bars to the right are saved or earned, bars to the left are paid for it.",
             )
         )
     if problem is None:
         return Section(name, [*blocks, f"What has to be played again is left out: {lack}"])
     return Section(name, [*blocks, *_played(problem, results, name, look)])
+
+
+def _described(scenario: Scenario) -> str:
+    counts = {
+        "warehouse": len(scenario.warehouses),
+        "supplier": len(scenario.suppliers),
+        "lane": len(scenario.lanes),
+        "product": len(scenario.product_list),
+    }
+    size = ", ".join(f"{count} {thing}{'s' * (count != 1)}" for thing, count in counts.items())
+    warm_up = f", the first {scenario.warm_up} of them not scored" if scenario.warm_up else ""
+    return f"{scenario.description.rstrip('.')}. {size}; {scenario.horizon} periods{warm_up}; objective {scenario.objective}."
 
 
 def _tried(measure: Callable[[], Value]) -> tuple[Value | None, str]:
@@ -199,7 +212,7 @@ def _played(problem: Problem, results: Results, name: str, look: dict[str, pictu
         pictures.efficiency_of(outcomes, look, curve),
         "Service against stock: further up serves more, further left holds less. "
         + (
-            "The line is plain order-up-to with its newsvendor levels scaled from 0.4 to 2.2 on the same traces; what lies above it makes more of its stock than any scaling does. "
+            f"The line is plain order-up-to with its newsvendor levels scaled from {findings.CURVE_SCALES[0]:g} to {findings.CURVE_SCALES[-1]:g} on the same traces; what lies above it makes more of its stock than any scaling does. "
             if curve is not None
             else f"Without the curve of order-up-to: {lack}. "
         )
@@ -210,23 +223,23 @@ def _played(problem: Problem, results: Results, name: str, look: dict[str, pictu
         yield Picture(
             pictures.learning_of(curves, look),
             "Learning: what the policy in training earned on validation traces, in percent over tuned order-up-to (dashed). Lines are means over seeds, bands run from the worst to the best seed. "
-            "Evaluation plays each seed's best policy here, on other traces.",
+            "Evaluation plays, for each seed, the policy that was best here, on other traces.",
         )
     if used := findings.capacities_used(problem.network, outcomes):
         prices, lack = _tried(lambda: findings.shadow_prices(problem))
-        shown = {limit: value for limit, value in (prices or {}).items() if limit in used and value > 1e-9}
-        binding = (
-            f"Right, what one unit more of it in every period would be worth to somebody who knew the future ({PLANS} traces, linear programme): long bars are bottlenecks (of storage no price is told). "
-            if shown
-            else ("With the future known none of these capacities would be worth more. " if prices else "")
-        )
-        few = (
-            f"Of {len(used)} capacities the {pictures.MOST_CAPACITIES} that are used most. " if len(used) > pictures.MOST_CAPACITIES else ""
-        )
-        yield Picture(
-            pictures.capacities_of(used, shown, look),
-            f"Capacities and the share of them that is used, on average over periods and traces. {few}{binding}{f'No shadow prices: {lack}.' if lack else ''}",
-        )
+        shown = findings.telling(used, prices or {})
+        told = ""
+        if prices:
+            told = (
+                f"Right, the shadow price: what one unit more of it in every period would be worth to somebody who knew the future ({PLANS} traces, linear programme); a long bar is a "
+                f"bottleneck. {'No price is told of storage. ' * any(name not in prices for name in shown)}"
+            )
+        idle = f"Left out are {len(used) - len(shown)} others, which are less used or idle. " if len(used) > len(shown) else ""
+        if shown:
+            yield Picture(
+                pictures.capacities_of(shown, prices, look),
+                f"Capacities, the scarcest first, and the share of them that is used, on average over periods and traces. {told}{idle}{f'No shadow prices: {lack}.' if lack else ''}",
+            )
     if figure := _network(problem, best):
         yield Picture(
             figure,
@@ -261,6 +274,7 @@ def _methods(results: Results) -> Section:
                 "Every policy is played on the same evaluation traces, which neither tuning nor training has seen. Results are per period, for the whole network, after the warm-up.",
                 "Gains are differences on the same traces, positive where the policy is better, for cost and for profit. 95% intervals count the chance of traces and, where there are several, of training seeds.",
                 "Told from 0: p below 0.05 after Holm's correction for all gains of a scenario's table. What is not (n.s.) may be equal, or differ by less than this experiment can see.",
+                "Bootstrap intervals (all scenarios together) of fewer than about ten seeds are narrower than they should be; take them as a guide.",
                 "Fill rate: units served at once from stock, over units demanded. Moved: units shipped from warehouse to warehouse per period.",
                 "What each policy decides on: "
                 + "; ".join(dict.fromkeys(f"{each.policy}: {each.about.get('knows', '')}" for each in results.outcomes))
@@ -339,7 +353,7 @@ def html(title: str, sections: Sequence[Section]) -> str:
     )
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>\n<h1>{escape(title)}</h1>\n<nav><ul>{contents}</ul></nav>\n{body}\n</main>\n</body>\n</html>\n"
+        f"<title>{escape(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>\n<h1>{escape(title)}</h1>\n<p class=caption>What an experiment with marl_inv found: inventory policies compared by simulation.</p>\n<nav><ul>{contents}</ul></nav>\n{body}\n</main>\n</body>\n</html>\n"
     )
 
 

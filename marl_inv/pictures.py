@@ -63,8 +63,6 @@ STYLE = {
     "legend.frameon": False,
     "svg.hashsalt": "marl_inv",
 }
-MOST_CAPACITIES = 16
-"""Capacities that are drawn: those that are used most."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ def _list_policies(axes: Axes, policies: Sequence[str]) -> None:
     axes.set_ylim(len(policies) - 0.5, -0.5)
     axes.grid(False, axis="y")
     axes.tick_params("y", length=0)
-    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
 
 
 def _put(axes: Axes, row: float, interval: Interval, look: Look, filled: bool = True) -> None:
@@ -131,7 +129,7 @@ def results_of(results: Results, scenario: str, look: dict[str, Look]) -> Figure
         right.tick_params("y", length=0)
         right.axvline(0, color=INK, linewidth=1, zorder=2)
         right.grid(False, axis="y")
-        right.xaxis.set_major_locator(MaxNLocator(6))
+        right.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
         left.set(title=f"{reference.problem.measured.capitalize()} per period", xlabel="money per period, whole network")
         right.set(title=f"Gain over {reference.policy}", xlabel=f"{'percent' if base else 'money per period'} (right is better)")
     return figure
@@ -149,40 +147,49 @@ def counted_parts(outcome: Outcome) -> dict[str, float]:
     return parts
 
 
-def parts_of(outcomes: Sequence[Outcome]) -> Figure | None:
-    """What costs and incomes consist of; None where there is one kind alone."""
+def parts_of(outcomes: Sequence[Outcome], reference: Outcome) -> Figure | None:
+    """What costs and incomes consist of, and how that differs from the reference; None where there is one kind alone."""
     parts = {outcome.policy: counted_parts(outcome) for outcome in outcomes}
     kinds = [name for name in MONEY if any(name in each for each in parts.values())]
     if len(kinds) < 2:
         return None
-    scenario = outcomes[0].problem
+    scenario = reference.problem
     sign = -1 if scenario.measured == "cost" else 1
-    with _sheet(_tall(len(outcomes)) + 0.3) as (figure, [[axes]]):
-        ends = {(policy, side): 0.0 for policy in parts for side in (1, -1)}
+    levels = [{name: sign * value for name, value in each.items()} for each in parts.values()]
+    theirs = parts[reference.policy]
+    changes = [{name: each.get(name, 0.0) - theirs.get(name, 0.0) for name in kinds} for each in parts.values()]
+    with _sheet(_tall(len(outcomes)) + 0.35, 2, sharey=True) as (figure, [[left, right]]):
         for name in kinds:
-            for row, (policy, each) in enumerate(parts.items()):
-                value = sign * each.get(name, 0.0)
-                side = 1 if value > 0 else -1
-                axes.barh(row, value, left=ends[policy, side], height=0.62, color=PART_COLOURS[name], edgecolor="white", linewidth=0.6)
-                ends[policy, side] += value
             kind = name.removesuffix("_cost")
-            axes.barh(0, 0, color=PART_COLOURS[name], label=SHORT.get(kind, kind).replace("_", " "))
-        if any(end < 0 for end in ends.values()):
-            axes.axvline(0, color=INK, linewidth=1)
-            for row, outcome in enumerate(outcomes):
-                axes.plot(
-                    measured(scenario, Interval.exactly(float(outcome.samples.mean()))).mean,
-                    row,
-                    "|",
-                    color=INK,
-                    markersize=18,
-                    markeredgewidth=2.2,
-                )
-            axes.plot([], [], "|", color=INK, markersize=10, markeredgewidth=2.2, label=scenario.measured)
-        _list_policies(axes, list(parts))
-        axes.set_xlabel("money per period, whole network")
-        figure.legend(loc="outside upper left", ncols=6, handlelength=1.1, columnspacing=1.2)
+            left.barh(0, 0, color=PART_COLOURS[name], label=SHORT.get(kind, kind).replace("_", " "))
+        _stack(left, levels)
+        _stack(right, changes)
+        _list_policies(left, list(parts))
+        right.tick_params("y", length=0)
+        right.grid(False, axis="y")
+        right.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+        left.set(title=f"What {scenario.measured} is made of", xlabel="money per period, whole network")
+        right.set(title=f"Change from {reference.policy}", xlabel="money per period (right is better)")
+        left.plot([], [], "|", color=INK, markersize=10, markeredgewidth=2.2, label="sum")
+        handles, labels = left.get_legend_handles_labels()
+        figure.legend(
+            handles[1:] + handles[:1], labels[1:] + labels[:1], loc="outside upper left", ncols=8, handlelength=1.1, columnspacing=1.2
+        )
     return figure
+
+
+def _stack(axes: Axes, rows: Sequence[dict[str, float]]) -> None:
+    """What is below 0 to the left of it, what is above to the right, and a mark at the sum where there is both."""
+    for row, parts in enumerate(rows):
+        ends = {1: 0.0, -1: 0.0}
+        for name, value in parts.items():
+            side = 1 if value > 0 else -1
+            axes.barh(row, value, left=ends[side], height=0.62, color=PART_COLOURS[name], edgecolor="white", linewidth=0.6)
+            ends[side] += value
+        if ends[-1] < 0 < ends[1]:
+            axes.plot(sum(ends.values()), row, "|", color=INK, markersize=18, markeredgewidth=2.2)
+    if any(value < 0 for parts in rows for value in parts.values()):
+        axes.axvline(0, color=INK, linewidth=1)
 
 
 def efficiency_of(outcomes: Sequence[Outcome], look: dict[str, Look], curve: Float[np.ndarray, "2 P"] | None) -> Figure:
@@ -207,8 +214,11 @@ def efficiency_of(outcomes: Sequence[Outcome], look: dict[str, Look], curve: Flo
                 zorder=4,
             )
         stocks, fills = np.concatenate(held), np.concatenate(served)
-        axes.set_xlim(*_room(stocks))
-        low, high = _room(fills)
+        if curve is not None:
+            away = np.hypot(curve[0] / stocks.mean() - 1, curve[1] - fills.mean() / 100)
+            stocks, fills = np.append(stocks, curve[0, away.argmin()]), np.append(fills, 100 * curve[1, away.argmin()])
+        axes.set_xlim(*_room(stocks, 0.1 * stocks.mean()))
+        low, high = _room(fills, 2.0)
         axes.set_ylim(low, min(high, 100.5))
         axes.yaxis.set_major_formatter(PercentFormatter())
         axes.set(xlabel="stock on hand, units, whole network", ylabel="fill rate")
@@ -216,11 +226,10 @@ def efficiency_of(outcomes: Sequence[Outcome], look: dict[str, Look], curve: Flo
     return figure
 
 
-def _room(values: np.ndarray) -> tuple[float, float]:
+def _room(values: np.ndarray, least: float) -> tuple[float, float]:
     """The ends of an axis that shows values and somewhat around them."""
-    low, high = float(values.min()), float(values.max())
-    margin = 0.35 * (high - low) or 0.1 * abs(high) or 1.0
-    return low - margin, high + margin
+    margin = max(0.35 * float(np.ptp(values)), least)
+    return float(values.min()) - margin, float(values.max()) + margin
 
 
 def learning_of(curves: dict[str, tuple[np.ndarray, np.ndarray]], look: dict[str, Look]) -> Figure:
@@ -253,8 +262,7 @@ def learning_of(curves: dict[str, tuple[np.ndarray, np.ndarray]], look: dict[str
 
 def capacities_of(used: dict[str, dict[str, float]], prices: dict[str, float] | None, look: dict[str, Look]) -> Figure:
     """By capacity: the share of it that each policy uses, and what one more unit of it would be worth."""
-    most = sorted(used, key=lambda name: -max(used[name].values()))[:MOST_CAPACITIES]
-    shown = [name for name in used if name in most]
+    shown = list(used)
     with _sheet(_tall(len(shown)) + 0.3, 2 if prices else 1, sharey=True, width_ratios=[3, 2] if prices else None) as (figure, [panels]):
         for row, name in enumerate(shown):
             panels[0].axhline(row, color=PALE, linewidth=0.8, zorder=1)
@@ -324,7 +332,7 @@ def matrix(results: Results) -> Figure:
             if policy in found and base:
                 gains[row, column], told[row, column] = 100 * found[policy].mean / base, found[policy].significant
     scale = max(float(np.nanmax(np.abs(gains), initial=1.0)), 1.0)
-    with _sheet(1.5 + 0.42 * len(scenarios)) as (figure, [[axes]]):
+    with _sheet(1.2 + 0.36 * len(scenarios)) as (figure, [[axes]]):
         limit = min(scale, 30.0)
         axes.imshow(gains, cmap="PuOr", norm=TwoSlopeNorm(0, -limit, limit), aspect="auto", alpha=0.85)
         for row, column in np.ndindex(*gains.shape):
@@ -353,7 +361,7 @@ def together(means: dict[str, Interval], chances: dict[str, Interval], look: dic
     with _sheet(_tall(len(means)), 2, sharey=True) as (figure, [[left, right]]):
         for row, policy in enumerate(means):
             _put(left, row, means[policy], look[policy], means[policy].excludes_zero)
-            _put(right, row, chances[policy].times(100), look[policy], not chances[policy].low <= 0.5 <= chances[policy].high)
+            _put(right, row, chances[policy].times(100.0), look[policy], not chances[policy].low <= 0.5 <= chances[policy].high)
         _list_policies(left, list(means))
         left.axvline(0, color=INK, linewidth=1, zorder=2)
         right.axvline(50, color=INK, linewidth=1, zorder=2)

@@ -126,7 +126,7 @@ def cells_of(table: Table) -> list[tuple[str, ...]]:
 
 def measured(scenario: Scenario, reward: Interval) -> Interval:
     """A reward as tables tell it: profit, or what was paid."""
-    return reward.times(-1) if scenario.measured == "cost" else reward
+    return reward.times(-1.0) if scenario.measured == "cost" else reward
 
 
 def _explanation(problem: Problem, scores: list[Score], reference: Score) -> str:

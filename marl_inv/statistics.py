@@ -117,7 +117,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-Scores = Sequence[Float[Tensor, " S"]]
+Scores = Sequence[Float[Tensor, " _"]]
 """What each seed scored, scenario by scenario, in a unit that can be averaged over scenarios; higher is better."""
 
 
@@ -148,7 +148,7 @@ def probability_of_improvement(ours: Scores, theirs: Scores) -> float:
     return sum(chances) / len(chances)
 
 
-def bootstrapped(statistic: Callable[..., float], *samples: Sequence[Float[Tensor, "S R"]], draws: int = 2000, seed: int = 0) -> Interval:
+def bootstrapped(statistic: Callable[..., float], *samples: Sequence[Float[Tensor, "_ _"]], draws: int = 2000, seed: int = 0) -> Interval:
     """A statistic of one or more policies' scores, with its 95% percentile interval: within every scenario seeds are drawn anew, and traces,
     which are the same for all policies. So a policy that needs no training has an interval too."""
     chance = np.random.default_rng(seed)
