@@ -300,6 +300,20 @@ def run(
     console.print(f"the cells and table.md are in {results.folder}", soft_wrap=True, highlight=False)
 
 
+@app.command("report")
+def write_report(
+    runs: Annotated[list[Path], typer.Argument(help="Folders that `marl-inv run` wrote; several are reported on together.")],
+    out: Annotated[Path | None, typer.Option(help="The folder of the report; the first run's by default.")] = None,
+) -> None:
+    """A page that explains what an experiment found (report.html), the same as report.md, and its numbers as tables.csv and tables.tex."""
+    from marl_inv import page
+    from marl_inv.grid import read_results
+
+    _one_thread()
+    for path in page.write_report(read_results(runs), out, progress_bar):
+        console.print(str(path), soft_wrap=True, highlight=False)
+
+
 @app.command()
 def bench(
     groups: Annotated[

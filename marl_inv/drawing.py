@@ -1,4 +1,4 @@
-"""Pictures of a network, and films of an episode: the only door to matplotlib.
+"""Pictures of a network, and films of an episode; `pictures` draws what was measured, and nobody else opens the door to matplotlib.
 
 A warehouse is a gauge: the blue fill is stock on hand, the hatched part is on order, the red strip the share of demand not met (above 2%
 the frame is red too). A full gauge is the warehouse's storage, or twice what passes through it in the lead time and review period of its
@@ -50,6 +50,8 @@ LABEL = {"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none",
 PICTURES = [".gif", ".png", ".svg", ".pdf"]
 WIDEST_FILM, COLOURS = 1000.0, 128
 """Pixels, and colours: a film of a hundred periods is to be a few megabytes."""
+PLACE_UNITS = ("on_hand", "on_order", "backorders", "unmet", "demand", "promotion")
+LANE_UNITS = ("shipments", "asked", "owed", "transshipped")
 FULL = 0.999
 """Share of a capacity that counts as all of it."""
 
@@ -67,7 +69,10 @@ def draw_network(
 
     `available` is `Chance.available` of that period, which tells what was closed. Where many pictures are made, `layout` saves its time.
     """
-    layout, scene = layout or lay_out(network), Scene.of(network, state, flows, available, replication)
+    return draw_scene(layout or lay_out(network), Scene.of(network, state, flows, available, replication), title)
+
+
+def draw_scene(layout: Layout, scene: Scene, title: str = "") -> Figure:
     figure = Figure(figsize=(layout.width, layout.height), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, layout.width), ylim=(0, layout.height))
@@ -266,12 +271,40 @@ class Scene:
             return np.zeros(entries) if tensor is None else tensor[..., replication].detach().double().sum(0).cpu().numpy()
 
         lanes, places = len(network.lanes), len(network.warehouses)
+        reactive = 0 if network.reactive is None else len(network.reactive.names)
+        flown = {} if flows is None else {name: getattr(flows, name) for name in ("unmet", "demand", "promotion")}
+        moved = {} if flows is None else {name: getattr(flows, name) for name in ("shipments", "asked", "owed", "transshipped")}
+        held = {"on_hand": state.on_hand, "on_order": on_order(network, state), "backorders": state.backorders}
+        return cls._of_units(
+            network,
+            {name: units(flown.get(name, held.get(name)), places) for name in PLACE_UNITS},
+            {name: units(moved.get(name), reactive if name == "transshipped" else lanes) for name in LANE_UNITS},
+            _limits(network, flows, available, replication),
+        )
+
+    @classmethod
+    def average(cls, network: TransferNetwork, places: dict[str, np.ndarray], lanes: dict[str, np.ndarray], volume: np.ndarray) -> Scene:
+        """Of means over periods: units of PLACE_UNITS by warehouse and of LANE_UNITS by lane, 0 where they are left out, and the volume that
+        every lane and then every reactive lane carried. What is on order is what is shipped times its lead time (Little 1961)."""
+        count, reactive = len(network.lanes), 0 if network.reactive is None else len(network.reactive.names)
+        coming = np.zeros(len(network.warehouses))
+        shipped = lanes.get("shipments", np.zeros(count))
+        np.add.at(coming, network.destination.cpu().numpy(), shipped * network.lead_time.cpu().numpy())
+        places = {"on_order": coming} | places
+        return cls._of_units(
+            network,
+            {name: places.get(name, np.zeros(len(coming))) for name in PLACE_UNITS},
+            {name: lanes.get(name, np.zeros(reactive if name == "transshipped" else count)) for name in LANE_UNITS},
+            average_capacities(network, volume),
+        )
+
+    @classmethod
+    def _of_units(
+        cls, network: TransferNetwork, places: dict[str, np.ndarray], lanes: dict[str, np.ndarray], limits: dict[str, Capacity]
+    ) -> Scene:
         reactive = () if network.reactive is None else network.reactive.names
-        taken = {} if flows is None else {"shipped": flows.shipments, "asked": flows.asked, "owed": flows.owed}
-        asked, owed = ([*units(taken.get(key), lanes).tolist(), *[0.0] * len(reactive)] for key in ("asked", "owed"))
-        moved = units(None if flows is None else flows.transshipped, len(reactive))
-        shipped = [*units(taken.get("shipped"), lanes).tolist(), *moved.tolist()]
-        limits = _limits(network, flows, available, replication)
+        asked, owed = ([*lanes[key].tolist(), *[0.0] * len(reactive)] for key in ("asked", "owed"))
+        shipped = [*lanes["shipments"].tolist(), *lanes["transshipped"].tolist()]
         origins = network.lane_origin + [network.warehouses[n] for n in ([] if not reactive else network.reactive.origin.tolist())]
         ways = []
         for index, (name, origin, end) in enumerate(
@@ -279,20 +312,20 @@ class Scene:
         ):
             own = limits.get(name)
             over = [limits[limit] for limit in (name, origin) if limit in limits]
-            colour = REPLENISHMENT if index < network.replenishments else TRANSFER if index < lanes else REACTIVE
+            between = TRANSFER if index < len(network.lanes) else REACTIVE
             ways.append(
                 Way(
                     name,
                     origin,
                     network.warehouses[end],
-                    colour,
+                    REPLENISHMENT if index < network.replenishments else between,
                     shipped[index],
                     asked[index],
                     owed[index],
                     min((limit.open for limit in over), default=1.0),
                     own is not None,
                     own is not None and own.full,
-                    index >= lanes,
+                    index >= len(network.lanes),
                 )
             )
         sent = dict.fromkeys(network.suppliers, 0.0)
@@ -301,10 +334,8 @@ class Scene:
         suppliers = [limits.get(name, Capacity(name, sent[name], math.inf, 1.0)) for name in network.suppliers]
         known = {*network.lanes, *reactive, *network.suppliers}
         full, stored = _full(network)
-        amounts = [state.on_hand, on_order(network, state), state.backorders]
-        amounts += [None] * 3 if flows is None else [flows.unmet, flows.demand, flows.promotion]
         size = network.size.double().sum(0).cpu().numpy()
-        columns = [full, stored, *(units(amount, places) for amount in amounts), size]
+        columns = [full, stored, *(places[name] for name in PLACE_UNITS), size]
         gauges = [Gauge(name, *row) for name, *row in zip(network.warehouses, *(column.tolist() for column in columns), strict=True)]
         return cls(gauges, ways, suppliers, [limit for name, limit in limits.items() if name not in known], float(size.max()))
 
@@ -328,6 +359,17 @@ def _limits(network: TransferNetwork, flows: Flows | None, available: Tensor | N
         opened = torch.ones_like(now) if limit.outage is None or share is None else share[limit.outage, 0].double()
         for name, volume, most, part in zip(limit.names, used.tolist(), now.tolist(), opened.tolist(), strict=False):
             limits[name] = Capacity(name, volume, math.inf if most > 1e29 else most, part)
+    return limits
+
+
+def average_capacities(network: TransferNetwork, volume: np.ndarray) -> dict[str, Capacity]:
+    """Every capacity by name, as if there were no outages, with what uses it of the volume that lanes and then reactive lanes carry."""
+    limits: dict[str, Capacity] = {}
+    for limit in network.limits:
+        group = torch.cat([limit.group, limit.reactive_group]).cpu()
+        used = torch.zeros(len(limit.capacity), dtype=torch.float64).index_add(0, group, torch.from_numpy(volume[: len(group)]).double())
+        for name, amount, most in zip(limit.names, used.tolist(), limit.capacity[:, 0].tolist(), strict=False):
+            limits[name] = Capacity(name, amount, math.inf if most > 1e29 else most, 1.0)
     return limits
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -38,11 +39,17 @@ from marl_inv.reading import Document, InputError, Record, read_yaml, validate, 
 from marl_inv.rollout import play
 from marl_inv.scenario import Scenario, load_scenario
 from marl_inv.sealed import read_sealed, write_sealed
-from marl_inv.statistics import Interval, Spread
+from marl_inv.statistics import Interval, Spread, holm
 
 SCORES = "scores.safetensors"
 
+LISTING = "grid.json"
+"""What cells there are, and of what."""
+
 DETAILS = ("warehouse", "lane", "episode")
+
+CARRIED = ("shipped", "transshipped")
+"""Measures of lanes that are also told in volume, which is what capacities are of."""
 
 ATTEMPTS = 3
 """Times that a cell is begun whose worker was lost."""
@@ -166,6 +173,10 @@ class Cell:
         return _folder(f"{self.scenario}-{self.policy}-{self.seed}", self.content)
 
     @property
+    def trained(self) -> bool:
+        return isinstance(self.plan, TrainSettings)
+
+    @property
     def run(self) -> str:
         """The folder of its training, which cells that are trained elsewhere share."""
         if self.elsewhere is None:
@@ -194,9 +205,14 @@ class Outcome:
     """Means over the traces."""
     details: dict[str, Float[Tensor, "S ..."]]
     """Of every seed: `warehouse.NAME` (S, N) and `lane.NAME` (S, E), per period, and `episode.NAME` (S, T, N or E), the first trace as it
-    was played; all products together."""
+    was played; all products together. `warehouse.volume` is of the stock on hand."""
     seconds: list[float]
     """That each seed took, training or tuning and evaluation."""
+    seeds: list[int]
+    runs: list[Path]
+    """The folders of the trainings on this very scenario."""
+    about: dict[str, str]
+    """What is said of the first seed's scores: the policy's own name, what it knows, the revision of the code."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +220,8 @@ class Results:
     experiment: Experiment
     folder: Path
     outcomes: list[Outcome]
+    missing: list[str] = field(default_factory=list)
+    """What has not been computed yet, in words."""
 
     def scenarios(self) -> list[str]:
         return list(dict.fromkeys(outcome.scenario for outcome in self.outcomes))
@@ -211,20 +229,43 @@ class Results:
     def of(self, scenario: str) -> list[Outcome]:
         return [outcome for outcome in self.outcomes if outcome.scenario == scenario]
 
+    def policies(self) -> list[str]:
+        return list(dict.fromkeys(outcome.policy for outcome in self.outcomes))
+
     def reference(self, scenario: str) -> Outcome:
-        return next(outcome for outcome in self.of(scenario) if outcome.policy == self.experiment.reference)
+        """What the others are compared with; the first there is where the reference itself is not there yet."""
+        there = self.of(scenario)
+        return next((outcome for outcome in there if outcome.policy == self.experiment.reference), there[0])
+
+    def best(self, scenario: str) -> Outcome:
+        return max(self.of(scenario), key=lambda outcome: float(outcome.samples.mean()))
 
     def spread(self, outcome: Outcome) -> Spread | None:
         """How much training seeds differ, which is taken to be the same for the variants of one entry; None where there is one seed."""
         alike = [other.samples for other in self.of(outcome.scenario) if other.group == outcome.group and len(other.samples) > 1]
         return Spread.of(alike) if alike else None
 
-    def gain(self, outcome: Outcome) -> Interval:
-        """Reward per period over the reference."""
-        other = self.reference(outcome.scenario)
+    def gain(self, outcome: Outcome, over: Outcome | None = None) -> Interval:
+        """Reward per period over another's on the same traces: the reference's if none is given."""
+        other = over or self.reference(outcome.scenario)
+        if outcome is other:
+            return Interval.exactly(0.0)
         mine = self.spread(outcome)
         theirs = mine if other.group == outcome.group else self.spread(other)
         return Interval.over_seeds(outcome.samples, other.samples, mine, theirs)
+
+    def gains(self, scenario: str, over: Outcome | None = None) -> dict[str, Interval]:
+        """Of every other policy, by its label; p-values are corrected for their number (Holm), so that a scenario's table as a whole raises a
+        false alarm once in twenty times at most."""
+        other = over or self.reference(scenario)
+        found = {outcome.policy: self.gain(outcome, other) for outcome in self.of(scenario) if outcome is not other}
+        corrected = holm([gain.p_value for gain in found.values()])
+        return {policy: replace(gain, p_value=value) for (policy, gain), value in zip(found.items(), corrected, strict=True)}
+
+    def percent(self, outcome: Outcome) -> Float[Tensor, "S R"]:
+        """Gain over the reference on every trace, in percent of the reference's mean reward; NaN where that is 0."""
+        reference = self.reference(outcome.scenario).samples.double().mean(0)
+        return 100 * (outcome.samples.double() - reference) / (reference.mean().abs() or math.nan)
 
     def reward(self, outcome: Outcome) -> Interval:
         return Interval.over_seeds(outcome.samples, None, self.spread(outcome), None)
@@ -301,6 +342,7 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
         missing = [cell for cell in grid if not _done(folder / cell.folder)]
+        _write_listing(folder, chosen, grid)
         if len(missing) < len(grid):
             say(f"{folder}: {len(grid) - len(missing)} of {len(grid)} cells are there already")
         elsewhere = {cell.run: cell for cell in missing if cell.elsewhere is not None and not (folder / cell.run / POLICY).exists()}
@@ -309,6 +351,30 @@ def run(
                 _compute(chosen_engine, train_cell, list(elsewhere.values()), folder, progress, say)
                 _compute(chosen_engine, compute, missing, folder, progress, say)
         return Results(chosen, folder, list(_gathered(grid, folder)))
+
+
+def _write_listing(folder: Path, experiment: Experiment, grid: list[Cell]) -> None:
+    """All that reading the results takes, so that neither the experiment's file nor its scenarios' need to stay where they were."""
+    scenarios = {cell.scenario: _with_data_found(json.loads(cell.problem.model_dump_json(exclude_none=True))) for cell in grid}
+    keys = [field.name for field in fields(Listed) if field.name != "problem"]
+    cells = [{key: getattr(cell, key) for key in keys} for cell in grid]
+    listing = {"experiment": json.loads(experiment.model_dump_json(exclude_none=True)), "scenarios": scenarios, "cells": cells}
+    text, file = json.dumps(listing, indent=1), folder / LISTING
+    if not file.exists() or file.read_text(encoding="utf-8") != text:
+        unfinished = file.with_suffix(".tmp")
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(file)
+
+
+def _with_data_found(data: Any) -> Any:
+    """A scenario's plain data with the paths of its demand files made absolute."""
+    if isinstance(data, list):
+        return [_with_data_found(each) for each in data]
+    if not isinstance(data, dict):
+        return data
+    file = data.get("path")
+    found = {"path": str(Path(file).resolve())} if isinstance(file, str) and Path(file).exists() else {}
+    return {key: _with_data_found(value) for key, value in data.items()} | found
 
 
 def _done(folder: Path) -> bool:
@@ -376,6 +442,9 @@ def compute(cell: Cell, root: Path) -> None:
     measures |= {"fill_rate": record.fill_rate, "transferred": record.transferred}
     details = {f"warehouse.{name}": record.per_period(name).sum(0).mean(-1) for name in MEASURES}
     details |= {f"lane.{name}": record.per_lane(name).sum(0).mean(-1) for name in record.lane_sums}
+    volume = problem.network.volume
+    details["warehouse.volume"] = (record.per_period("on_hand") * volume).sum(0).mean(-1)
+    details |= {f"lane.{name}_volume": (record.per_lane(name) * volume).sum(0).mean(-1) for name in CARRIED if name in record.lane_sums}
     details |= {f"episode.{name}": values for name, values in _episode(problem, policy).items()}
     about = {
         "cell": json.dumps(cell.content),
@@ -406,7 +475,8 @@ def _revision() -> str:
     return ""
 
 
-def _gathered(grid: list[Cell], folder: Path) -> Iterator[Outcome]:
+def _gathered(grid: Sequence[Cell | Listed], folder: Path) -> Iterator[Outcome]:
+    """What the cells found, policy by policy."""
     for (scenario, policy), alike in itertools.groupby(grid, key=lambda cell: (cell.scenario, cell.policy)):
         found = list(alike)
         read = [read_sealed(folder / cell.folder / SCORES, "delete it to compute it again") for cell in found]
@@ -416,15 +486,87 @@ def _gathered(grid: list[Cell], folder: Path) -> Iterator[Outcome]:
             for name in tensors[0]
             if name.startswith("measure.")
         }
-        details = {name: torch.stack([each[name] for each in tensors]) for name in tensors[0] if name.partition(".")[0] in DETAILS}
+        details = {
+            name: torch.stack([each[name] for each in tensors])
+            for name in tensors[0]
+            if name.partition(".")[0] in DETAILS and all(name in each for each in tensors)
+        }
         yield Outcome(
             scenario,
             policy,
             found[0].group,
             found[0].problem,
-            isinstance(found[0].plan, TrainSettings),
+            found[0].trained,
             torch.stack([each["samples"] for each in tensors]),
             measures,
             details,
             [float(about["seconds"]) for about, _ in read],
+            [cell.seed for cell in found],
+            [folder / cell.run for cell in found if cell.trained and cell.run == cell.folder],
+            read[0][0],
         )
+
+
+# Reading what was computed
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A cell as a run folder's listing tells of it."""
+
+    scenario: str
+    policy: str
+    group: int
+    seed: int
+    replications: int
+    folder: str
+    run: str
+    trained: bool
+    problem: Scenario
+
+    @property
+    def in_words(self) -> str:
+        return f"{self.policy}{f', seed {self.seed}' * self.trained}, on {self.scenario}"
+
+
+def read_results(folders: Sequence[str | Path]) -> Results:
+    """What experiments in such folders have found so far, from the folders alone; several are read as one, the first says the reference.
+
+    Raises InputError for a folder that is none, and where scenarios of one name differ or were played on other traces.
+    """
+    read = [_read_folder(Path(folder)) for folder in folders]
+    problems: dict[str, tuple[Scenario, int]] = {}
+    outcomes: dict[tuple[str, str], Outcome] = {}
+    for number, results in enumerate(read):
+        for outcome in results.outcomes:
+            played = outcome.problem, outcome.samples.shape[1]
+            if problems.setdefault(outcome.scenario, played) != played:
+                raise InputError(
+                    f"{results.folder}: {outcome.scenario} is another scenario there, or played on more traces or fewer; report on it by itself"
+                )
+            key = outcome.scenario, outcome.policy
+            if key in outcomes and not torch.equal(outcomes[key].samples, outcome.samples):
+                key = outcome.scenario, f"{outcome.policy} ({results.folder.name})"
+            outcomes.setdefault(key, replace(outcome, policy=key[1], group=1000 * number + outcome.group))
+    experiment = read[0].experiment
+    if len(read) > 1:
+        told = " ".join(dict.fromkeys(results.experiment.description for results in read))
+        experiment = experiment.model_copy(update={"description": told})
+    return Results(experiment, read[0].folder, list(outcomes.values()), [each for results in read for each in results.missing])
+
+
+def _read_folder(folder: Path) -> Results:
+    remedy = "give the folder of a grid; `marl-inv run` writes it, at once where all cells are there"
+    try:
+        listing = json.loads((folder / LISTING).read_text(encoding="utf-8"))
+        experiment = Experiment.model_validate_json(json.dumps(listing["experiment"]))
+        problems = {name: Scenario.model_validate_json(json.dumps(each)) for name, each in listing["scenarios"].items()}
+        cells = [Listed(**cell, problem=problems[cell["scenario"]]) for cell in listing["cells"]]
+    except OSError as error:
+        raise InputError(f"{folder / LISTING}: cannot be read ({error.strerror}); {remedy}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder / LISTING}: does not fit this version of marl_inv; {remedy}") from error
+    there = [cell for cell in cells if _done(folder / cell.folder)]
+    if not there:
+        raise InputError(f"{folder}: none of its {len(cells)} cells is there yet; wait for the first, or `marl-inv run` it")
+    return Results(experiment, folder, list(_gathered(there, folder)), [cell.in_words for cell in cells if cell not in there])

@@ -33,11 +33,13 @@ def comparison_table(problem: Problem, scores: list[Score], reference: Score, bo
     """
     columns = [problem.scenario.measured, "fill", "on hand", "moved", "gain", "gain %"] + ["gap %"] * bool(bounds)
     tightest = min((bound.mean for bound in bounds.values()), default=math.nan)
-    table = _table(f"{problem.scenario.name}: {problem.scenario.description}", "policy", columns, _explanation(problem, scores, reference))
+    table = headed_table(
+        f"{problem.scenario.name}: {problem.scenario.description}", "policy", columns, _explanation(problem, scores, reference)
+    )
     if bounds:
         table.caption = f"{table.caption} Gap: to the tightest bound."
     for score in scores:
-        money = _measured(problem.scenario, score.reward)
+        money = measured(problem.scenario, score.reward)
         on_hand, moved = float(score.record.per_period("on_hand").sum((0, 1)).mean()), float(score.record.transferred.mean())
         gain = ["", ""]
         if score is not reference:
@@ -53,7 +55,7 @@ def comparison_table(problem: Problem, scores: list[Score], reference: Score, bo
         if number == 0:
             table.add_section()
         gain = 100 * (bound.mean - reference.reward.mean) / abs(reference.reward.mean)
-        table.add_row(name, plus_minus(_measured(problem.scenario, bound)), "", "", "", "", f"{gain:+z,.1f}")
+        table.add_row(name, plus_minus(measured(problem.scenario, bound)), "", "", "", "", f"{gain:+z,.1f}")
     return table
 
 
@@ -65,27 +67,29 @@ def grid_tables(results: Results) -> list[Table]:
 def _grid_table(results: Results, name: str) -> Table:
     outcomes, reference = results.of(name), results.reference(name)
     scenario, seeds = reference.problem, len(results.experiment.training_seeds)
-    columns = [scenario.measured, "fill", "on hand", "moved", "gain", "gain %", "CPU-min"]
+    columns, gains = [scenario.measured, "fill", "on hand", "moved", "gain", "gain %", "CPU-min"], results.gains(name)
     pooled = any(sum(other.group == outcome.group for other in outcomes) > 1 for outcome in outcomes if outcome.trained)
     away = any(entry.train_on is not None for entry in results.experiment.policies)
     caption = (
         f"Per period, whole network; {reference.samples.shape[1]} evaluation traces, the same for all, and {seeds} training seed{'s' * (seeds > 1)}. 95% intervals count "
         f"{'both' if seeds > 1 else 'the traces alone'}{', seeds as spread alike among the variants of one policy' * (pooled and seeds > 1)}. Gain: over {reference.policy}, paired, "
-        f"positive is better; n.s.: not told from 0. CPU-min: mean of a seed, with tuning and evaluation{', without training elsewhere' * away}."
+        f"positive is better; n.s.: not told from 0 at 5%{f', after Holm over the {len(gains)} gains of this table' * (len(gains) > 1)}. CPU-min: mean of a seed, with tuning and evaluation{', without training elsewhere' * away}."
     )
-    table = _table(f"{name}: {scenario.description}", "policy", columns, caption)
+    table = headed_table(f"{name}: {scenario.description}", "policy", columns, caption)
     for outcome in outcomes:
-        reward, gain = results.reward(outcome), results.gain(outcome)
-        base = abs(float(reference.samples.mean()))
-        share = f"{100 * gain.mean / base:+z,.1f}{'' if gain.excludes_zero else ' n.s.'}" if base else ""
+        told = ["", ""]
+        if gain := gains.get(outcome.policy):
+            base = abs(float(reference.samples.mean()))
+            share = f"{100 * gain.mean / base:+z,.1f}{'' if gain.significant else ' n.s.'}" if base else ""
+            told = [plus_minus(gain, sign=True), share]
         fill, held, moved = (float(outcome.measures[measure].mean()) for measure in ("fill_rate", "on_hand", "transferred"))
         table.add_row(
             outcome.policy,
-            plus_minus(_measured(scenario, reward)),
+            plus_minus(measured(scenario, results.reward(outcome))),
             f"{fill:.3f}",
             quantity(held),
             quantity(moved),
-            *(["", ""] if outcome is reference else [plus_minus(gain, sign=True), share]),
+            *told,
             f"{sum(outcome.seconds) / len(outcome.seconds) / 60:.1f}",
         )
     return table
@@ -93,16 +97,36 @@ def _grid_table(results: Results, name: str) -> Table:
 
 def markdown(table: Table) -> str:
     """The same table for a page."""
-    heads = [str(column.header) for column in table.columns]
-    rows = zip(*(list(column.cells) for column in table.columns), strict=True)
-    lines = ["| " + " | ".join(cells) + " |" for cells in (heads, *rows)]
+    lines = ["| " + " | ".join(cells) + " |" for cells in cells_of(table)]
     aligned = "".join("|---:" if column.justify == "right" else "|---" for column in table.columns) + "|"
     return "\n".join([f"### {table.title}", "", lines[0], aligned, *lines[1:], "", str(table.caption)])
 
 
-def _measured(scenario: Scenario, reward: Interval) -> Interval:
+def latex(table: Table) -> str:
+    """The same table for a paper, with the package booktabs."""
+    aligned = "".join("r" if column.justify == "right" else "l" for column in table.columns)
+    heads, *rows = (" & ".join(map(_escaped, cells)) + r" \\" for cells in cells_of(table))
+    body = [r"\toprule", heads, r"\midrule", *rows, r"\bottomrule"]
+    caption = rf"\caption{{{_escaped(str(table.title))}. {_escaped(str(table.caption))}}}"
+    lines = [r"\begin{table}", r"\centering", caption, rf"\begin{{tabular}}{{{aligned}}}", *body, r"\end{tabular}", r"\end{table}"]
+    return "\n".join(lines)
+
+
+def _escaped(text: str) -> str:
+    """As LaTeX takes it."""
+    signs = {"\\": r"\textbackslash{}", "±": r"$\pm$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\N{MINUS SIGN}": "$-$"}
+    signs |= {sign: rf"\{sign}" for sign in "&%$#_{}"}
+    return "".join(signs.get(sign, sign) for sign in text)
+
+
+def cells_of(table: Table) -> list[tuple[str, ...]]:
+    """The head, then the rows."""
+    return [tuple(str(column.header) for column in table.columns), *zip(*(map(str, column.cells) for column in table.columns), strict=True)]
+
+
+def measured(scenario: Scenario, reward: Interval) -> Interval:
     """A reward as tables tell it: profit, or what was paid."""
-    return Interval(-reward.mean, -reward.high, -reward.low, reward.p_value) if scenario.measured == "cost" else reward
+    return reward.times(-1.0) if scenario.measured == "cost" else reward
 
 
 def _explanation(problem: Problem, scores: list[Score], reference: Score) -> str:
@@ -130,7 +154,7 @@ def warehouse_table(problem: Problem, score: Score) -> Table:
     fill = 1 - record.sums["unmet"].sum((0, 2)) / record.sums["demand"].sum((0, 2))
     caption = f"Means per period over {record.periods} scored periods of {record.replications} replications, all products together. Fill: fill rate."
     title = f"{score.policy} (deciding on {score.knows}) on {problem.scenario.name}"
-    table = _table(title, "warehouse", [*shown, "fill"], caption)
+    table = headed_table(title, "warehouse", [*shown, "fill"], caption)
     for row, name in enumerate(network.warehouses):
         served = f"{float(fill[row]):.3f}" if network.mean_demand[:, row].any() else ""
         table.add_row(name, *(f"{float(values[row]):z,.1f}" for values in shown.values()), served)
@@ -149,7 +173,7 @@ def parameter_table(problem: Problem, policy: Any, scores: list[Score]) -> Table
         f"On validation traces {plus_minus(gain, sign=True)} ({share:+z.1f}%) a period over {before.policy} as it begins. "
         f"Units{'' if products <= FEW else f', means over {products} products'}."
     )
-    table = _table(f"{policy.name} on {problem.scenario.name}", "warehouse", list(parameters), caption)
+    table = headed_table(f"{policy.name} on {problem.scenario.name}", "warehouse", list(parameters), caption)
     table.min_width = 60
     rows = [parameter.value.double().cpu() for parameter in parameters.values()]
     for n, name in enumerate(network.warehouses):
@@ -167,7 +191,7 @@ def lane_table(problem: Problem, score: Score) -> Table:
     sums = {name: record.per_lane(name).sum(0).mean(-1) for name in record.lane_sums}
     moved, extra = {name: sums[name] for name in ("requested", "shipped", "refused", "owed") if name in sums}, sums.get("transshipped")
     caption = f"Mean units per period over {record.periods} scored periods of {record.replications} replications, all products together."
-    table = _table(f"{score.policy} on {problem.scenario.name}, by lane", "lane", list(moved), caption)
+    table = headed_table(f"{score.policy} on {problem.scenario.name}, by lane", "lane", list(moved), caption)
     for row, name in enumerate(network.lanes):
         table.add_row(name, *(quantity(float(values[row])) for values in moved.values()))
     if network.reactive is not None and extra is not None:
@@ -177,7 +201,7 @@ def lane_table(problem: Problem, score: Score) -> Table:
     return table
 
 
-def _table(title: str, first: str, columns: list[str], caption: str) -> Table:
+def headed_table(title: str, first: str, columns: list[str], caption: str) -> Table:
     table = Table(
         title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=0
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -80,6 +80,16 @@ class Interval:
     def excludes_zero(self) -> bool:
         return self.low > 0 or self.high < 0
 
+    @property
+    def significant(self) -> bool:
+        """At 5%, as the p-value says, which may have been corrected for other comparisons."""
+        return self.p_value < 0.05
+
+    def times(self, factor: float) -> Interval:
+        """In another unit; a negative factor swaps the ends."""
+        low, high = sorted((factor * self.low, factor * self.high))
+        return replace(self, mean=factor * self.mean, low=low, high=high)
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -107,13 +117,21 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-Scores = Sequence[Float[Tensor, " S"]]
+Scores = Sequence[Float[Tensor, " _"]]
 """What each seed scored, scenario by scenario, in a unit that can be averaged over scenarios; higher is better."""
 
 
 def interquartile_mean(scores: Scores) -> float:
-    """The mean of the middle half of all seeds and scenarios: less noise than the median, less reign of outliers than the mean."""
-    return float(stats.trim_mean(torch.cat(list(scores)).double().numpy(), 0.25))
+    """The mean of the middle half of all seeds and scenarios: less noise than the median, less reign of outliers than the mean.
+
+    Scenarios weigh alike however many seeds each has, and what lies across a quartile counts with its part inside, so that it is the middle
+    half for any number of scores; it is `scipy.stats.trim_mean` where that number is a multiple of 4.
+    """
+    values, order = torch.cat(list(scores)).double().sort()
+    weights = torch.cat([torch.full((len(each),), 1 / (len(each) * len(scores)), dtype=torch.float64) for each in scores])[order]
+    upto = weights.cumsum(0)
+    inside = (upto.clamp(0.25, 0.75) - (upto - weights).clamp(0.25, 0.75)).clamp(min=0)
+    return float((inside * values).sum() / inside.sum())
 
 
 def performance_profile(scores: Scores, thresholds: Float[Tensor, " D"]) -> Float[Tensor, " D"]:
@@ -130,12 +148,22 @@ def probability_of_improvement(ours: Scores, theirs: Scores) -> float:
     return sum(chances) / len(chances)
 
 
-def bootstrapped(statistic: Callable[..., float], *scores: Scores, draws: int = 2000, seed: int = 0) -> Interval:
-    """A statistic of one or more policies' scores, with its 95% percentile interval over seeds drawn anew within every scenario."""
+def bootstrapped(statistic: Callable[..., float], *samples: Sequence[Float[Tensor, "_ _"]], draws: int = 2000, seed: int = 0) -> Interval:
+    """A statistic of one or more policies' scores, with its 95% percentile interval: within every scenario seeds are drawn anew, and traces,
+    which are the same for all policies. So a policy that needs no training has an interval too."""
     chance = np.random.default_rng(seed)
-    found = []
-    for _ in range(draws):
-        anew = [[each[torch.from_numpy(chance.integers(len(each), size=len(each)))] for each in policy] for policy in scores]
-        found.append(statistic(*anew))
+    drawn = [_drawn(alike, draws, chance) for alike in zip(*samples, strict=True)]
+    found = [statistic(*([scenario[policy][draw] for scenario in drawn] for policy in range(len(samples)))) for draw in range(draws)]
     low, high = np.quantile(found, [0.025, 0.975])
-    return Interval(statistic(*scores), float(low), float(high))
+    return Interval(statistic(*([each.double().mean(1) for each in policy] for policy in samples)), float(low), float(high))
+
+
+def _drawn(alike: Sequence[Float[Tensor, "_ R"]], draws: int, chance: np.random.Generator) -> list[Float[Tensor, "D _"]]:
+    """What seeds drawn anew score on traces drawn anew, of every policy on one scenario."""
+    traces = alike[0].shape[1]
+    weights = torch.from_numpy(chance.multinomial(traces, np.full(traces, 1 / traces), size=draws) / traces)
+    found = []
+    for policy in alike:
+        seeds = torch.from_numpy(chance.integers(len(policy), size=(draws, len(policy))))
+        found.append((weights @ policy.double().T).gather(1, seeds))
+    return found

@@ -1,0 +1,246 @@
+"""What an experiment's results amount to: sentences that follow from the statistics, and what is measured beside them for pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from marl_inv.baselines.order_up_to import OrderUpTo
+from marl_inv.baselines.perfect_information import perfect_information
+
+from marl_inv.drawing import average_capacities
+from marl_inv.evaluate import evaluate
+from marl_inv.grid import Outcome, Results
+from marl_inv.network import TransferNetwork
+from marl_inv.problem import Problem
+from marl_inv.reading import InputError
+from marl_inv.report import measured, plus_minus
+from marl_inv.statistics import Interval, Scores, bootstrapped, interquartile_mean, performance_profile, probability_of_improvement
+
+WORTHWHILE = 1.0
+"""Percent below which a difference is called small, whatever can be told of it."""
+
+CURVE_SCALES = tuple(np.geomspace(0.5, 2.0, 21))
+"""Multiples of the newsvendor levels that the efficiency curve is drawn through."""
+CURVE_DECISIONS = 30_000_000
+"""That the curve takes at most: fewer of the evaluation traces where a network is large."""
+
+PLANS = 4
+"""Traces that shadow prices are means over."""
+LARGEST_PLAN = 40_000
+"""Quantities (product, warehouse or lane, period) beyond which a linear programme is not solved for a report."""
+
+IDLE, FEW, MOST_CAPACITIES = 0.1, 4, 16
+"""The share of a capacity below which it is idle and not drawn, unless there are few; and the most that are drawn."""
+
+VALIDATION = "test/percent_over_baseline"
+
+
+# In words
+
+
+def found_on(results: Results, scenario: str) -> list[str]:
+    """Who did best on a scenario, by how much, and from whom that cannot be told."""
+    best, reference, gains = results.best(scenario), results.reference(scenario), results.gains(scenario)
+    what = f"a {best.problem.measured} of {plus_minus(measured(best.problem, results.reward(best)))} a period"
+    told = []
+    if best is reference:
+        told.append(
+            f"Nobody does better than {reference.policy}, with {what}." if gains else f"{reference.policy} alone was played, with {what}."
+        )
+    else:
+        gain = gains[best.policy]
+        if not gain.significant:
+            told.append(
+                f"No policy is shown to be better than {reference.policy}: {best.policy} has the best mean, with {what}, but its gain of {_share(gain, reference)} may be chance."
+            )
+        else:
+            small = f" (more than chance, though below {WORTHWHILE:g}%)" if abs(_percent(gain, reference)) < WORTHWHILE else ""
+            told.append(f"{best.policy} does best, with {what}: {_share(gain, reference)} better than {reference.policy}{small}.")
+    alike = [policy for policy, gain in results.gains(scenario, best).items() if not gain.significant and policy != reference.policy]
+    if alike:
+        told.append(f"Not to be told apart from {best.policy}: {_listed(alike)}.")
+    for verb, side in (("also better", 1), ("worse", -1)):
+        others = [
+            f"{policy} (by {_share(gain.times(float(side)), reference)})"
+            for policy, gain in gains.items()
+            if gain.significant and side * gain.mean > 0 and policy != best.policy
+        ]
+        if others:
+            told.append(f"{verb.capitalize()} than {reference.policy}: {_listed(others)}.")
+    return told
+
+
+def _percent(gain: Interval, reference: Outcome) -> float:
+    return 100 * gain.mean / (abs(float(reference.samples.mean())) or 1)
+
+
+def _share(gain: Interval, reference: Outcome) -> str:
+    """`12.3% (10.1 to 14.5)`, or money where the reference has none."""
+    base = abs(float(reference.samples.mean()))
+    if not base:
+        return plus_minus(gain)
+    share = gain.times(100 / base)
+    digits = 1 if share.half_width >= 0.1 or abs(share.mean) >= 10 else 2
+    return f"{share.mean:z.{digits}f}% ({share.low:z.{digits}f} to {share.high:z.{digits}f})"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+# All scenarios together
+
+
+@dataclass(frozen=True)
+class Together:
+    """One policy against the reference, over the scenarios that both played."""
+
+    policy: str
+    scenarios: int
+    better: int
+    worse: int
+    """As told after Holm, on each scenario."""
+    gain: Interval
+    """Interquartile mean, percent."""
+    chance: Interval
+    """Of doing better than the reference."""
+    scores: Scores
+
+
+def together(results: Results) -> list[Together]:
+    """Every policy but the reference, where the reference is there and its reward is not 0."""
+    gains = {scenario: results.gains(scenario) for scenario in results.scenarios()}
+    there = [
+        name for name in gains if results.reference(name).policy == results.experiment.reference and results.reference(name).samples.mean()
+    ]
+    found = []
+    for policy in results.policies():
+        outcomes = [each for name in there for each in results.of(name) if each.policy == policy and each is not results.reference(name)]
+        if not outcomes:
+            continue
+        ours = [results.percent(outcome) for outcome in outcomes]
+        theirs = [results.percent(results.reference(outcome.scenario)) for outcome in outcomes]
+        told = [gains[outcome.scenario][policy] for outcome in outcomes]
+        found.append(
+            Together(
+                policy,
+                len(outcomes),
+                sum(gain.significant and gain.mean > 0 for gain in told),
+                sum(gain.significant and gain.mean < 0 for gain in told),
+                bootstrapped(lambda scores: interquartile_mean(scores), ours),
+                bootstrapped(probability_of_improvement, ours, theirs),
+                [each.mean(1) for each in ours],
+            )
+        )
+    return found
+
+
+def found_together(every: Sequence[Together], reference: str) -> list[str]:
+    told = []
+    for each in sorted(every, key=lambda one: -one.gain.mean):
+        untold = each.scenarios - each.better - each.worse
+        counts = f"better on {each.better}, worse on {each.worse}" + f", not told apart on {untold}" * (untold > 0)
+        told.append(
+            f"{each.policy}: over {each.scenarios} scenario{'s' * (each.scenarios > 1)} {counts} (against {reference}); "
+            f"its gain is {each.gain.mean:+z.1f}% ({each.gain.low:+z.1f} to {each.gain.high:+z.1f}, interquartile mean)."
+        )
+    return told
+
+
+def profiles(every: Sequence[Together]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Thresholds in percent, and the share of scenarios and seeds above each."""
+    scores = torch.cat([score for each in every for score in each.scores])
+    low, high = float(scores.min().clamp(max=0)), float(scores.max().clamp(min=0))
+    margin = 0.05 * (high - low) or 1.0
+    thresholds = torch.linspace(low - margin, high + margin, 201, dtype=torch.float64)
+    return thresholds.numpy(), {each.policy: performance_profile(each.scores, thresholds).numpy() for each in every}
+
+
+# Measured for pictures
+
+
+def efficiency_curve(problem: Problem, replications: int) -> Float[np.ndarray, "2 P"]:
+    """Stock on hand and fill rate of order-up-to with its newsvendor levels scaled, on the first of the evaluation traces."""
+    decisions = len(CURVE_SCALES) * problem.network.size.numel() * problem.scenario.horizon
+    tries = min(replications, max(2, CURVE_DECISIONS // decisions))
+    plain = OrderUpTo.of(problem)
+    scores = evaluate(problem, [replace(plain, levels=plain.levels * scale) for scale in CURVE_SCALES], replications=tries)
+    held = [float(score.record.per_period("on_hand").sum((0, 1)).mean()) for score in scores]
+    return np.array([held, [score.fill_rate for score in scores]])
+
+
+def learning_curve(problem: Problem, outcome: Outcome) -> tuple[np.ndarray, np.ndarray] | None:
+    """Decisions (P,), and percent over tuned order-up-to on validation traces (S, P), as TensorBoard's events tell; as far as all seeds got."""
+    read = [each for run in outcome.runs if (each := _events(run))]
+    if not read:
+        return None
+    common = sorted(set.intersection(*(set(each) for each in read)))
+    return np.array(common) * problem.network.size.numel(), np.array([[each[step] for step in common] for each in read])
+
+
+def _events(run: Path) -> dict[int, float]:
+    from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
+
+    events = EventAccumulator(str(run), size_guidance={SCALARS: 0}).Reload()
+    return {event.step: event.value for event in events.Scalars(VALIDATION)} if VALIDATION in events.Tags()[SCALARS] else {}
+
+
+def carried(network: TransferNetwork, outcome: Outcome) -> np.ndarray | None:
+    """Mean volume on lanes and then reactive lanes, over seeds; None for a cell of before volumes were kept, where capacities are shared by
+    products of different volume."""
+    alike = not network.limits or bool((network.volume == network.volume.flatten()[0]).all())
+    found = []
+    for name in ("shipped", "transshipped"):
+        if f"lane.{name}_volume" in outcome.details:
+            found.append(outcome.details[f"lane.{name}_volume"].mean(0).numpy())
+        elif f"lane.{name}" in outcome.details:
+            if not alike:
+                return None
+            found.append(outcome.details[f"lane.{name}"].mean(0).numpy() * float(network.volume.flatten()[0]))
+    return np.concatenate(found)
+
+
+def capacities_used(network: TransferNetwork, outcomes: Sequence[Outcome]) -> dict[str, dict[str, float]]:
+    """By capacity (of lanes, pools, suppliers and storage) and policy: the share that is used on average."""
+    used: dict[str, dict[str, float]] = {}
+    for outcome in outcomes:
+        volume = carried(network, outcome)
+        for name, capacity in ({} if volume is None else average_capacities(network, volume)).items():
+            if 0 < capacity.most < 1e29:
+                used.setdefault(name, {})[outcome.policy] = capacity.used / capacity.most
+        if network.storage is not None and (stored := outcome.details.get("warehouse.volume")) is not None:
+            for name, held, most in zip(network.warehouses, stored.mean(0).tolist(), network.storage[:, 0].tolist(), strict=True):
+                if most < 1e29:
+                    used.setdefault(f"storage of {name}", {})[outcome.policy] = held / most
+    return used
+
+
+def telling(used: dict[str, dict[str, float]], prices: dict[str, float]) -> dict[str, dict[str, float]]:
+    """The capacities that matter: those with a price and those that somebody uses much, the scarcest first."""
+
+    def scarcity(name: str) -> tuple[float, float]:
+        return prices.get(name, 0.0), max(used[name].values())
+
+    most = max(prices.values(), default=0.0)
+    order = sorted(used, key=scarcity, reverse=True)[:MOST_CAPACITIES]
+    return {name: used[name] for name in order if scarcity(name)[0] > 0.01 * most or scarcity(name)[1] > IDLE or len(used) <= FEW}
+
+
+def shadow_prices(problem: Problem) -> dict[str, float]:
+    """By lane, pool or supplier with a limit: what one more unit of it in every period would be worth per period to who knows the future.
+
+    Raises InputError where no linear programme tells, or it would be large.
+    """
+    network, name = problem.network, problem.scenario.name
+    quantities = len(network.products) * (len(network.warehouses) + len(network.lanes)) * problem.scenario.horizon
+    if not network.limits:
+        raise InputError(f"{name}: has no capacity of a lane, pool or supplier")
+    if quantities > LARGEST_PLAN:
+        raise InputError(f"{name}: is too large for a linear programme in a report ({quantities:,} quantities; {LARGEST_PLAN:,} at most)")
+    plans = perfect_information(problem, problem.trace("evaluate", 0, PLANS))
+    return {limit: float(np.mean([plan.shadow_prices[limit].sum() for plan in plans])) for limit in plans[0].shadow_prices}

@@ -1,0 +1,423 @@
+"""An experiment's report: one page that explains itself, with everything in it, and the same as Markdown, CSV and LaTeX."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from marl_inv import findings, pictures
+from marl_inv.drawing import Scene, draw_scene
+from marl_inv.findings import PLANS, Together
+from marl_inv.grid import Outcome, Results
+from marl_inv.layout import lay_out
+from marl_inv.metrics import MONEY
+from marl_inv.problem import Problem
+from marl_inv.progress import Progress, silently
+from marl_inv.reading import InputError
+from marl_inv.report import cells_of, grid_tables, headed_table, latex, markdown, measured
+from marl_inv.scenario import Scenario
+from marl_inv.statistics import Interval
+
+LARGEST_SVG = 700_000
+"""Characters of a picture above which it is put in as pixels."""
+
+MOST_MISSING = 12
+"""Cells that are named when some are not there."""
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Picture:
+    figure: Figure
+    caption: str
+
+
+Block = str | list[str] | Table | Picture
+
+
+@dataclass(frozen=True)
+class Section:
+    title: str
+    blocks: list[Block]
+
+    @property
+    def anchor(self) -> str:
+        return re.sub(r"\W+", "-", self.title).strip("-").lower()
+
+
+def write_report(results: Results, out: Path | None = None, progress: Progress = silently) -> list[Path]:
+    """Write report.html, report.md, tables.csv and tables.tex into `out`, by default the folder of the results."""
+    folder = out or results.folder
+    title = results.folder.resolve().name
+    sections = report(results, progress)
+    tables = [block for section in sections for block in section.blocks if isinstance(block, Table)]
+    contents = {
+        "report.html": html(title, sections),
+        "report.md": page_markdown(title, sections),
+        "tables.csv": tables_csv(results),
+        "tables.tex": "% with \\usepackage{booktabs}\n\n" + "\n\n".join(map(latex, tables)) + "\n",
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in contents.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror}); give another --out") from error
+    return [folder / name for name in contents]
+
+
+# What is told
+
+
+def report(results: Results, progress: Progress = silently) -> list[Section]:
+    look, every = pictures.looks(results), findings.together(results)
+    many = len(results.scenarios()) > 1
+    sections = [_opening(results), _found(results, every if many else [])]
+    if many and every:
+        sections.append(_together(results, every, look))
+    tables = grid_tables(results)
+    pairs = list(zip(results.scenarios(), tables, strict=True))
+    sections += [_scenario(results, name, table, look) for name, table in progress(pairs, "reporting")]
+    return [*sections, _methods(results)]
+
+
+def _opening(results: Results) -> Section:
+    experiment, some = results.experiment, results.outcomes[0]
+    traces = sorted({outcome.samples.shape[1] for outcome in results.outcomes})
+    seeds = sorted({seed for outcome in results.outcomes if outcome.trained for seed in outcome.seeds})
+    compared = [
+        f"Scenarios: {'; '.join(f'{name} ({results.reference(name).problem.description})' for name in results.scenarios())}",
+        f"Policies: {', '.join(results.policies())}; compared with {experiment.reference}",
+        f"Training seeds: {', '.join(map(str, seeds))}" if seeds else "Nothing was trained, so there are no training seeds",
+        f"Evaluation traces: {' or '.join(map(str, traces))}, the same for every policy",
+        f"Computed with marl_inv {version('marl_inv')}{', revision ' + some.about['revision'] if some.about.get('revision') else ''}",
+    ]
+    blocks: list[Block] = [experiment.description] if experiment.description else []
+    if results.missing:
+        named = "; ".join(results.missing[:MOST_MISSING])
+        more = len(results.missing) - MOST_MISSING
+        blocks.append(
+            f"Not complete: {len(results.missing)} cell{'s are' if len(results.missing) > 1 else ' is'} missing ({named}{f'; and {more} more' if more > 0 else ''}). "
+            "What follows is of those that are there; marl-inv run with the same experiment and folder computes the rest."
+        )
+    blocks += [f"On {name}, {experiment.reference} is missing; gains are over {there.policy}." for name in results.scenarios() if (there := results.reference(name)).policy != experiment.reference]  # fmt: skip
+    return Section("What was compared", [*blocks, compared])
+
+
+def _found(results: Results, every: Sequence[Together]) -> Section:
+    told = [f"{name}: {' '.join(findings.found_on(results, name))}" for name in results.scenarios()]
+    overall = findings.found_together(every, results.experiment.reference)
+    return Section("What was found", [told, *([overall] if overall else [])])
+
+
+def _together(results: Results, every: Sequence[Together], look: dict[str, pictures.Look]) -> Section:
+    reference = results.experiment.reference
+    thresholds, shares = findings.profiles(every)
+    means, chances = {each.policy: each.gain for each in every}, {each.policy: each.chance for each in every}
+    caption = (
+        f"Scenarios on which the policy is told to be better or worse than {reference} (5%, after Holm within each). Gain: interquartile mean over scenarios and "
+        "seeds. Chance: that a seed does better than the reference on a scenario at random. In brackets 95% bootstrap intervals over seeds and traces."
+    )
+    table = headed_table("All scenarios together", "policy", ["scenarios", "better", "worse", "gain %", "chance %"], caption)
+    for each in every:
+        counts = map(str, (each.scenarios, each.better, each.worse))
+        table.add_row(each.policy, *counts, _bracketed(each.gain, "+z.1f"), _bracketed(each.chance.times(100.0), ".0f"))
+    return Section(
+        "All scenarios together",
+        [
+            table,
+            Picture(
+                pictures.matrix(results),
+                f"Who wins where: gain over {reference} in percent of its result. Bold: told from 0 (5%, after Holm over the scenario's gains); n.s.: not told from 0. Purple is better, orange worse.",
+            ),
+            Picture(
+                pictures.together(means, chances, look, reference),
+                "Left, the gain as the mean of the middle half of all scenarios and seeds; right, how probable it is that a seed does better than the reference on a scenario at random. "
+                "Bars are 95% bootstrap intervals over seeds and traces; hollow marks are not told from the line.",
+            ),
+            Picture(
+                pictures.profiles(shares, thresholds, look, reference),
+                "Performance profile: the share of scenarios and seeds on which a policy gains more than so many percent. A curve further to the right and above is better; where it crosses the "
+                "dashed line is how often it does better than the reference.",
+            ),
+        ],
+    )
+
+
+def _bracketed(interval: Interval, shape: str) -> str:
+    return f"{interval.mean:{shape}} ({interval.low:{shape}} to {interval.high:{shape}})"
+
+
+def _scenario(results: Results, name: str, table: Table, look: dict[str, pictures.Look]) -> Section:
+    outcomes, reference = results.of(name), results.reference(name)
+    problem, lack = _tried(lambda: Problem.of(reference.problem))
+    blocks: list[Block] = [_described(reference.problem), " ".join(findings.found_on(results, name)), table]
+    blocks.append(
+        Picture(
+            pictures.results_of(results, name, look),
+            f"Left, what each policy {'costs' if reference.problem.measured == 'cost' else 'earns'}, with 95% intervals, which all policies' luck widens alike; right, the difference to {reference.policy} on the same "
+            "traces, where that luck cancels out. Right of the line is better; hollow marks are not told from 0 (5%, after Holm).",
+        )
+    )
+    if figure := pictures.parts_of(outcomes, reference):
+        blocks.append(
+            Picture(
+                figure,
+                f"Left, every kind of cost{'' if reference.problem.measured == 'cost' else ' (left of 0) and of income (right of 0)'} that the objective counts, mean over seeds and traces. "
+                f"Right, where the difference to {reference.policy} comes from: bars to the right are saved or earned, bars to the left are paid for it.",
+            )
+        )
+    if problem is None:
+        return Section(name, [*blocks, f"What has to be played again is left out: {lack}"])
+    return Section(name, [*blocks, *_played(problem, results, name, look)])
+
+
+def _described(scenario: Scenario) -> str:
+    counts = {
+        "warehouse": len(scenario.warehouses),
+        "supplier": len(scenario.suppliers),
+        "lane": len(scenario.lanes),
+        "product": len(scenario.product_list),
+    }
+    size = ", ".join(f"{count} {thing}{'s' * (count != 1)}" for thing, count in counts.items())
+    warm_up = f", the first {scenario.warm_up} of them not scored" if scenario.warm_up else ""
+    return f"{scenario.description.rstrip('.')}. {size}; {scenario.horizon} periods{warm_up}; objective {scenario.objective}."
+
+
+def _tried(measure: Callable[[], Value]) -> tuple[Value | None, str]:
+    """What was measured, or why it cannot be."""
+    try:
+        return measure(), ""
+    except InputError as error:
+        return None, str(error)
+
+
+def _played(problem: Problem, results: Results, name: str, look: dict[str, pictures.Look]) -> Iterator[Block]:
+    outcomes, reference, best = results.of(name), results.reference(name), results.best(name)
+    curve, lack = _tried(lambda: findings.efficiency_curve(problem, reference.samples.shape[1]))
+    yield Picture(
+        pictures.efficiency_of(outcomes, look, curve),
+        "Service against stock: further up serves more, further left holds less. "
+        + (
+            f"The line is plain order-up-to with its newsvendor levels scaled from {findings.CURVE_SCALES[0]:g} to {findings.CURVE_SCALES[-1]:g} on the same traces; what lies above it makes more of its stock than any scaling does. "
+            if curve is not None
+            else f"Without the curve of order-up-to: {lack}. "
+        )
+        + "Small marks are training seeds, the large one is their mean.",
+    )
+    curves = {each.policy: found for each in outcomes if (found := findings.learning_curve(problem, each))}
+    if curves:
+        yield Picture(
+            pictures.learning_of(curves, look),
+            "Learning: what the policy in training earned on validation traces, in percent over tuned order-up-to (dashed). Lines are means over seeds, bands run from the worst to the best seed. "
+            "Evaluation plays, for each seed, the policy that was best here, on other traces.",
+        )
+    if used := findings.capacities_used(problem.network, outcomes):
+        prices, lack = _tried(lambda: findings.shadow_prices(problem))
+        shown = findings.telling(used, prices or {})
+        told = ""
+        if prices:
+            told = (
+                f"Right, the shadow price: what one unit more of it in every period would be worth to somebody who knew the future ({PLANS} traces, linear programme); a long bar is a "
+                f"bottleneck. {'No price is told of storage. ' * any(name not in prices for name in shown)}"
+            )
+        idle = f"Left out are {len(used) - len(shown)} others, which are less used or idle. " if len(used) > len(shown) else ""
+        if shown:
+            yield Picture(
+                pictures.capacities_of(shown, prices, look),
+                f"Capacities, the scarcest first, and the share of them that is used, on average over periods and traces. {told}{idle}{f'No shadow prices: {lack}.' if lack else ''}",
+            )
+    if figure := _network(problem, best):
+        yield Picture(
+            figure,
+            f"The network under {best.policy}, means per period over all traces and seeds. Arrows are shipments, as wide as the square root of their units; the pale band is what was asked for; "
+            "a warehouse's fill is its stock on hand, next to what is on order (hatched), the red strip the share of demand not met at once.",
+        )
+    if all("episode.demand" in each.details for each in (best, reference)):
+        compared = [reference] if best is reference else [reference, best]
+        warm = f"; the shaded first {problem.scenario.warm_up} periods are not scored" if problem.scenario.warm_up else ""
+        yield Picture(
+            pictures.episode_of(compared, look, problem.scenario.warm_up),
+            f"One episode: the first evaluation trace, whole network, under {' and '.join(each.policy for each in compared)} (first seed){warm}. Coloured bars are demand not met at once.",
+        )
+
+
+def _network(problem: Problem, outcome: Outcome) -> Figure | None:
+    network = problem.network
+    volume = findings.carried(network, outcome)
+    if volume is None:
+        return None
+    names = {"shipped": "shipments", "requested": "asked", "owed": "owed", "transshipped": "transshipped"}
+    places = {key: outcome.details[f"warehouse.{key}"].mean(0).numpy() for key in ("on_hand", "backorders", "unmet", "demand")}
+    lanes = {key: outcome.details[f"lane.{name}"].mean(0).numpy() for name, key in names.items() if f"lane.{name}" in outcome.details}
+    return draw_scene(lay_out(network), Scene.average(network, places, lanes, volume), f"{outcome.policy}, average period")
+
+
+def _methods(results: Results) -> Section:
+    return Section(
+        "How to read this",
+        [
+            [
+                "Every policy is played on the same evaluation traces, which neither tuning nor training has seen. Results are per period, for the whole network, after the warm-up.",
+                "Gains are differences on the same traces, positive where the policy is better, for cost and for profit. 95% intervals count the chance of traces and, where there are several, of training seeds.",
+                "Told from 0: p below 0.05 after Holm's correction for all gains of a scenario's table. What is not (n.s.) may be equal, or differ by less than this experiment can see.",
+                "Bootstrap intervals (all scenarios together) of fewer than about ten seeds are narrower than they should be; take them as a guide.",
+                "Fill rate: units served at once from stock, over units demanded. Moved: units shipped from warehouse to warehouse per period.",
+                "What each policy decides on: "
+                + "; ".join(dict.fromkeys(f"{each.policy}: {each.about.get('knows', '')}" for each in results.outcomes))
+                + ".",
+                "The numbers are in tables.csv with all their digits, the tables in tables.tex (LaTeX, booktabs) and report.md.",
+            ]
+        ],
+    )
+
+
+# As tables
+
+
+def tables_csv(results: Results) -> str:
+    """One row for every policy on every scenario, with all digits; gains are positive where the policy is better."""
+    file = io.StringIO()
+    rows = [_row(results, outcome) for outcome in results.outcomes]
+    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def _row(results: Results, outcome: Outcome) -> dict[str, Any]:
+    reference = results.reference(outcome.scenario)
+    gain, plain = results.gains(outcome.scenario).get(outcome.policy), results.gain(outcome)
+    result = measured(outcome.problem, results.reward(outcome))
+    base = abs(float(reference.samples.mean()))
+    compared = {
+        "gain": plain.mean,
+        "gain_low": plain.low,
+        "gain_high": plain.high,
+        "gain_percent": 100 * plain.mean / base if base else "",
+        "p_value": plain.p_value,
+        "p_value_holm": gain.p_value if gain else "",
+    }
+    return {
+        "scenario": outcome.scenario,
+        "policy": outcome.policy,
+        "seeds": len(outcome.samples),
+        "traces": outcome.samples.shape[1],
+        "measured": outcome.problem.measured,
+        "mean": result.mean,
+        "low": result.low,
+        "high": result.high,
+        "reference": reference.policy,
+        **{key: value if gain else "" for key, value in compared.items()},
+        **{name: float(outcome.measures[name].mean()) for name in ("fill_rate", "on_hand", "transferred", "demand", "unmet", *MONEY)},
+        "cpu_seconds": sum(outcome.seconds) / len(outcome.seconds),
+    }
+
+
+def page_markdown(title: str, sections: Sequence[Section]) -> str:
+    lines = [f"# {title}", ""]
+    for section in sections:
+        lines += [f"## {section.title}", ""]
+        for block in section.blocks:
+            if isinstance(block, Table):
+                lines += [markdown(block), ""]
+            elif isinstance(block, list):
+                lines += [*(f"- {line}" for line in block), ""]
+            elif isinstance(block, str):
+                lines += [block, ""]
+    return "\n".join([*lines, "Pictures are in report.html.", ""])
+
+
+# As a page
+
+
+def html(title: str, sections: Sequence[Section]) -> str:
+    numbers = iter(range(1, 10_000))
+    contents = "".join(f'<li><a href="#{section.anchor}">{escape(section.title)}</a></li>' for section in sections)
+    body = "\n".join(
+        f'<section id="{section.anchor}">\n<h2>{escape(section.title)}</h2>\n{"".join(_block(block, numbers) for block in section.blocks)}</section>'
+        for section in sections
+    )
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>\n<h1>{escape(title)}</h1>\n<p class=caption>What an experiment with marl_inv found: inventory policies compared by simulation.</p>\n<nav><ul>{contents}</ul></nav>\n{body}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _block(block: Block, numbers: Iterator[int]) -> str:
+    if isinstance(block, Picture):
+        number = next(numbers)
+        caption = f"<b>Picture {number}.</b> {escape(block.caption)}"
+        return f"<figure>{_drawn(block, number)}<figcaption>{caption}</figcaption></figure>\n"
+    if isinstance(block, Table):
+        return _html_table(block)
+    if isinstance(block, list):
+        return f"<ul>{''.join(f'<li>{_emphasised(line)}</li>' for line in block)}</ul>\n"
+    return f"<p{' class=notice' if block.startswith('Not complete') else ''}>{escape(block)}</p>\n"
+
+
+def _emphasised(line: str) -> str:
+    """What a line is about, before its colon, stands out."""
+    head, colon, rest = line.partition(": ")
+    return f"<b>{escape(head)}</b>: {escape(rest)}" if colon and len(head) < 80 and "." not in head else escape(line)
+
+
+def _html_table(table: Table) -> str:
+    head, *rows = cells_of(table)
+    side = [" class=n" if column.justify == "right" else "" for column in table.columns]
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}{kind}>{escape(cell)}</{tag}>" for cell, kind in zip(cells, side, strict=True)) + "</tr>"
+
+    body = "\n".join(line(row, "td") for row in rows)
+    return f"<div class=wide><table><thead>{line(head, 'th')}</thead>\n<tbody>{body}</tbody></table></div><p class=caption>{escape(str(table.caption))}</p>\n"
+
+
+def _drawn(picture: Picture, number: int) -> str:
+    """Inline SVG, whose names are made its own; or pixels where it would be large."""
+    file = io.BytesIO()
+    with rc_context({"svg.hashsalt": "marl_inv"}):
+        picture.figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    text = file.getvalue().decode()
+    if len(text) > LARGEST_SVG:
+        pixels = io.BytesIO()
+        picture.figure.savefig(pixels, format="png", dpi=160)
+        return f'<img alt="{escape(picture.caption)}" src="data:image/png;base64,{base64.b64encode(pixels.getvalue()).decode()}">'
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)
+    text = re.sub(r'(\bid="|"#|url\(#)', rf"\g<1>p{number}-", text)
+    return text.replace("<svg", f'<svg role="img" aria-label="{escape(picture.caption)}"', 1)
+
+
+CSS = """
+:root { color-scheme: light; }
+body { margin: 0; background: #fff; color: #222; font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "DejaVu Sans", sans-serif; }
+main { max-width: 58rem; margin: 0 auto; padding: 2rem 1.5rem 5rem; }
+h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 .5rem; }
+h2 { font-size: 1.4rem; margin: 3rem 0 .8rem; padding-top: .8rem; border-top: 1px solid #ddd; }
+nav ul { list-style: none; padding: 0; margin: 0 0 1rem; display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; font-size: .92rem; }
+a { color: #0059a3; text-decoration: none; } a:hover { text-decoration: underline; }
+section > ul { padding-left: 1.2rem; } li { margin: .3rem 0; }
+.notice { background: #fff4d6; border-left: 4px solid #e69f00; padding: .6rem .9rem; }
+.wide { overflow-x: auto; margin: 1.2rem 0 .3rem; }
+table { border-collapse: collapse; font-size: .9rem; width: 100%; font-variant-numeric: tabular-nums; }
+thead tr { border-top: 2px solid #222; border-bottom: 1px solid #222; } tbody { border-bottom: 2px solid #222; }
+th, td { padding: .32rem .6rem; text-align: left; white-space: nowrap; } th { font-weight: 600; }
+.n { text-align: right; } tbody tr:nth-child(even) { background: #f6f6f6; }
+figure { margin: 2.2rem 0; } figure svg, figure img { width: 100%; height: auto; display: block; }
+figcaption, .caption { font-size: .87rem; line-height: 1.45; color: #555; margin: .6rem 0 0; }
+@media print { h2 { break-after: avoid; } figure { break-inside: avoid; } }
+"""
