@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
+
 from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.baselines.perfect_information import perfect_information
-
 from marl_inv.drawing import average_capacities
 from marl_inv.evaluate import evaluate
 from marl_inv.grid import Outcome, Results

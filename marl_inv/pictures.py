@@ -100,7 +100,7 @@ def _list_policies(axes: Axes, policies: Sequence[str]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
 
 
-def _put(axes: Axes, row: float, interval: Interval, look: Look, filled: bool = True) -> None:
+def _put(axes: Axes, row: float | int, interval: Interval, look: Look, filled: bool = True) -> None:
     """A mark and its interval, as far as it has one."""
     if math.isfinite(interval.low):
         axes.plot([interval.low, interval.high], [row, row], color=look.colour, linewidth=2, solid_capstyle="butt", zorder=3)
