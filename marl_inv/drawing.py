@@ -30,6 +30,7 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Patch, R
 from torch import Tensor
 
 from marl_inv.layout import FOOT, MARGIN, Layout, Point, lay_out
+from marl_inv.metrics import Record
 from marl_inv.network import TransferNetwork
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem
@@ -360,6 +361,15 @@ def _limits(network: TransferNetwork, flows: Flows | None, available: Tensor | N
         for name, volume, most, part in zip(limit.names, used.tolist(), now.tolist(), opened.tolist(), strict=False):
             limits[name] = Capacity(name, volume, math.inf if most > 1e29 else most, part)
     return limits
+
+
+def average_scene(record: Record) -> Scene:
+    """The average period of a record."""
+    places = {name: record.per_period(name).sum(0).mean(-1).cpu().numpy() for name in ("on_hand", "backorders", "unmet", "demand")}
+    names = {"requested": "asked", "shipped": "shipments", "owed": "owed", "transshipped": "transshipped"}
+    lanes = {key: record.per_lane(name).sum(0).mean(-1).cpu().numpy() for name, key in names.items() if name in record.lane_sums}
+    moved = [record.per_lane(name) * record.network.volume for name in ("shipped", "transshipped") if name in record.lane_sums]
+    return Scene.average(record.network, places, lanes, torch.cat(moved, 1).sum(0).mean(-1).cpu().numpy())
 
 
 def average_capacities(network: TransferNetwork, volume: np.ndarray) -> dict[str, Capacity]:

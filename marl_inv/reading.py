@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -118,12 +119,16 @@ def _places(node: Node | None, name: str, path: Path_ = ()) -> Iterable[tuple[Pa
 def write_yaml(path: Path, data: Mapping[str, Any]) -> None:
     """Write plain data, renamed into place when whole."""
     unfinished = path.with_name(path.name + ".tmp")
-    yaml = YAML(typ="safe", pure=True)
+    unfinished.write_text(as_yaml(data), encoding="utf-8")
+    unfinished.replace(path)
+
+
+def as_yaml(data: Mapping[str, Any]) -> str:
+    yaml, text = YAML(typ="safe", pure=True), StringIO()
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False
-    with unfinished.open("w", encoding="utf-8") as file:
-        yaml.dump(dict(data), file)
-    unfinished.replace(path)
+    yaml.dump(dict(data), text)
+    return text.getvalue()
 
 
 def override(document: Document, settings: Iterable[str]) -> None:

@@ -29,7 +29,8 @@ from marl_inv.sealed import read_sealed, write_sealed
 
 CHECKPOINT = "checkpoint.safetensors"
 BASELINE_EVENTS = "tuned-order-up-to"
-"""The folder inside a run's in which TensorBoard finds the baseline."""
+BOUND_EVENTS = "complete-pooling"
+"""The folders inside a run's in which TensorBoard finds the baseline, and the bound."""
 
 Tree = dict[str, Any]
 
@@ -216,4 +217,6 @@ def cut_back(folder: Path, before: Mapping[str, int]) -> None:
 
 
 def _event_files(folder: Path) -> list[Path]:
-    return [file for place in (folder, folder / BASELINE_EVENTS) for file in sorted(place.glob("events.out.tfevents.*"))]
+    return [
+        file for place in (folder, folder / BASELINE_EVENTS, folder / BOUND_EVENTS) for file in sorted(place.glob("events.out.tfevents.*"))
+    ]

@@ -244,7 +244,10 @@ class RolloutCollector(TraceCollector):
 
 
 class ValidationCollector(TraceCollector):
-    """Plays the policy's mean actions on the same validation traces every time, next to the baseline's level."""
+    """Plays the policy's mean actions on the same validation traces every time, next to the baseline's level.
+
+    `record` is of the latest time.
+    """
 
     def __init__(self, problem: Problem, policy: JointPolicy, replications: int, seed: int, baseline: Policy) -> None:
         super().__init__(problem, policy, 1, replications, seed)
@@ -263,5 +266,5 @@ class ValidationCollector(TraceCollector):
         return 100 * (mean_return - baseline) / abs(baseline) if baseline else 0.0
 
     def _stats(self, moments: Iterator[Moment]) -> InventoryStats:
-        record = score(moments, self.problem.scenario.warm_up, self.problem.scenario.discount_factor)
+        self.record = record = score(moments, self.problem.scenario.warm_up, self.problem.scenario.discount_factor)
         return stats_of(self.problem, record, len(self.trace) * self.trace.replications, self.trace.replications)

@@ -114,6 +114,7 @@ class JointPPO(PPO):
         if self.advantage_normalization:
             centred = batch.adv - batch.adv.mean(0)
             batch.adv = centred / (centred.square().mean((0, 2), keepdim=True).sqrt() + self._eps)
+        self.seen = {"actions": batch.act, "advantages": batch.adv}
         return batch
 
     def _update_with_batch(self, batch: Batch, batch_size: int | None, repeat: int) -> A2CTrainingStats:

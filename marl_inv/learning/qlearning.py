@@ -95,6 +95,7 @@ class JointDQN(DQN):
             before = self.model_old(batch.after)
             choice = self.policy.distribution(batch.after).mode if self.is_double else before.mode
             batch.returns = reward + batch.factor.view(-1, 1, 1) * self.mixer_old(before.worth(choice), batch.after)
+        self.seen = {"actions": batch.act}
         return batch
 
     def _update_with_batch(self, batch: Batch) -> SimpleLossTrainingStats:

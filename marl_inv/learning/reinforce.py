@@ -85,6 +85,7 @@ class JointReinforce(Reinforce):
         terminated, done = buffer.by_period(batch.terminated), buffer.by_period(batch.done)
         returns, seen = returns_to_go(reward, terminated, done, self.gamma)
         batch.adv = (above_the_others(returns) * seen[..., None, None]).flatten(0, 1)
+        self.seen = {"actions": batch.act, "advantages": batch.adv}
         return batch
 
     def _update_with_batch(self, batch: Batch, batch_size: int | None, repeat: int) -> LossSequenceTrainingStats:

@@ -17,9 +17,10 @@ from marl_inv.baselines.echelon import EchelonBaseStock
 from marl_inv.baselines.following import FollowingOrderUpTo
 from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.baselines.tuning import mean_reward, tune
-from marl_inv.learning import pathwise, ppo, qlearning, reinforce
+from marl_inv.learning import dashboard, pathwise, ppo, qlearning, reinforce
 from marl_inv.learning.checkpoint import (
     BASELINE_EVENTS,
+    BOUND_EVENTS,
     CHECKPOINT,
     Tree,
     algorithm_state,
@@ -42,6 +43,7 @@ from marl_inv.learning.parts import Built, Parts
 from marl_inv.learning.pathwise import FreshTraces
 from marl_inv.learning.policy import JointPolicy
 from marl_inv.learning.settings import TrainSettings
+from marl_inv.metrics import Record
 from marl_inv.models.encoding import Beginning
 from marl_inv.models.learned import BEGINNINGS, Actor, LearnedPolicy, encode
 from marl_inv.problem import Problem
@@ -94,6 +96,10 @@ class Training:
     def over(self) -> bool:
         epoch, since = self.trainer._epoch, self.trainer._epoch - self.trainer._best_epoch
         return epoch == self.trainer.params.max_epochs or 0 < self.settings.patience <= since
+
+    def shown(self) -> tuple[SummaryWriter, int, Record, dict[str, Tensor]]:
+        """Where TensorBoard's events go, the step they are of, the latest validation, and what the latest update learned from."""
+        return self.trainer.params.logger.writer, self.trainer._env_step, self.validation.record, getattr(self.algorithm, "seen", {})
 
     @property
     def experience(self) -> RolloutCollector | FreshTraces:
@@ -212,10 +218,14 @@ def train(
         if training.over:
             break
         trainer.execute_epoch()
+        if folder is not None:
+            dashboard.validated(*training.shown())
         _keep(training, folder)
-    if folder is not None:
-        _log_baseline(training, folder)
     percent = training.validation.percent_over_baseline(trainer._best_score)
+    if folder is not None:
+        writer, step, record, _ = training.shown()
+        dashboard.end(writer, step, record, problem, settings, percent)
+        _log_levels(training, folder)
     return Trained(training.learned(), training.baseline, training.beginning, percent)
 
 
@@ -223,6 +233,9 @@ def _begun(problem: Problem, settings: TrainSettings, folder: Path | None, progr
     baseline = tune(problem, OrderUpTo.of(problem), settings.seed, progress=progress) if baseline is None else baseline
     training = prepare(problem, settings, baseline, begin_at(problem, settings, baseline, progress), folder)
     training.trainer.reset()
+    if folder is not None:
+        dashboard.begin(training.trainer.params.logger.writer, problem, settings)
+        dashboard.validated(*training.shown())
     _keep(training, folder)
     return training
 
@@ -264,12 +277,17 @@ def _score(stats: InventoryStats) -> float:
     return float(stats.returns.mean())
 
 
-def _log_baseline(training: Training, folder: Path) -> None:
-    """The baseline as a run of its own, a level line in every chart of the validation results."""
-    level = _logger(folder / BASELINE_EVENTS)
-    for step in (0, training.trainer._env_step):
-        level.log_test_data(asdict(training.validation.baseline_stats), step)
-    level.finalize()
+def _log_levels(training: Training, folder: Path) -> None:
+    """The baseline, and the bound where there is one, as runs of their own: level lines in the charts of the validation results."""
+    scenario = training.problem.scenario
+    levels = {BASELINE_EVENTS: asdict(training.validation.baseline_stats)}
+    if (best := dashboard.bound(training.problem)) is not None:
+        levels[BOUND_EVENTS] = {"money": {scenario.measured: best}}
+    for name, data in levels.items():
+        level = _logger(folder / name)
+        for step in (0, training.trainer._env_step):
+            level.log_test_data(data, step)
+        level.finalize()
     training.trainer.params.logger.finalize()
 
 

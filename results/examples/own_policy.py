@@ -1,0 +1,39 @@
+"""A policy of one's own, on the same traces as tuned order-up-to: nobody orders much more than a period's demand at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from marl_inv.baselines import OrderUpTo
+
+from marl_inv import load_problem
+from marl_inv.evaluate import evaluate
+from marl_inv.experiment import policy_named
+from marl_inv.interface import View
+from marl_inv.simulator import Decision
+
+
+@dataclass
+class Smooth:
+    """Order-up-to that asks for at most `most` times the mean demand of the warehouse that asks."""
+
+    base: OrderUpTo
+    most: float = 1.4
+    name: str = "smooth"
+    knows: str = "own stock, demand distribution"
+
+    def start(self, network, replications):
+        return self.base.start(network, replications)
+
+    def act(self, view: View, memory) -> tuple[Decision, object]:
+        decision, memory = self.base.act(view, memory)
+        mean = view.network.mean_demand[:, view.network.destination].unsqueeze(-1)  # (K, E, 1): product, lane
+        return replace(decision, requests=decision.requests.minimum(self.most * mean)), memory
+
+
+if __name__ == "__main__":
+    problem = load_problem("ring_transshipment")
+    tuned = policy_named("tuned_order_up_to", problem)
+    ours, reference = evaluate(problem, [Smooth(tuned), tuned], replications=128)
+    gain = ours.gain_in_percent_over(reference)
+    print(f"{ours.policy}: {gain.mean:+.2f}% ({gain.low:+.2f} to {gain.high:+.2f}) over {reference.policy}, p = {gain.p_value:.2g}")

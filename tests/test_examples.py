@@ -1,0 +1,46 @@
+"""Every example runs as it is, and prints what it is about; so do the cells of the notebook, one after the other."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "results" / "examples"
+
+SAYS = {
+    "own_policy.py": ["smooth: +2.", "over tuned order-up-to"],
+    "own_network.py": ["tuned balanced order-up-to: cost", "north->centre"],
+    "train_and_compare.py": ["pathwise: +", "tuned capped order-up-to: +"],
+}
+
+
+def printed(script: str, folder: Path) -> str:
+    alone = os.environ | {"MPLBACKEND": "Agg", "MARL_INV_CACHE": str(folder), "OMP_NUM_THREADS": "1"}
+    ran = subprocess.run([sys.executable, script], cwd=folder, env=alone, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_every_example_is_run():
+    assert {path.name for path in EXAMPLES.glob("*.py")} == set(SAYS)
+
+
+@pytest.mark.parametrize("name", SAYS)
+def test_an_example_prints_what_it_is_about(name: str, tmp_path: Path):
+    told = printed(str(EXAMPLES / name), tmp_path)
+    for words in SAYS[name]:
+        assert words in told
+
+
+def test_the_notebook_runs_from_the_first_cell_to_the_last(tmp_path: Path):
+    cells = json.loads((EXAMPLES / "tour.ipynb").read_text(encoding="utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] or "import" in "".join(cell["source"]) for cell in code), "committed as it was run"
+    script = "\n\n".join("".join(cell["source"]) for cell in code)
+    (tmp_path / "tour.py").write_text(script, encoding="utf-8")
+    assert "tuned order-up-to" in printed(str(tmp_path / "tour.py"), tmp_path)
