@@ -314,6 +314,16 @@ def write_report(
         console.print(str(path), soft_wrap=True, highlight=False)
 
 
+@app.command("leaderboard")
+def write_leaderboard(
+    folder: Annotated[Path, typer.Argument(help="Of experiments' folders with their tables.csv, and a README.md.")] = Path("results"),
+) -> None:
+    """Write who does best on every scenario of a folder's experiments into its README.md."""
+    from marl_inv import leaderboard
+
+    console.print(str(leaderboard.write_leaderboard(folder)), soft_wrap=True, highlight=False)
+
+
 @app.command()
 def bench(
     groups: Annotated[

@@ -1,0 +1,57 @@
+"""Who does best on every scenario of all experiments in a folder, from the tables that `marl-inv report` left there."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from marl_inv.reading import InputError
+
+TABLES = "tables.csv"
+
+BEGIN, END = "<!-- leaderboard -->", "<!-- end of the leaderboard -->"
+"""What is between them in README.md is written anew."""
+
+SHOWN = 3
+"""Places on a scenario."""
+
+
+def write_leaderboard(folder: Path) -> Path:
+    """Put the leaderboard of `folder`'s experiments into its README.md.
+
+    Raises InputError where there is no README.md with the marks, or no tables.
+    """
+    page = folder / "README.md"
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise InputError(f"{page}: has no place for the leaderboard; add the lines {BEGIN} and {END}")
+    page.write_text(f"{before}{begin}\n{leaderboard(folder)}\n{end}{after}", encoding="utf-8")
+    return page
+
+
+def leaderboard(folder: Path) -> str:
+    """A Markdown table: the best policies on each scenario, and what they gain over the experiment's reference."""
+    tables = sorted(folder.glob(f"*/{TABLES}"))
+    if not tables:
+        raise InputError(f"{folder}: holds no experiment's {TABLES}; run `marl-inv report RUN --out {folder}/NAME`")
+    lines = ["| experiment | scenario | first | second | third |", "|---|---|---|---|---|"]
+    for table in tables:
+        with table.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        for scenario in dict.fromkeys(row["scenario"] for row in rows):
+            there = [row for row in rows if row["scenario"] == scenario]
+            costs = there[0]["measured"] == "cost"
+            best = sorted(there, key=lambda row: float(row["mean"]) * (1 if costs else -1))[:SHOWN]
+            places = [_place(row) for row in best] + [""] * (SHOWN - len(best))
+            lines.append(f"| {table.parent.name} | {scenario}, {there[0]['measured']} | {' | '.join(places)} |")
+    return "\n".join(lines)
+
+
+def _place(row: dict[str, str]) -> str:
+    half = (float(row["high"]) - float(row["low"])) / 2
+    told = f"{row['policy']} {float(row['mean']):,.1f} ± {half:,.1f}"
+    if row["gain_percent"]:
+        told += f" ({float(row['gain_percent']):+.1f}%{'' if float(row['p_value_holm']) < 0.05 else ' n.s.'})"
+    return told
