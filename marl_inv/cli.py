@@ -29,6 +29,14 @@ ScenarioName = Annotated[str, typer.Argument(help="A scenario's bare name (see `
 Settings = Annotated[list[str] | None, typer.Argument(help="Settings as key.path=value, e.g. horizon=50 warehouses.0.price=12")]
 Seed = Annotated[int, typer.Option(help="Where all chance comes from.")]
 POLICY_HELP = "A baseline, with tuned_ before it to tune it first; base+layer as in order_up_to+lp_balancing; rolling_lp or rolling_lp_32; optimal; a run folder; or module:Class."
+Workers = Annotated[int, typer.Option(help="Cells computed side by side on this machine; a cluster decides itself.", min=1)]
+EngineName = Annotated[str, typer.Option(help="Who computes: processes, or ray, which is an extra to install. The results are the same.")]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a Ray cluster (auto, HOST:PORT, ray://HOST:PORT) in place of a Ray of our own; its nodes must share the folder of cells."
+    ),
+]
 Replications = Annotated[int, typer.Option(help="Evaluation episodes, the same for every policy.", min=2)]
 
 
@@ -281,13 +289,15 @@ def compare(
 def run(
     experiment: Annotated[Path, typer.Argument(help="A YAML file of scenarios, policies, and training seeds.")],
     out: Annotated[Path | None, typer.Option(help="The folder of its cells; runs/NAME by default.")] = None,
-    workers: Annotated[int, typer.Option(help="Processes that compute cells side by side.", min=1)] = 1,
+    workers: Workers = 1,
+    engine: EngineName = "processes",
+    address: Address = None,
 ) -> None:
     """A grid of scenarios x policies x training seeds to a table. Finished cells are kept: the same command goes on after a stop."""
     from marl_inv.grid import run as run_grid
     from marl_inv.report import grid_tables, markdown
 
-    results = run_grid(experiment, out, workers, progress_bar, _say)
+    results = run_grid(experiment, out, workers, progress_bar, _say, engine, address)
     tables = grid_tables(results)
     for table in tables:
         console.print(table)

@@ -9,19 +9,15 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
+import platform
 import re
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,10 +26,10 @@ from jaxtyping import Float
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor
 
+from marl_inv.engines import Engine, engine_named
 from marl_inv.evaluate import evaluate
 from marl_inv.experiment import REFERENCE, policy_named, run_training, training_settings
 from marl_inv.learning.settings import TrainSettings
-from marl_inv.machine import keep_memory
 from marl_inv.metrics import MEASURES
 from marl_inv.models.learned import POLICY, load_policy
 from marl_inv.policy import Policy
@@ -51,6 +47,9 @@ DETAILS = ("warehouse", "lane", "episode")
 
 ATTEMPTS = 3
 """Times that a cell is begun whose worker was lost."""
+
+ARRIVAL = 90.0
+"""Seconds in which a cell is to be seen that another machine wrote: network file systems look at a folder again once a minute."""
 
 
 def _alone(key: str) -> BeforeValidator:
@@ -291,36 +290,30 @@ def run(
     workers: int = 1,
     progress: Progress = silently,
     say: Say = say_nothing,
+    engine: str = "processes",
+    address: str | None = None,
 ) -> Results:
-    """Compute all cells that are not there yet, on so many processes, and gather the results.
+    """Compute all cells that are not there yet, so many at a time, and gather the results.
 
     Every cell lies in `out` (runs/NAME by default) with its configuration, checkpoint, TensorBoard log, and metrics per trace. The same call
-    again goes on where the last one was stopped, by whatever; a worker that is lost is replaced. Results do not depend on `workers`.
+    again goes on where the last one was stopped, by whatever; a worker that is lost is replaced. Results do not depend on `workers` or on the
+    engine, `processes` or `ray`; `address` is of a Ray cluster, whose nodes all see `out` at the same path.
     """
     chosen, grid = read_experiment(experiment)
-    path = Path(experiment)
-    folder = Path(out) if out is not None else Path("runs") / (path.parent.name if path.stem == "experiment" else path.stem)
-    folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
-        missing = [cell for cell in grid if not _done(folder / cell.folder)]
+    with closing(engine_named(engine, workers, address)) as those, opened(experiment, out) as folder:
+        missing = missing_of(grid, folder)
         if len(missing) < len(grid):
             say(f"{folder}: {len(grid) - len(missing)} of {len(grid)} cells are there already")
-        elsewhere = {cell.run: cell for cell in missing if cell.elsewhere is not None and not (folder / cell.run / POLICY).exists()}
-        _compute(train_cell, list(elsewhere.values()), folder, workers, progress, say)
-        _compute(compute, missing, folder, workers, progress, say)
+        compute_all(missing, folder, those, progress, say)
         return Results(chosen, folder, list(_gathered(grid, folder)))
 
 
-def _done(folder: Path) -> bool:
-    with suppress(InputError):
-        read_sealed(folder / SCORES, "")
-        return True
-    return False
-
-
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Nobody else computes there, where the system can tell."""
+def opened(experiment: str | Path, out: str | Path | None) -> Iterator[Path]:
+    """The folder of an experiment's cells, where nobody else computes, as far as the system can tell."""
+    path = Path(experiment)
+    folder = Path(out) if out is not None else Path("runs") / (path.parent.name if path.stem == "experiment" else path.stem)
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
         try:
             import fcntl
@@ -330,27 +323,50 @@ def _locked(folder: Path) -> Iterator[None]:
             pass
         except OSError as error:
             raise InputError(f"{folder}: another run is at work there; wait for it, or give another --out") from error
-        yield
+        yield folder
 
 
-def _compute(task: Callable[[Cell, Path], None], missing: list[Cell], folder: Path, workers: int, progress: Progress, say: Say) -> None:
-    """On so many processes, which are replaced when they are lost and end when this one does."""
+def missing_of(grid: list[Cell], folder: Path) -> list[Cell]:
+    """The cells that are still to compute, each once."""
+    return list({cell.folder: cell for cell in grid if not _done(folder / cell.folder)}.values())
+
+
+def _done(folder: Path) -> bool:
+    with suppress(InputError):
+        read_sealed(folder / SCORES, "")
+        return True
+    return False
+
+
+def compute_all(missing: list[Cell], folder: Path, engine: Engine, progress: Progress = silently, say: Say = say_nothing) -> None:
+    """Those cells, and before them the training that several of them share."""
+    elsewhere = {cell.run: cell for cell in missing if cell.elsewhere is not None and not (folder / cell.run / POLICY).exists()}
+    _compute(train_cell, lambda cell: (folder / cell.run / POLICY).exists(), list(elsewhere.values()), folder, engine, progress, say)
+    _compute(compute, lambda cell: _done(folder / cell.folder), missing, folder, engine, progress, say)
+
+
+def _compute(
+    task: Callable[[Cell, Path], None],
+    done: Callable[[Cell], bool],
+    missing: list[Cell],
+    folder: Path,
+    engine: Engine,
+    progress: Progress,
+    say: Say,
+) -> None:
+    """Every cell, begun again where its worker was lost."""
     finished = iter(progress(range(len(missing)), "cells"))
     for _ in range(ATTEMPTS):
         if not missing:
             break
-        with ProcessPoolExecutor(workers, get_context("spawn"), _begin_worker, (os.getpid(),)) as pool:
-            waiting = {pool.submit(task, cell, folder): cell for cell in missing}
-            missing = []
-            for future in as_completed(waiting):
-                try:
-                    future.result()
-                    next(finished)
-                except BrokenProcessPool:
-                    missing.append(waiting[future])
-                except BaseException:
-                    pool.shutdown(cancel_futures=True)
-                    raise
+        lost = []
+        for cell, ended in engine.each(partial(_in_folder, task, folder.resolve()), missing):
+            if not ended:
+                lost.append(cell)
+                continue
+            _check_arrival(cell, done, folder)
+            next(finished)
+        missing = lost
         if missing:
             say(f"{folder}: a worker was lost; {len(missing)} cells are begun again, or go on from their checkpoints")
     if missing:
@@ -358,17 +374,19 @@ def _compute(task: Callable[[Cell, Path], None], missing: list[Cell], folder: Pa
     next(finished, None)
 
 
-def _begin_worker(driver: int) -> None:
-    """One thread for torch; and an end when the driver is gone, so that nobody computes what the next one begins again."""
-    torch.set_num_threads(1)
-    keep_memory()
+def _in_folder(task: Callable[[Cell, Path], None], folder: Path, cell: Cell) -> None:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is not there on {platform.node()}, which is to compute cells; give an --out that all machines share")
+    task(cell, folder)
 
-    def watch() -> None:
-        while os.getppid() == driver:
-            time.sleep(0.2)
-        os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+def _check_arrival(cell: Cell, done: Callable[[Cell], bool], folder: Path) -> None:
+    """What a worker wrote can be seen here: at once, or soon where a network carries it."""
+    deadline = time.monotonic() + ARRIVAL
+    while not done(cell):
+        if time.monotonic() > deadline:
+            raise InputError(f"{folder}: {cell.folder} was computed, and is not to be seen here; give an --out that all machines share")
+        time.sleep(1)
 
 
 def train_cell(cell: Cell, root: Path) -> None:

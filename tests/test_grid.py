@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from marl_inv.evaluate import evaluate
-from marl_inv.grid import SCORES, Cell, Results, compute, read_experiment, run
+from marl_inv.grid import Cell, Results, compute, read_experiment, run
 from marl_inv.models.learned import POLICY, load_policy
 from marl_inv.problem import Problem
 from marl_inv.reading import InputError
 from marl_inv.report import grid_tables, markdown
-from marl_inv.sealed import read_sealed
 from marl_inv.statistics import Interval, Spread
-
-SMALL = """scenarios:
-  - {scenario: two_warehouses, settings: {horizon: 10, warm_up: 0}}
-policies:
-  - order_up_to
-  - algorithm: mappo
-    settings: {decisions: 2000, decisions_per_update: 500, validations: 2, validation_replications: 4, hidden: 8, model: mlp, start: newsvendor}
-    one_at_a_time: {reward_mix: [0.0]}
-seeds: 2
-replications: 8
-reference: order_up_to
-"""
+from small_grid import SMALL, metrics, same
 
 
 @pytest.fixture
@@ -123,14 +108,6 @@ def test_a_wrong_setting_of_training_is_told_with_its_policy(file: Path):
 # Computing
 
 
-def metrics(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
-    return {cell.name: read_sealed(cell / SCORES, "")[1] for cell in folder.iterdir() if (cell / SCORES).exists()}
-
-
-def same(one: dict, other: dict) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[cell][key], other[cell][key]) for cell in one for key in one[cell])
-
-
 def test_a_grid_is_computed_once_whoever_computes_it_and_becomes_a_table(file: Path, tmp_path: Path):
     results = run(file, tmp_path / "out", workers=2)
     _, grid = read_experiment(file)
@@ -202,43 +179,6 @@ def test_a_folder_is_one_runs_at_a_time(file: Path, tmp_path: Path):
         with pytest.raises(InputError, match="another run is at work there"):
             run(file, tmp_path / "out")
         other.communicate("")
-
-
-def children(process: int) -> list[int]:
-    found = subprocess.run(["pgrep", "-P", str(process)], capture_output=True, text=True, check=False).stdout
-    return [int(number) for number in found.split()]
-
-
-@pytest.mark.slow
-def test_a_grid_whose_driver_and_workers_are_killed_ends_as_an_unbroken_one(file: Path, tmp_path: Path):
-    """Finished cells are left as they are, and no worker outlives its driver."""
-    file.write_text(SMALL.replace("decisions: 2000", "decisions: 100000").replace("validations: 2", "validations: 20"))
-    command = [sys.executable, "-m", "marl_inv.cli", "run", str(file), "--workers", "2", "--out"]
-    subprocess.run([*command, str(tmp_path / "whole")], check=True, stdout=subprocess.DEVNULL)
-
-    driver = subprocess.Popen([*command, str(tmp_path / "out")], stdout=subprocess.DEVNULL)
-    while len(metrics(tmp_path / "out") if (tmp_path / "out").exists() else {}) < 2:
-        time.sleep(0.1)
-    workers = children(driver.pid)
-    os.kill(driver.pid, signal.SIGKILL)
-    driver.wait()
-    deadline = time.monotonic() + 30
-    while left := [worker for worker in workers if Path(f"/proc/{worker}").exists()]:
-        assert time.monotonic() < deadline, f"{left} outlive their driver"
-        time.sleep(0.1)
-    finished = {cell: (tmp_path / "out" / cell / SCORES).stat().st_mtime_ns for cell in metrics(tmp_path / "out")}
-    assert 2 <= len(finished) < 5
-
-    driver = subprocess.Popen([*command, str(tmp_path / "out")], stdout=subprocess.PIPE, text=True)
-    while not (workers := [child for child in children(driver.pid) if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]):
-        time.sleep(0.1)
-    time.sleep(5)
-    os.kill(workers[0], signal.SIGKILL)
-    told, _ = driver.communicate()
-    assert driver.returncode == 0
-    assert "a worker was lost" in told
-    assert {cell: (tmp_path / "out" / cell / SCORES).stat().st_mtime_ns for cell in finished} == finished
-    assert same(metrics(tmp_path / "out"), metrics(tmp_path / "whole"))
 
 
 # Statistics on data whose truth is known
