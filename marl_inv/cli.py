@@ -306,6 +306,28 @@ def run(
 
 
 @app.command()
+def search(
+    experiment: Annotated[Path, typer.Argument(help="An experiment, of which one policy says what to search: {lr: {low: 1e-4, high: 1e-2, log: true}, hidden: [32, 64]}.")],
+    trials: Annotated[int, typer.Option(help="Settings to try; more of them go on from fewer.", min=1)] = 20,
+    out: Annotated[Path | None, typer.Option(help="The folder of its cells; runs/NAME by default.")] = None,
+    workers: Workers = 1,
+    batch: Annotated[int, typer.Option(help="Trials chosen at once, not knowing of each other. What is found depends on it, not on --workers.", min=1)] = 4,
+    seed: Annotated[int, typer.Option(help="Of the choice of trials.", min=0)] = 0,
+    engine: EngineName = "processes",
+    address: Address = None,
+) -> None:
+    """Find good settings of training, on validation traces, with Optuna. The same command goes on after a stop."""
+    from marl_inv.report import markdown, search_table
+    from marl_inv.search import search as search_for
+
+    found = search_for(experiment, trials, out, workers, batch, seed, progress_bar, _say, engine, address)
+    table = search_table(found)
+    console.print(table)
+    (found.folder / "search.md").write_text(markdown(table) + "\n", encoding="utf-8")
+    console.print(f"use the best with\n  marl-inv train SCENARIO --settings {found.best}", soft_wrap=True, highlight=False)
+
+
+@app.command()
 def bench(
     groups: Annotated[
         list[str] | None, typer.Argument(help="machine, simulator, scaling, traces, environment, ppo, pathwise, planning.")

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from marl_inv.engines import Engine, engine_named
 from marl_inv.evaluate import evaluate
+from marl_inv.events import Stream
 from marl_inv.experiment import REFERENCE, policy_named, run_training, training_settings
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.metrics import MEASURES
@@ -47,6 +48,9 @@ DETAILS = ("warehouse", "lane", "episode")
 
 ATTEMPTS = 3
 """Times that a cell is begun whose worker was lost."""
+
+SEEDS: dict[Stream, int] = {"evaluate": 0, "validate": 2**40}
+"""Of the traces that cells are scored on. Training chooses its best policy on validation traces of its own seed; those here are others."""
 
 ARRIVAL = 90.0
 """Seconds in which a cell is to be seen that another machine wrote: network file systems look at a folder again once a minute."""
@@ -95,8 +99,24 @@ class ScenarioEntry(Varied):
         beside = Path(document.name).parent / self.scenario
         file = beside if Path(self.scenario).suffix and beside.exists() else self.scenario
         for label, settings in self.variants():
-            with _told_at(document, path, label):
+            with told_at(document, path, label):
                 yield label, load_scenario(file, [f"{key}={json.dumps(value)}" for key, value in settings.items()])
+
+
+class Range(Record):
+    low: int | float
+    high: int | float
+    """Between whole numbers, whole numbers."""
+    log: bool = False
+    """Whether orders of magnitude count, and not differences."""
+
+    @model_validator(mode="after")
+    def _from_low_to_high(self) -> Range:
+        if not self.low < self.high:
+            raise ValueError(f"has low {self.low} and high {self.high}; give a high that is above low")
+        if self.log and self.low <= 0:
+            raise ValueError(f"has low {self.low} and log: true; give a low above 0, or leave log out")
+        return self
 
 
 class PolicyEntry(Varied):
@@ -106,6 +126,9 @@ class PolicyEntry(Varied):
     """To train, with `settings` of training."""
     train_on: Annotated[ScenarioEntry, _alone("scenario")] | None = None
     """Another scenario to train on than those that are played."""
+    search: dict[str, Annotated[list[Any], Field(min_length=1)] | Range] = {}
+    """What `marl-inv search` tries instead of `settings`: of a setting of training a list of values, or a range, {low: 1e-4, high: 1e-2, log:
+    true}. `marl-inv run` trains as `settings` say."""
 
     @property
     def subject(self) -> str:
@@ -115,8 +138,12 @@ class PolicyEntry(Varied):
     def _one_of_both(self) -> PolicyEntry:
         if (self.policy is None) == (self.algorithm is None):
             raise ValueError("names neither or both of policy and algorithm; give one: {algorithm: mappo}")
-        if self.policy is not None and (self.settings or self.vary or self.one_at_a_time or self.train_on):
+        if self.policy is not None and (self.settings or self.vary or self.one_at_a_time or self.train_on or self.search):
             raise ValueError(f"has settings for the policy {self.policy}; only what is trained has any, by `algorithm`")
+        if self.search and (self.vary or self.one_at_a_time):
+            raise ValueError("is searched and varied at once; give it an entry for each, with a name")
+        if fixed := [key for key in ("algorithm", "seed") if key in self.search]:
+            raise ValueError(f"searches for {fixed[0]}, which the experiment gives; leave it out")
         if self.train_on is not None and len(list(self.train_on.variants())) > 1:
             raise ValueError("trains on more than one scenario; give an entry for each, with a name")
         return self
@@ -153,17 +180,22 @@ class Cell:
     replications: int
     elsewhere: Scenario | None = None
     """What it is trained on, if not on the scenario itself."""
+    stream: Stream = "evaluate"
+    """Of the traces that it is scored on."""
 
     @cached_property
     def content(self) -> dict[str, Any]:
         """All that the result depends on, as plain data."""
         trained = isinstance(self.plan, TrainSettings)
-        return {
+        content = {
             "scenario": json.loads(self.problem.model_dump_json(exclude_none=True)),
             "training" if trained else "policy": json.loads(self.plan.model_dump_json(exclude_none=True)) if trained else self.plan,
             "replications": self.replications,
             "version": version("marl_inv"),
-        } | ({} if self.elsewhere is None else {"trained_on": json.loads(self.elsewhere.model_dump_json(exclude_none=True))})
+        }
+        if self.elsewhere is not None:
+            content["trained_on"] = json.loads(self.elsewhere.model_dump_json(exclude_none=True))
+        return content if self.stream == "evaluate" else content | {"stream": self.stream}
 
     @property
     def folder(self) -> str:
@@ -253,7 +285,7 @@ def cells(experiment: Experiment, document: Document) -> Iterator[Cell]:
                 yield Cell(scenario, policy, group, 0, problem, entry.policy, experiment.replications)
                 continue
             for seed in experiment.training_seeds:
-                with _told_at(document, ("policies", group), policy):
+                with told_at(document, ("policies", group), policy):
                     plan = training_settings((), None, **settings | {"algorithm": entry.algorithm, "seed": seed})
                 yield Cell(scenario, policy, group, seed, problem, plan, experiment.replications, elsewhere)
 
@@ -276,7 +308,7 @@ def _policies(experiment: Experiment, document: Document) -> Iterator[tuple[str,
 
 
 @contextmanager
-def _told_at(document: Document, path: tuple[str | int, ...], label: str) -> Iterator[None]:
+def told_at(document: Document, path: tuple[str | int, ...], label: str) -> Iterator[None]:
     """What is wrong with an entry is told with its place in the experiment."""
     try:
         yield
@@ -333,9 +365,13 @@ def missing_of(grid: list[Cell], folder: Path) -> list[Cell]:
 
 def _done(folder: Path) -> bool:
     with suppress(InputError):
-        read_sealed(folder / SCORES, "")
-        return True
+        return bool(scores_in(folder))
     return False
+
+
+def scores_in(folder: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Of a finished cell: what is said about them, and `samples`, `measure.NAME` and `Outcome.details`."""
+    return read_sealed(folder / SCORES, "delete it to compute it again")
 
 
 def compute_all(missing: list[Cell], folder: Path, engine: Engine, progress: Progress = silently, say: Say = say_nothing) -> None:
@@ -395,7 +431,7 @@ def train_cell(cell: Cell, root: Path) -> None:
 
 
 def compute(cell: Cell, root: Path) -> None:
-    """Train (or tune) and score one cell, into its folder; what is there of a training run is gone on with."""
+    """Train (or tune) and score one cell, into its folder; what is there of a training run is gone on with. Only the cell's stream is played."""
     folder, begun = root / cell.folder, time.process_time()
     if isinstance(cell.plan, TrainSettings) and cell.elsewhere is None:
         train_cell(cell, root)
@@ -404,13 +440,13 @@ def compute(cell: Cell, root: Path) -> None:
         write_yaml(folder / "run.yaml", cell.content)
     problem = Problem.of(cell.problem)
     policy = load_policy(root / cell.run, problem) if isinstance(cell.plan, TrainSettings) else policy_named(cell.plan, problem)
-    [score] = evaluate(problem, [policy], replications=cell.replications)
+    [score] = evaluate(problem, [policy], SEEDS[cell.stream], cell.replications, stream=cell.stream)
     record = score.record
     measures = {name: record.per_period(name).sum((0, 1)) for name in MEASURES}
     measures |= {"fill_rate": record.fill_rate, "transferred": record.transferred}
     details = {f"warehouse.{name}": record.per_period(name).sum(0).mean(-1) for name in MEASURES}
     details |= {f"lane.{name}": record.per_lane(name).sum(0).mean(-1) for name in record.lane_sums}
-    details |= {f"episode.{name}": values for name, values in _episode(problem, policy).items()}
+    details |= {f"episode.{name}": values for name, values in _episode(problem, policy, cell.stream).items()}
     about = {
         "cell": json.dumps(cell.content),
         "policy": score.policy,
@@ -422,10 +458,10 @@ def compute(cell: Cell, root: Path) -> None:
     write_sealed(folder / SCORES, samples | details, about)
 
 
-def _episode(problem: Problem, policy: Policy) -> dict[str, Float[Tensor, "T _"]]:
-    """The first evaluation trace as the policy plays it, period by period, all products together."""
+def _episode(problem: Problem, policy: Policy, stream: Stream) -> dict[str, Float[Tensor, "T _"]]:
+    """The first trace as the policy plays it, period by period, all products together."""
     with torch.no_grad():
-        moments = list(play(problem, policy, problem.trace("evaluate", 0, range(1))))
+        moments = list(play(problem, policy, problem.trace(stream, SEEDS[stream], range(1))))
     flows = {name: [getattr(moment.flows, name).sum(0)[:, 0] for moment in moments] for name in ("demand", "unmet", "on_hand", "shipments")}
     return {name: torch.stack(values).double() for name, values in flows.items()}
 
@@ -443,7 +479,7 @@ def _revision() -> str:
 def _gathered(grid: list[Cell], folder: Path) -> Iterator[Outcome]:
     for (scenario, policy), alike in itertools.groupby(grid, key=lambda cell: (cell.scenario, cell.policy)):
         found = list(alike)
-        read = [read_sealed(folder / cell.folder / SCORES, "delete it to compute it again") for cell in found]
+        read = [scores_in(folder / cell.folder) for cell in found]
         tensors = [each for _, each in read]
         measures = {
             name.removeprefix("measure."): torch.stack([each[name].mean() for each in tensors])
