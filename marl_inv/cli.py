@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich import box
@@ -29,7 +29,14 @@ ScenarioName = Annotated[str, typer.Argument(help="A scenario's bare name (see `
 Settings = Annotated[list[str] | None, typer.Argument(help="Settings as key.path=value, e.g. horizon=50 warehouses.0.price=12")]
 Seed = Annotated[int, typer.Option(help="Where all chance comes from.")]
 POLICY_HELP = "A baseline, with tuned_ before it to tune it first; base+layer as in order_up_to+lp_balancing; rolling_lp or rolling_lp_32; optimal; a run folder; or module:Class."
-Engine = Literal["processes", "ray"]
+Workers = Annotated[int, typer.Option(help="Cells computed side by side on this machine; a cluster decides itself.", min=1)]
+EngineName = Annotated[str, typer.Option(help="Who computes: processes, or ray, which is an extra to install. The results are the same.")]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a Ray cluster (auto, HOST:PORT, ray://HOST:PORT) in place of a Ray of our own; its nodes must share the folder of cells."
+    ),
+]
 Replications = Annotated[int, typer.Option(help="Evaluation episodes, the same for every policy.", min=2)]
 
 
@@ -282,11 +289,9 @@ def compare(
 def run(
     experiment: Annotated[Path, typer.Argument(help="A YAML file of scenarios, policies, and training seeds.")],
     out: Annotated[Path | None, typer.Option(help="The folder of its cells; runs/NAME by default.")] = None,
-    workers: Annotated[int, typer.Option(help="How many cells are computed side by side.", min=1)] = 1,
-    engine: Annotated[Engine, typer.Option(help="Processes of this machine, or Ray: begun here unless --address is given.")] = "processes",
-    address: Annotated[
-        str | None, typer.Option(help="Of a Ray cluster whose machines share the folder --out; auto for the one on this machine.")
-    ] = None,
+    workers: Workers = 1,
+    engine: EngineName = "processes",
+    address: Address = None,
 ) -> None:
     """A grid of scenarios x policies x training seeds to a table. Finished cells are kept: the same command goes on after a stop."""
     from marl_inv.grid import run as run_grid
@@ -322,6 +327,35 @@ def write_leaderboard(
     from marl_inv import leaderboard
 
     console.print(str(leaderboard.write_leaderboard(folder)), soft_wrap=True, highlight=False)
+
+
+@app.command()
+def search(
+    experiment: Annotated[
+        Path,
+        typer.Argument(
+            help="An experiment, of which one policy says what to search: {lr: {low: 1e-4, high: 1e-2, log: true}, hidden: [32, 64]}."
+        ),
+    ],
+    trials: Annotated[int, typer.Option(help="Settings to try; more of them go on from fewer.", min=1)] = 20,
+    out: Annotated[Path | None, typer.Option(help="The folder of its cells; runs/NAME by default.")] = None,
+    workers: Workers = 1,
+    batch: Annotated[
+        int, typer.Option(help="Trials chosen at once, not knowing of each other. What is found depends on it, not on --workers.", min=1)
+    ] = 4,
+    seed: Annotated[int, typer.Option(help="Of the choice of trials.", min=0)] = 0,
+    engine: EngineName = "processes",
+    address: Address = None,
+) -> None:
+    """Find good settings of training, on validation traces, with Optuna. The same command goes on after a stop."""
+    from marl_inv.report import markdown, search_table
+    from marl_inv.search import search as search_for
+
+    found = search_for(experiment, trials, out, workers, batch, seed, progress_bar, _say, engine, address)
+    table = search_table(found)
+    console.print(table)
+    (found.folder / "search.md").write_text(markdown(table) + "\n", encoding="utf-8")
+    console.print(f"use the best with\n  marl-inv train SCENARIO --settings {found.best}", soft_wrap=True, highlight=False)
 
 
 @app.command()

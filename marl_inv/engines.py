@@ -1,81 +1,171 @@
-"""Where the cells of an experiment are computed: on processes of this machine, or by Ray, on this machine or many.
+"""Who computes: processes of this machine, or Ray, here or on a cluster.
 
-An engine is given what to do, for which cells, and in which folder, and tells every cell that has ended, and whether it was computed or its
-worker was lost. What a cell raises is raised here, and the rest is given up.
+An engine is given pieces of work and a task, and tells of every piece when it ends. Whoever calls it keeps count, tells people, and begins
+again what was lost, so that all engines behave alike. The results do not depend on the engine: every task has one thread for torch.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import pickle
+import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from functools import partial
+from contextlib import suppress
+from importlib.util import find_spec
 from multiprocessing import get_context
-from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 
 from marl_inv.machine import keep_memory
-from marl_inv.reading import InputError
+from marl_inv.reading import InputError, suggestion
 
-Name = Literal["processes", "ray"]
-Job = TypeVar("Job")
-Task = Callable[[Job, Path], None]
-Engine = Callable[[Task, Sequence[Job], Path], Iterator[tuple[Job, bool]]]
+Work = TypeVar("Work")
+
+OBJECT_STORE = 100 * 2**20
+"""Bytes that a Ray of our own keeps for what tasks hand to each other, which is nothing: results are files."""
 
 
-@contextmanager
-def engine_named(name: Name, workers: int, address: str | None = None) -> Iterator[Engine]:
-    """So many workers; with the address of a Ray cluster ("auto" for one that runs on this machine), as many as it has.
+@runtime_checkable
+class Engine(Protocol):
+    def each(self, task: Callable[[Work], None], work: Sequence[Work]) -> Iterator[tuple[Work, bool]]:
+        """Every piece of work as it ends, and whether it is done; if not, its worker was lost. What a task raises is raised.
 
-    Raises InputError where Ray is asked for and is not installed, or nothing answers at the address.
-    """
-    if name == "processes":
+        Workers begin when the first work comes and stay for the next. Task and work are such as can be pickled.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let the workers go."""
+        ...
+
+
+def engine_named(name: str, workers: int, address: str | None = None) -> Engine:
+    """`address` is of a Ray cluster, which then decides itself how much it computes side by side."""
+    if name not in ENGINES:
+        raise InputError(f"engine: {name} is no engine{suggestion(name, ENGINES)}")
+    return ENGINES[name](workers, address)
+
+
+class Processes:
+    """So many of them, which are replaced when one is lost, and end when this one does."""
+
+    def __init__(self, workers: int, address: str | None = None) -> None:
         if address is not None:
-            raise InputError("command line: --address is of a Ray cluster; add --engine ray, or leave it out")
-        yield partial(_on_processes, workers)
-        return
-    try:
-        import ray
-    except ImportError as error:
-        raise InputError('command line: --engine ray needs Ray; install it: pip install -c constraints.txt -e ".[ray]"') from error
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    quiet = {"log_to_driver": False, "logging_level": "error"}
-    try:
-        ray.init(address=address, **quiet) if address else ray.init(num_cpus=workers, include_dashboard=False, **quiet)
-    except (ConnectionError, ValueError) as error:
-        raise InputError(
-            f"command line: --address is {address}, where no Ray cluster answers; begin one with `ray start --head`"
-        ) from error
-    try:
-        yield _on_ray
-    finally:
-        ray.shutdown()
+            raise InputError(f"address: is {address}, and processes are of this machine; leave it out, or give --engine ray")
+        self.workers = workers
+        self._pool: ProcessPoolExecutor | None = None
 
-
-def _on_processes(workers: int, task: Task, jobs: Sequence[Job], folder: Path) -> Iterator[tuple[Job, bool]]:
-    with ProcessPoolExecutor(workers, get_context("spawn"), _begin_worker, (os.getpid(),)) as pool:
-        waiting = {pool.submit(task, job, folder): job for job in jobs}
+    def each(self, task: Callable[[Work], None], work: Sequence[Work]) -> Iterator[tuple[Work, bool]]:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(self.workers, get_context("spawn"), _end_with, (os.getpid(),))
+        waiting = {self._pool.submit(_alone, task, piece): piece for piece in work}
         for future in as_completed(waiting):
             try:
                 future.result()
-            except BrokenProcessPool:
+            except BrokenProcessPool:  # and so are all that are left
+                self.close()
                 yield waiting[future], False
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
             else:
                 yield waiting[future], True
 
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
 
-def _begin_worker(driver: int) -> None:
-    """An end when the driver is gone, so that nobody computes what the next one begins again."""
-    _prepare()
+
+class Ray:
+    """A Ray of our own on this machine, which ends with this process, or the cluster at an address (`auto`, `HOST:PORT`, `ray://...`).
+
+    Every piece of work is a Ray task on one processor; Ray itself begins none of them again. The nodes of a cluster need marl_inv in the same
+    version, and must see the folders that tasks write into.
+    """
+
+    def __init__(self, workers: int, address: str | None = None) -> None:
+        if find_spec("ray") is None:
+            raise InputError('engine: ray is not installed; add it with `pip install -c constraints.txt -e ".[ray]"`, or use processes')
+        self.workers, self.address = workers, address
+        self._ours = False
+
+    def each(self, task: Callable[[Work], None], work: Sequence[Work]) -> Iterator[tuple[Work, bool]]:
+        ray = self._begun()
+        remote = ray.remote(num_cpus=1, max_retries=0)(_as_at_home)
+        waiting = {remote.remote(os.getcwd(), sys.path, pickle.dumps((task, piece))): piece for piece in work}
+        while waiting:
+            [ended], _ = ray.wait(list(waiting))
+            piece = waiting.pop(ended)
+            try:
+                ray.get(ended)
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from None
+            except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError, ray.exceptions.OutOfMemoryError):
+                yield piece, False
+            else:
+                yield piece, True
+
+    def _begun(self) -> Any:
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        import ray
+
+        if ray.is_initialized():
+            return ray
+        quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if self.address is None:
+            ray.init("local", num_cpus=self.workers, include_dashboard=False, object_store_memory=OBJECT_STORE, **quiet)
+        else:
+            _join(self.address, **quiet)
+        self._ours = True
+        return ray
+
+    def close(self) -> None:
+        if self._ours:
+            import ray
+
+            ray.shutdown()
+            self._ours = False
+
+
+def _join(address: str, **options: Any) -> None:
+    """Connect to a cluster; a door that is closed is told at once, where Ray itself would try for minutes."""
+    import ray
+
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        if address != "auto":
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        ray.init(address, **options)
+    except (OSError, ValueError) as error:
+        told = str(error).partition("\n")[0]
+        raise InputError(f"address: Ray cannot be reached at {address} ({told}); give auto, or HOST:PORT of `ray start --head`") from error
+
+
+ENGINES: dict[str, Callable[[int, str | None], Engine]] = {"processes": Processes, "ray": Ray}
+
+
+def _alone(task: Callable[[Work], None], piece: Work) -> None:
+    """A task in a worker: one thread for torch, and memory kept."""
+    torch.set_num_threads(1)
+    keep_memory()
+    task(piece)
+
+
+def _as_at_home(folder: str, modules: list[str], pickled: bytes) -> None:
+    """The same in a worker of Ray, where relative paths and modules are found as by whoever sent it, as far as they are there."""
+    with suppress(OSError):
+        os.chdir(folder)
+    sys.path.extend(each for each in modules if each not in sys.path)
+    _alone(*pickle.loads(pickled))
+
+
+def _end_with(driver: int) -> None:
+    """Have this process end when its driver is gone, so that nobody computes what the next one begins again."""
 
     def watch() -> None:
         while os.getppid() == driver:
@@ -83,37 +173,3 @@ def _begin_worker(driver: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _prepare() -> None:
-    """One thread for torch: the same numbers wherever a cell is computed."""
-    torch.set_num_threads(1)
-    keep_memory()
-
-
-def compute(task: Task, job: Job, folder: Path) -> None:
-    """What a worker of Ray does, and is called."""
-    _prepare()
-    task(job, folder)
-
-
-def _on_ray(task: Task, jobs: Sequence[Job], folder: Path) -> Iterator[tuple[Job, bool]]:
-    """Ray ends the workers of a driver that is gone, and begins others for those that are lost."""
-    import ray
-    from ray.exceptions import RayError, RayTaskError
-
-    remote = ray.remote(num_cpus=1, max_retries=0)(compute)
-    waiting = {remote.remote(task, job, folder.resolve()): job for job in jobs}
-    while waiting:
-        [done], _ = ray.wait(list(waiting), num_returns=1)
-        job = waiting.pop(done)
-        try:
-            ray.get(done)
-        except RayTaskError as error:
-            for other in waiting:
-                ray.cancel(other, force=True)
-            raise error.cause or error from None
-        except RayError:
-            yield job, False
-        else:
-            yield job, True

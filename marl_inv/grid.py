@@ -10,13 +10,14 @@ import hashlib
 import itertools
 import json
 import math
+import platform
 import re
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,10 +27,11 @@ from jaxtyping import Float
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor
 
-from marl_inv.engines import Engine, Name, Task, engine_named
+from marl_inv.engines import Engine, engine_named
 from marl_inv.evaluate import evaluate
 from marl_inv.experiment import REFERENCE, policy_named, run_training, training_settings
 from marl_inv.learning.settings import TrainSettings
+from marl_inv.luck import Stream
 from marl_inv.metrics import MEASURES
 from marl_inv.models.learned import POLICY, load_policy
 from marl_inv.policy import Policy
@@ -53,6 +55,12 @@ CARRIED = ("shipped", "transshipped")
 
 ATTEMPTS = 3
 """Times that a cell is begun whose worker was lost."""
+
+SEEDS: dict[Stream, int] = {"evaluate": 0, "validate": 2**40}
+"""Of the traces that cells are scored on. Training chooses its best policy on validation traces of its own seed; those here are others."""
+
+ARRIVAL = 90.0
+"""Seconds in which a cell is to be seen that another machine wrote: network file systems look at a folder again once a minute."""
 
 
 def _alone(key: str) -> BeforeValidator:
@@ -98,8 +106,24 @@ class ScenarioEntry(Varied):
         beside = Path(document.name).parent / self.scenario
         file = beside if Path(self.scenario).suffix and beside.exists() else self.scenario
         for label, settings in self.variants():
-            with _told_at(document, path, label):
+            with told_at(document, path, label):
                 yield label, load_scenario(file, [f"{key}={json.dumps(value)}" for key, value in settings.items()])
+
+
+class Range(Record):
+    low: int | float
+    high: int | float
+    """Between whole numbers, whole numbers."""
+    log: bool = False
+    """Whether orders of magnitude count, and not differences."""
+
+    @model_validator(mode="after")
+    def _from_low_to_high(self) -> Range:
+        if not self.low < self.high:
+            raise ValueError(f"has low {self.low} and high {self.high}; give a high that is above low")
+        if self.log and self.low <= 0:
+            raise ValueError(f"has low {self.low} and log: true; give a low above 0, or leave log out")
+        return self
 
 
 class PolicyEntry(Varied):
@@ -109,6 +133,9 @@ class PolicyEntry(Varied):
     """To train, with `settings` of training."""
     train_on: Annotated[ScenarioEntry, _alone("scenario")] | None = None
     """Another scenario to train on than those that are played."""
+    search: dict[str, Annotated[list[Any], Field(min_length=1)] | Range] = {}
+    """What `marl-inv search` tries instead of `settings`: of a setting of training a list of values, or a range, {low: 1e-4, high: 1e-2, log:
+    true}. `marl-inv run` trains as `settings` say."""
 
     @property
     def subject(self) -> str:
@@ -118,8 +145,12 @@ class PolicyEntry(Varied):
     def _one_of_both(self) -> PolicyEntry:
         if (self.policy is None) == (self.algorithm is None):
             raise ValueError("names neither or both of policy and algorithm; give one: {algorithm: mappo}")
-        if self.policy is not None and (self.settings or self.vary or self.one_at_a_time or self.train_on):
+        if self.policy is not None and (self.settings or self.vary or self.one_at_a_time or self.train_on or self.search):
             raise ValueError(f"has settings for the policy {self.policy}; only what is trained has any, by `algorithm`")
+        if self.search and (self.vary or self.one_at_a_time):
+            raise ValueError("is searched and varied at once; give it an entry for each, with a name")
+        if fixed := [key for key in ("algorithm", "seed") if key in self.search]:
+            raise ValueError(f"searches for {fixed[0]}, which the experiment gives; leave it out")
         if self.train_on is not None and len(list(self.train_on.variants())) > 1:
             raise ValueError("trains on more than one scenario; give an entry for each, with a name")
         return self
@@ -156,17 +187,22 @@ class Cell:
     replications: int
     elsewhere: Scenario | None = None
     """What it is trained on, if not on the scenario itself."""
+    stream: Stream = "evaluate"
+    """Of the traces that it is scored on."""
 
     @cached_property
     def content(self) -> dict[str, Any]:
         """All that the result depends on, as plain data."""
         trained = isinstance(self.plan, TrainSettings)
-        return {
+        content = {
             "scenario": json.loads(self.problem.model_dump_json(exclude_none=True)),
             "training" if trained else "policy": json.loads(self.plan.model_dump_json(exclude_none=True)) if trained else self.plan,
             "replications": self.replications,
             "version": version("marl_inv"),
-        } | ({} if self.elsewhere is None else {"trained_on": json.loads(self.elsewhere.model_dump_json(exclude_none=True))})
+        }
+        if self.elsewhere is not None:
+            content["trained_on"] = json.loads(self.elsewhere.model_dump_json(exclude_none=True))
+        return content if self.stream == "evaluate" else content | {"stream": self.stream}
 
     @property
     def folder(self) -> str:
@@ -290,7 +326,7 @@ def cells(experiment: Experiment, document: Document) -> Iterator[Cell]:
                 yield Cell(scenario, policy, group, 0, problem, entry.policy, experiment.replications)
                 continue
             for seed in experiment.training_seeds:
-                with _told_at(document, ("policies", group), policy):
+                with told_at(document, ("policies", group), policy):
                     plan = training_settings((), None, **settings | {"algorithm": entry.algorithm, "seed": seed})
                 yield Cell(scenario, policy, group, seed, problem, plan, experiment.replications, elsewhere)
 
@@ -313,7 +349,7 @@ def _policies(experiment: Experiment, document: Document) -> Iterator[tuple[str,
 
 
 @contextmanager
-def _told_at(document: Document, path: tuple[str | int, ...], label: str) -> Iterator[None]:
+def told_at(document: Document, path: tuple[str | int, ...], label: str) -> Iterator[None]:
     """What is wrong with an entry is told with its place in the experiment."""
     try:
         yield
@@ -327,29 +363,22 @@ def run(
     workers: int = 1,
     progress: Progress = silently,
     say: Say = say_nothing,
-    engine: Name = "processes",
+    engine: str = "processes",
     address: str | None = None,
 ) -> Results:
-    """Compute all cells that are not there yet, on so many workers, and gather the results.
+    """Compute all cells that are not there yet, so many at a time, and gather the results.
 
     Every cell lies in `out` (runs/NAME by default) with its configuration, checkpoint, TensorBoard log, and metrics per trace. The same call
-    again goes on where the last one was stopped, by whatever; a worker that is lost is replaced. Results depend neither on `workers` nor on the
-    engine: processes of this machine, or Ray, begun here or at an address (`out` is then on a disk that all of its machines share).
+    again goes on where the last one was stopped, by whatever; a worker that is lost is replaced. Results do not depend on `workers` or on the
+    engine, `processes` or `ray`; `address` is of a Ray cluster, whose nodes all see `out` at the same path.
     """
     chosen, grid = read_experiment(experiment)
-    path = Path(experiment)
-    folder = Path(out) if out is not None else Path("runs") / (path.parent.name if path.stem == "experiment" else path.stem)
-    folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
-        missing = [cell for cell in grid if not _done(folder / cell.folder)]
+    with closing(engine_named(engine, workers, address)) as those, opened(experiment, out) as folder:
+        missing = missing_of(grid, folder)
         _write_listing(folder, chosen, grid)
         if len(missing) < len(grid):
             say(f"{folder}: {len(grid) - len(missing)} of {len(grid)} cells are there already")
-        elsewhere = {cell.run: cell for cell in missing if cell.elsewhere is not None and not (folder / cell.run / POLICY).exists()}
-        if missing:
-            with engine_named(engine, workers, address) as chosen_engine:
-                _compute(chosen_engine, train_cell, list(elsewhere.values()), folder, progress, say)
-                _compute(chosen_engine, compute, missing, folder, progress, say)
+        compute_all(missing, folder, those, progress, say)
         return Results(chosen, folder, list(_gathered(grid, folder)))
 
 
@@ -377,16 +406,12 @@ def _with_data_found(data: Any) -> Any:
     return {key: _with_data_found(value) for key, value in data.items()} | found
 
 
-def _done(folder: Path) -> bool:
-    with suppress(InputError):
-        read_sealed(folder / SCORES, "")
-        return True
-    return False
-
-
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Nobody else computes there, where the system can tell."""
+def opened(experiment: str | Path, out: str | Path | None) -> Iterator[Path]:
+    """The folder of an experiment's cells, where nobody else computes, as far as the system can tell."""
+    path = Path(experiment)
+    folder = Path(out) if out is not None else Path("runs") / (path.parent.name if path.stem == "experiment" else path.stem)
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
         try:
             import fcntl
@@ -396,23 +421,53 @@ def _locked(folder: Path) -> Iterator[None]:
             pass
         except OSError as error:
             raise InputError(f"{folder}: another run is at work there; wait for it, or give another --out") from error
-        yield
+        yield folder
 
 
-def _compute(engine: Engine, task: Task, missing: list[Cell], folder: Path, progress: Progress, say: Say) -> None:
-    """Cells whose worker was lost are begun again, or go on from their checkpoints."""
+def missing_of(grid: list[Cell], folder: Path) -> list[Cell]:
+    """The cells that are still to compute, each once."""
+    return list({cell.folder: cell for cell in grid if not _done(folder / cell.folder)}.values())
+
+
+def _done(folder: Path) -> bool:
+    with suppress(InputError):
+        return bool(scores_in(folder))
+    return False
+
+
+def scores_in(folder: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Of a finished cell: what is said about them, and `samples`, `measure.NAME` and `Outcome.details`."""
+    return read_sealed(folder / SCORES, "delete it to compute it again")
+
+
+def compute_all(missing: list[Cell], folder: Path, engine: Engine, progress: Progress = silently, say: Say = say_nothing) -> None:
+    """Those cells, and before them the training that several of them share."""
+    elsewhere = {cell.run: cell for cell in missing if cell.elsewhere is not None and not (folder / cell.run / POLICY).exists()}
+    _compute(train_cell, lambda cell: (folder / cell.run / POLICY).exists(), list(elsewhere.values()), folder, engine, progress, say)
+    _compute(compute, lambda cell: _done(folder / cell.folder), missing, folder, engine, progress, say)
+
+
+def _compute(
+    task: Callable[[Cell, Path], None],
+    done: Callable[[Cell], bool],
+    missing: list[Cell],
+    folder: Path,
+    engine: Engine,
+    progress: Progress,
+    say: Say,
+) -> None:
+    """Every cell, begun again where its worker was lost."""
     finished = iter(progress(range(len(missing)), "cells"))
     for _ in range(ATTEMPTS):
         if not missing:
             break
         lost = []
-        for cell, computed in engine(task, missing, folder):
-            if not computed:
+        for cell, ended in engine.each(partial(_in_folder, task, folder.resolve()), missing):
+            if not ended:
                 lost.append(cell)
-            elif not any((folder / made).exists() for made in (Path(cell.folder, SCORES), Path(cell.run, POLICY))):
-                raise InputError(f"{folder}: what a worker wrote is not here; give an --out on a disk that all machines share")
-            else:
-                next(finished)
+                continue
+            _check_arrival(cell, done, folder)
+            next(finished)
         missing = lost
         if missing:
             say(f"{folder}: a worker was lost; {len(missing)} cells are begun again, or go on from their checkpoints")
@@ -421,13 +476,28 @@ def _compute(engine: Engine, task: Task, missing: list[Cell], folder: Path, prog
     next(finished, None)
 
 
+def _in_folder(task: Callable[[Cell, Path], None], folder: Path, cell: Cell) -> None:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is not there on {platform.node()}, which is to compute cells; give an --out that all machines share")
+    task(cell, folder)
+
+
+def _check_arrival(cell: Cell, done: Callable[[Cell], bool], folder: Path) -> None:
+    """What a worker wrote can be seen here: at once, or soon where a network carries it."""
+    deadline = time.monotonic() + ARRIVAL
+    while not done(cell):
+        if time.monotonic() > deadline:
+            raise InputError(f"{folder}: {cell.folder} was computed, and is not to be seen here; give an --out that all machines share")
+        time.sleep(1)
+
+
 def train_cell(cell: Cell, root: Path) -> None:
     assert isinstance(cell.plan, TrainSettings)
     run_training(cell.elsewhere or cell.problem, cell.plan, root / cell.run, resume=True)
 
 
 def compute(cell: Cell, root: Path) -> None:
-    """Train (or tune) and score one cell, into its folder; what is there of a training run is gone on with."""
+    """Train (or tune) and score one cell, into its folder; what is there of a training run is gone on with. Only the cell's stream is played."""
     folder, begun = root / cell.folder, time.process_time()
     if isinstance(cell.plan, TrainSettings) and cell.elsewhere is None:
         train_cell(cell, root)
@@ -436,7 +506,7 @@ def compute(cell: Cell, root: Path) -> None:
         write_yaml(folder / "run.yaml", cell.content)
     problem = Problem.of(cell.problem)
     policy = load_policy(root / cell.run, problem) if isinstance(cell.plan, TrainSettings) else policy_named(cell.plan, problem)
-    [score] = evaluate(problem, [policy], replications=cell.replications)
+    [score] = evaluate(problem, [policy], SEEDS[cell.stream], cell.replications, stream=cell.stream)
     record = score.record
     measures = {name: record.per_period(name).sum((0, 1)) for name in MEASURES}
     measures |= {"fill_rate": record.fill_rate, "transferred": record.transferred}
@@ -445,7 +515,7 @@ def compute(cell: Cell, root: Path) -> None:
     volume = problem.network.volume
     details["warehouse.volume"] = (record.per_period("on_hand") * volume).sum(0).mean(-1)
     details |= {f"lane.{name}_volume": (record.per_lane(name) * volume).sum(0).mean(-1) for name in CARRIED if name in record.lane_sums}
-    details |= {f"episode.{name}": values for name, values in _episode(problem, policy).items()}
+    details |= {f"episode.{name}": values for name, values in _episode(problem, policy, cell.stream).items()}
     about = {
         "cell": json.dumps(cell.content),
         "policy": score.policy,
@@ -457,10 +527,10 @@ def compute(cell: Cell, root: Path) -> None:
     write_sealed(folder / SCORES, samples | details, about)
 
 
-def _episode(problem: Problem, policy: Policy) -> dict[str, Float[Tensor, "T _"]]:
-    """The first evaluation trace as the policy plays it, period by period, all products together."""
+def _episode(problem: Problem, policy: Policy, stream: Stream) -> dict[str, Float[Tensor, "T _"]]:
+    """The first trace as the policy plays it, period by period, all products together."""
     with torch.no_grad():
-        moments = list(play(problem, policy, problem.trace("evaluate", 0, range(1))))
+        moments = list(play(problem, policy, problem.trace(stream, SEEDS[stream], range(1))))
     flows = {name: [getattr(moment.flows, name).sum(0)[:, 0] for moment in moments] for name in ("demand", "unmet", "on_hand", "shipments")}
     return {name: torch.stack(values).double() for name, values in flows.items()}
 
@@ -479,7 +549,7 @@ def _gathered(grid: Sequence[Cell | Listed], folder: Path) -> Iterator[Outcome]:
     """What the cells found, policy by policy."""
     for (scenario, policy), alike in itertools.groupby(grid, key=lambda cell: (cell.scenario, cell.policy)):
         found = list(alike)
-        read = [read_sealed(folder / cell.folder / SCORES, "delete it to compute it again") for cell in found]
+        read = [scores_in(folder / cell.folder) for cell in found]
         tensors = [each for _, each in read]
         measures = {
             name.removeprefix("measure."): torch.stack([each[name].mean() for each in tensors])

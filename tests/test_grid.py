@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from marl_inv.evaluate import evaluate
-from marl_inv.grid import SCORES, Cell, Results, compute, read_experiment, run
+from marl_inv.grid import Cell, Results, compute, read_experiment, run
 from marl_inv.models.learned import POLICY, load_policy
 from marl_inv.problem import Problem
 from marl_inv.reading import InputError
 from marl_inv.report import grid_tables, markdown
-from marl_inv.sealed import read_sealed
 from marl_inv.statistics import Interval, Spread
-
-SMALL = """scenarios:
-  - {scenario: two_warehouses, settings: {horizon: 10, warm_up: 0}}
-policies:
-  - order_up_to
-  - algorithm: mappo
-    settings: {decisions: 2000, decisions_per_update: 500, validations: 2, validation_replications: 4, hidden: 8, model: mlp, start: newsvendor}
-    one_at_a_time: {reward_mix: [0.0]}
-seeds: 2
-replications: 8
-reference: order_up_to
-"""
+from small_grid import SMALL, metrics, same
 
 
 @pytest.fixture
@@ -123,14 +108,6 @@ def test_a_wrong_setting_of_training_is_told_with_its_policy(file: Path):
 # Computing
 
 
-def metrics(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
-    return {cell.name: read_sealed(cell / SCORES, "")[1] for cell in folder.iterdir() if (cell / SCORES).exists()}
-
-
-def same(one: dict, other: dict) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[cell][key], other[cell][key]) for cell in one for key in one[cell])
-
-
 def test_a_grid_is_computed_once_whoever_computes_it_and_becomes_a_table(file: Path, tmp_path: Path):
     results = run(file, tmp_path / "out", workers=2)
     _, grid = read_experiment(file)
@@ -202,93 +179,6 @@ def test_a_folder_is_one_runs_at_a_time(file: Path, tmp_path: Path):
         with pytest.raises(InputError, match="another run is at work there"):
             run(file, tmp_path / "out")
         other.communicate("")
-
-
-def test_ray_computes_what_processes_compute(file: Path, tmp_path: Path):
-    pytest.importorskip("ray", reason="Ray is not installed")
-    run(file, tmp_path / "ray", workers=2, engine="ray")
-    run(file, tmp_path / "processes", workers=2)
-    assert len(metrics(tmp_path / "ray")) == 5
-    assert same(metrics(tmp_path / "ray"), metrics(tmp_path / "processes"))
-
-
-def test_what_a_cell_raises_is_raised_by_every_engine(file: Path, tmp_path: Path):
-    pytest.importorskip("ray", reason="Ray is not installed")
-    file.write_text(SMALL.replace("order_up_to", "no_such_module:Policy"))
-    for engine in ("processes", "ray"):
-        with pytest.raises(InputError, match="no_such_module:Policy: cannot be imported"):
-            run(file, tmp_path / engine, engine=engine)
-
-
-def test_an_address_is_of_a_ray_cluster(file: Path, tmp_path: Path):
-    with pytest.raises(InputError, match="--address is of a Ray cluster; add --engine ray, or leave it out"):
-        run(file, tmp_path / "out", address="auto")
-
-
-WORKERS = {"processes": "spawn_main", "ray": "^ray::compute"}
-"""What the workers of each engine are called."""
-
-
-def workers_of(engine: str, driver: int) -> list[int]:
-    ours = ["-P", str(driver)] if engine == "processes" else []
-    found = subprocess.run(["pgrep", *ours, "-f", WORKERS[engine]], capture_output=True, text=True, check=False).stdout
-    return [int(number) for number in found.split()]
-
-
-def times(folder: Path) -> dict[str, int]:
-    return {cell: (folder / cell / SCORES).stat().st_mtime_ns for cell in metrics(folder)} if folder.exists() else {}
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The file of 2 scenarios x 3 policies x 3 seeds, and the folder of its unbroken run."""
-    folder = tmp_path_factory.mktemp("whole")
-    both = SMALL.replace("policies:", "  - {scenario: lost_sales, settings: {horizon: 10, warm_up: 0}}\npolicies:").replace(
-        "seeds: 2", "seeds: 3"
-    )
-    file = folder / "grid.yaml"
-    file.write_text(both.replace("decisions: 2000", "decisions: 100000").replace("validations: 2", "validations: 20"), encoding="utf-8")
-    run(file, folder / "out", workers=2)
-    return file, folder / "out"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("engine", WORKERS)
-def test_a_grid_whose_driver_and_workers_are_killed_ends_as_an_unbroken_one(whole: tuple[Path, Path], tmp_path: Path, engine: str):
-    """Finished cells are left as they are, and no worker outlives its driver for long."""
-    if engine == "ray":
-        pytest.importorskip("ray", reason="Ray is not installed")
-    file, unbroken = whole
-    out = tmp_path / "out"
-    command = [sys.executable, "-m", "marl_inv.cli", "run", str(file), "--workers", "2", "--engine", engine, "--out", str(out)]
-
-    driver = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    while len(times(out)) < 3:
-        assert driver.poll() is None
-        time.sleep(0.1)
-    workers = workers_of(engine, driver.pid)
-    assert workers
-    os.kill(driver.pid, signal.SIGKILL)
-    driver.wait()
-    deadline = time.monotonic() + 30
-    while left := [worker for worker in workers if Path(f"/proc/{worker}").exists()]:
-        assert time.monotonic() < deadline, f"{left} outlive their driver"
-        time.sleep(0.1)
-    finished = times(out)
-    assert 3 <= len(finished) < 14
-
-    driver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    while not (workers := workers_of(engine, driver.pid)):
-        assert driver.poll() is None
-        time.sleep(0.1)
-    time.sleep(5)
-    os.kill(workers[0], signal.SIGKILL)
-    told, _ = driver.communicate()
-    assert driver.returncode == 0
-    assert "a worker was lost" in told
-    assert {cell: times(out)[cell] for cell in finished} == finished
-    assert len(metrics(out)) == 14
-    assert same(metrics(out), metrics(unbroken))
 
 
 # Statistics on data whose truth is known

@@ -1,0 +1,188 @@
+"""Good settings of training, found by Optuna among those that an experiment's policy names in `search`.
+
+A trial is cells of the grid, the same policy trained with its settings on every scenario with every seed, and is scored by what it gains over
+the reference on validation traces. Training chooses its best policy on validation traces too, of the training seed; these are others, the
+same for all trials (of a data file, other draws from the same weeks). Evaluation traces are never seen, so what is found is judged on them
+as anything else is. Nothing is stored but the cells: a search that is begun again asks Optuna the same questions, and finds what it
+had computed.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import closing
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from marl_inv.engines import engine_named
+from marl_inv.experiment import training_settings
+from marl_inv.grid import Cell, Experiment, PolicyEntry, Range, cells, compute_all, missing_of, opened, scores_in, told_at
+from marl_inv.progress import Progress, Say, say_nothing, silently
+from marl_inv.reading import Document, InputError, read_yaml, validate, write_yaml
+
+
+@dataclass(frozen=True)
+class Trial:
+    number: int
+    """In the order in which Optuna chose them, from 1; the first has the settings that the policy has anyway, where the search allows them."""
+    values: dict[str, Any]
+    """Of what is searched."""
+    gain: float
+    """Over the reference, in percent of what it earns: mean over scenarios and training seeds."""
+    seconds: float
+    """Of all its cells."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What an experiment says of a search."""
+
+    document: Document
+    experiment: Experiment
+    index: int
+    """Of the policy among the experiment's."""
+    own: list[Cell]
+    """Of the policy as it is without a search, but on validation traces."""
+    references: list[Cell]
+    """Of the reference, likewise."""
+
+    @property
+    def entry(self) -> PolicyEntry:
+        return self.experiment.policies[self.index]
+
+    def settings(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Of training, those that are not the defaults."""
+        return {"algorithm": self.entry.algorithm} | self.entry.settings | values
+
+    def cells(self, values: dict[str, Any]) -> list[Cell]:
+        """Of a trial."""
+        label = " ".join(
+            [self.own[0].policy, *(f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in values.items())]
+        )
+        with told_at(self.document, ("policies", self.index, "search"), label):
+            plan = training_settings((), None, **self.settings(values))
+        return [replace(cell, policy=label, plan=plan.model_copy(update={"seed": cell.seed})) for cell in self.own]
+
+    def gain(self, values: dict[str, Any], folder: Path) -> float:
+        """Of a trial whose cells are there."""
+        earned: dict[str, list[float]] = {}
+        for cell in self.cells(values):
+            earned.setdefault(cell.scenario, []).append(_reward(cell, folder))
+        gains = []
+        for scenario, rewards in earned.items():
+            base = _mean([_reward(cell, folder) for cell in self.references if cell.scenario == scenario])
+            if base == 0:
+                raise InputError(
+                    f"{self.document.name}: {scenario}: the reference earns exactly 0, of which nothing is a percentage; give another"
+                )
+            gains.append(100 * (_mean(rewards) - base) / abs(base))
+        return _mean(gains)
+
+    def seconds(self, values: dict[str, Any], folder: Path) -> float:
+        return sum(float(scores_in(folder / cell.folder)[0]["seconds"]) for cell in self.cells(values))
+
+
+@dataclass(frozen=True)
+class Found:
+    search: Search
+    trials: list[Trial]
+    """Best first."""
+    folder: Path
+
+    @property
+    def best(self) -> Path:
+        """The best trial's settings, for `marl-inv train SCENARIO --settings`."""
+        return self.folder / "best.yaml"
+
+
+def search(
+    experiment: str | Path,
+    trials: int = 20,
+    out: str | Path | None = None,
+    workers: int = 1,
+    batch: int = 4,
+    seed: int = 0,
+    progress: Progress = silently,
+    say: Say = say_nothing,
+    engine: str = "processes",
+    address: str | None = None,
+) -> Found:
+    """Try so many settings, and write the best into `best.yaml` of the folder of the experiment's cells.
+
+    `batch` trials are chosen at once, not knowing of each other, by a tree-structured Parzen estimator (Bergstra et al. 2011) whose chance
+    comes from `seed`: what is found depends on both, and neither on `workers` nor on the engine. The same call goes on where the last one was
+    stopped.
+    """
+    if find_spec("optuna") is None:
+        raise InputError('search: Optuna is not installed; add it with `pip install -c constraints.txt -e ".[search]"`')
+    import optuna
+
+    what = read_search(experiment)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed, constant_liar=True))
+    study.enqueue_trial(_as_it_is(what))
+    done: list[Trial] = []
+    with closing(engine_named(engine, workers, address)) as those, opened(experiment, out) as folder:
+        while len(done) < trials:
+            asked = [study.ask() for _ in range(min(batch, trials - len(done)))]
+            chosen = [{key: _choice(trial, key, among) for key, among in what.entry.search.items()} for trial in asked]
+            wanted = [*what.references, *(cell for values in chosen for cell in what.cells(values))]
+            compute_all(missing_of(wanted, folder), folder, those, progress, say)
+            for trial, values in zip(asked, chosen, strict=True):
+                gain = what.gain(values, folder)
+                study.tell(trial, gain)
+                done.append(Trial(trial.number + 1, values, gain, what.seconds(values, folder)))
+            best = max(done, key=lambda trial: trial.gain)
+            say(f"{folder}: {len(done)} of {trials} trials, the best is {best.number}: {best.gain:+.2f}%")
+        found = Found(what, sorted(done, key=lambda trial: -trial.gain), folder)
+        write_yaml(found.best, what.settings(found.trials[0].values))
+    return found
+
+
+def read_search(experiment: str | Path) -> Search:
+    """The search of an experiment's YAML file, checked: every value and both ends of every range are settings that can be trained with."""
+    document = read_yaml(experiment)
+    read = validate(Experiment, document)
+    named = [index for index, entry in enumerate(read.policies) if entry.search]
+    if len(named) != 1:
+        raise InputError(
+            f"{document.place(('policies',))}: {len(named)} policies have `search`; give it to one: {{algorithm: mappo, search: {{lr: [1e-4, 1e-3]}}}}"
+        )
+    grid = [replace(cell, stream="validate") for cell in cells(read, document)]
+    own = [cell for cell in grid if cell.group == named[0]]
+    what = Search(document, read, named[0], own, [cell for cell in grid if cell.policy == read.reference])
+    for key, among in what.entry.search.items():
+        for value in [among.low, among.high] if isinstance(among, Range) else among:
+            what.cells({key: value})
+    return what
+
+
+def _as_it_is(what: Search) -> dict[str, Any]:
+    """The settings that the policy has without a search, as far as they lie in it, as Optuna is told them."""
+    found: dict[str, Any] = {}
+    for key, among in what.entry.search.items():
+        value = getattr(what.own[0].plan, key)
+        if not isinstance(among, Range):
+            found |= {key: among.index(value)} if value in among else {}
+        elif isinstance(value, int | float) and among.low <= value <= among.high:
+            found[key] = value
+    return found
+
+
+def _choice(trial: Any, key: str, among: list[Any] | Range) -> Any:
+    """By Optuna; of a list it chooses the place."""
+    if not isinstance(among, Range):
+        return among[trial.suggest_categorical(key, range(len(among)))]
+    if isinstance(among.low, int) and isinstance(among.high, int):
+        return trial.suggest_int(key, among.low, among.high, log=among.log)
+    return trial.suggest_float(key, among.low, among.high, log=among.log)
+
+
+def _reward(cell: Cell, folder: Path) -> float:
+    return float(scores_in(folder / cell.folder)[1]["samples"].mean())
+
+
+def _mean(values: list[float]) -> float:
+    return math.fsum(values) / len(values)
