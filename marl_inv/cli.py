@@ -307,11 +307,18 @@ def run(
 
 @app.command()
 def search(
-    experiment: Annotated[Path, typer.Argument(help="An experiment, of which one policy says what to search: {lr: {low: 1e-4, high: 1e-2, log: true}, hidden: [32, 64]}.")],
+    experiment: Annotated[
+        Path,
+        typer.Argument(
+            help="An experiment, of which one policy says what to search: {lr: {low: 1e-4, high: 1e-2, log: true}, hidden: [32, 64]}."
+        ),
+    ],
     trials: Annotated[int, typer.Option(help="Settings to try; more of them go on from fewer.", min=1)] = 20,
     out: Annotated[Path | None, typer.Option(help="The folder of its cells; runs/NAME by default.")] = None,
     workers: Workers = 1,
-    batch: Annotated[int, typer.Option(help="Trials chosen at once, not knowing of each other. What is found depends on it, not on --workers.", min=1)] = 4,
+    batch: Annotated[
+        int, typer.Option(help="Trials chosen at once, not knowing of each other. What is found depends on it, not on --workers.", min=1)
+    ] = 4,
     seed: Annotated[int, typer.Option(help="Of the choice of trials.", min=0)] = 0,
     engine: EngineName = "processes",
     address: Address = None,

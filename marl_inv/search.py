@@ -58,7 +58,9 @@ class Search:
 
     def cells(self, values: dict[str, Any]) -> list[Cell]:
         """Of a trial."""
-        label = " ".join([self.own[0].policy, *(f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in values.items())])
+        label = " ".join(
+            [self.own[0].policy, *(f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in values.items())]
+        )
         with told_at(self.document, ("policies", self.index, "search"), label):
             plan = training_settings((), None, **self.settings(values))
         return [replace(cell, policy=label, plan=plan.model_copy(update={"seed": cell.seed})) for cell in self.own]
@@ -72,7 +74,9 @@ class Search:
         for scenario, rewards in earned.items():
             base = _mean([_reward(cell, folder) for cell in self.references if cell.scenario == scenario])
             if base == 0:
-                raise InputError(f"{self.document.name}: {scenario}: the reference earns exactly 0, of which nothing is a percentage; give another")
+                raise InputError(
+                    f"{self.document.name}: {scenario}: the reference earns exactly 0, of which nothing is a percentage; give another"
+                )
             gains.append(100 * (_mean(rewards) - base) / abs(base))
         return _mean(gains)
 
