@@ -13,6 +13,7 @@ from marl_inv.grid import Results
 from marl_inv.problem import Problem
 from marl_inv.scenario import Scenario
 from marl_inv.schema import COST_PARTS, INCOME_PARTS
+from marl_inv.search import Found
 from marl_inv.statistics import Interval
 
 FEW = 6
@@ -92,6 +93,22 @@ def _grid_table(results: Results, name: str) -> Table:
             *told,
             f"{sum(outcome.seconds) / len(outcome.seconds) / 60:.1f}",
         )
+    return table
+
+
+def search_table(found: Found) -> Table:
+    """The trials of a search, best first."""
+    what = found.search
+    names, seeds = list(dict.fromkeys(cell.scenario for cell in what.own)), len(what.experiment.training_seeds)
+    caption = (
+        f"Gain: over {what.experiment.reference} on {what.experiment.replications} validation traces, others than training chooses its best policy on; in percent, "
+        f"mean of {len(names)} scenario{'s' * (len(names) > 1)} and {seeds} training seed{'s' * (seeds > 1)}. The best of many looks better than it is: judge it on "
+        f"evaluation traces. CPU-min: of all seeds and scenarios."
+    )
+    table = _table(f"{what.own[0].policy} on {', '.join(names)}", "trial", [*what.entry.search, "gain %", "CPU-min"], caption)
+    for trial in found.trials:
+        values = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in trial.values.values()]
+        table.add_row(str(trial.number), *values, f"{trial.gain:+z,.2f}", f"{trial.seconds / 60:.1f}")
     return table
 
 
