@@ -105,7 +105,7 @@ def search_table(found: Found) -> Table:
         f"mean of {len(names)} scenario{'s' * (len(names) > 1)} and {seeds} training seed{'s' * (seeds > 1)}. The best of many looks better than it is: judge it on "
         f"evaluation traces. CPU-min: of all seeds and scenarios."
     )
-    table = _table(f"{what.own[0].policy} on {', '.join(names)}", "trial", [*what.entry.search, "gain %", "CPU-min"], caption)
+    table = headed_table(f"{what.own[0].policy} on {', '.join(names)}", "trial", [*what.entry.search, "gain %", "CPU-min"], caption)
     for trial in found.trials:
         values = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in trial.values.values()]
         table.add_row(str(trial.number), *values, f"{trial.gain:+z,.2f}", f"{trial.seconds / 60:.1f}")
