@@ -228,9 +228,8 @@ def weighed(terminated: bool, done: bool):
     buffer = TensorBuffer(periods=2, replications=2)
     for period, reward in enumerate((first, second)):
         last = torch.full((2,), period == 1)
-        buffer.add_period(
-            rew=torch.tensor(reward), terminated=last & terminated, truncated=last & (done and not terminated), done=last & done
-        )
+        ended = {"terminated": last & terminated, "truncated": last & (done and not terminated), "done": last & done}
+        buffer.add_period(rew=torch.tensor(reward), act=torch.zeros(2, 3, 1), **ended)
     batch, indices = buffer.sample(0)
     return buffer.by_period(algorithm._preprocess_batch(batch, buffer, indices).adv)
 
