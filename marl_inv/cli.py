@@ -361,7 +361,7 @@ def search(
 @app.command()
 def bench(
     groups: Annotated[
-        list[str] | None, typer.Argument(help="machine, simulator, scaling, traces, environment, ppo, pathwise, planning.")
+        list[str] | None, typer.Argument(help="machine, simulator, scaling, traces, environment, peers, ppo, pathwise, planning.")
     ] = None,
     json_lines: Annotated[bool, typer.Option("--json", help="A line of JSON for every figure, in place of the table.")] = False,
 ) -> None:

@@ -3,12 +3,15 @@
 import json
 import sys
 
+import numpy as np
 import pytest
 import torch
 
 from marl_inv import bench, cli
 from marl_inv.bench import GRAPH, MLP, centre_and_shops, eight_warehouses, ring, seconds, stepping
-from marl_inv.bench_peers import plain_pathwise, plain_ppo
+from marl_inv.bench.by_hand import EightWarehouses
+from marl_inv.bench.plain import plain_pathwise, plain_ppo
+from marl_inv.environment import parallel_env
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.simulator import step
 
@@ -78,6 +81,26 @@ def test_the_joint_network_of_peers_learns_through_the_simulator():
     for _ in range(40):
         learn()
     assert float(played()) > before + 0.02 * abs(before)
+
+
+def test_the_environment_by_hand_is_the_same_network():
+    """Warehouse 0 and the last two have only the supplier to ask; what is asked is random, and at times more than is there."""
+    problem, random = eight_warehouses(), np.random.default_rng(0)
+    env, hand = parallel_env(problem), EightWarehouses()
+    env.reset(seed=3)
+    hand.reset()
+    demand, earned = problem.trace("train", 3, range(1)).demand[problem.scenario.history :, 0, :, 0].numpy(), 0.0
+    for period in range(len(demand)):
+        asked = random.uniform(0, 20, (8, 2)).astype(np.float32)
+        actions = {agent: asked[n] for n, agent in enumerate(hand.agents)}
+        ours = env.step({agent: action[: env.action_space(agent).shape[0]] for agent, action in actions.items()})
+        _, rewards, _, over, _ = hand.step(actions, demand[period])
+        assert list(rewards.values()) == pytest.approx(list(ours[1].values()), abs=1e-3)
+        earned += sum(rewards.values())
+    assert all(over.values())
+    assert not hand.agents
+    assert not env.agents
+    assert earned < -1000
 
 
 def test_figures_are_a_line_of_json_each(monkeypatch, capsys):

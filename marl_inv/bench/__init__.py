@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import networkx
-import numpy as np
 import torch
 
 from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.compiled import Step
+from marl_inv.interface import View, observe
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem
-from marl_inv.reading import Document
+from marl_inv.reading import Document, InputError
 from marl_inv.scenario import read_scenario
 from marl_inv.simulator import Chance, Decision, initial_state, step
 
@@ -54,7 +54,7 @@ def seconds(*runs: Callable[[], object], repeats: int = REPEATS) -> list[float]:
 # What is played
 
 
-def eight_warehouses(kind: str = "poisson", limits: bool = False) -> Problem:
+def eight_warehouses(kind: str = "poisson", limits: bool = False, products: int = 1) -> Problem:
     """Eight warehouses supplied one by one, six lanes between neighbours: 14 lanes, lost sales. With limits on everything, if they shall be."""
     warehouses = [{"name": f"warehouse_{n}", "initial_stock": 30, "holding_cost": 1, "shortage_cost": 9} for n in range(8)]
     lanes: list[dict[str, Any]] = [{"origin": "supplier", "destination": f"warehouse_{n}", "lead_time": 2} for n in range(8)]
@@ -64,6 +64,8 @@ def eight_warehouses(kind: str = "poisson", limits: bool = False) -> Problem:
     ]
     demand = {"kind": kind, "mean": 10} | ({"sd": 5} if kind != "poisson" else {})
     data = {"demand": demand, "horizon": 50, "suppliers": [{"name": "supplier"}], "warehouses": warehouses, "lanes": lanes}
+    if products > 1:
+        data["products"] = {"count": products}
     if limits:
         data["suppliers"] = [{"name": "supplier", "capacity": 90}]
         data["pools"] = [{"name": "trucks", "capacity": 40, "lanes": [f"transfer_{n}" for n in range(6)]}]
@@ -104,8 +106,9 @@ def stepping(
 ) -> Callable[[], None]:
     """The simulator alone, so many periods, with requests given, and demand unless it is drawn for every period."""
     like = network.initial_stock
-    decision = Decision(20 * torch.rand(1, len(network.lanes), replications).to(like))
-    given = 20 * torch.rand(1, len(network.warehouses), replications).to(like)
+    products = len(network.products)
+    decision = Decision(20 * torch.rand(products, len(network.lanes), replications).to(like))
+    given = 20 * torch.rand(products, len(network.warehouses), replications).to(like)
 
     def run() -> None:
         state = initial_state(network, replications)
@@ -168,13 +171,21 @@ def _with_demand(problem: Problem, replications: int) -> float:
 
 
 def scaling() -> Iterator[Figure]:
-    """Cost is linear in the network: the same work on rings of any size, every warehouse with a supplier and four neighbours."""
+    """Cost is linear in the network: the same work on rings of any size, every warehouse with a supplier and four neighbours; and in
+    products."""
     periods, sizes = 20, {size: max(16, 2**17 // size) for size in (8, 64, 512, 4096, 10_000)}
     times = seconds(*(stepping(ring(size), replications, periods) for size, replications in sizes.items()), repeats=5)
     rates = {size: size * sizes[size] * periods / taken for size, taken in zip(sizes, times, strict=True)}
     for size, rate in rates.items():
         note = f"{rates[64] / rate:.2f} of the time a step of 64 takes, per warehouse"
         yield Figure(f"ring of {size}, {4 * size} transfer lanes, batch {sizes[size]}", rate / MILLION, "million/s", note)
+    batches = {1: 16_000, 30: 533, 1000: 16}
+    times = seconds(*(stepping(eight_warehouses(products=count).network, batches[count], periods) for count in batches), repeats=5)
+    for (count, replications), taken in zip(batches.items(), times, strict=True):
+        name = f"8 warehouses, {count} product{'s' * (count > 1)}, batch {replications}"
+        yield Figure(
+            name, 8 * count * replications * periods / taken / MILLION, "million/s", f"{taken / times[0]:.2f} of the time of 1 product"
+        )
 
 
 def traces() -> Iterator[Figure]:
@@ -187,21 +198,57 @@ def traces() -> Iterator[Figure]:
 
 def environment() -> Iterator[Figure]:
     """The PettingZoo environment: 8 agents, a batch of one."""
+    from marl_inv.bench.peers import stepper
     from marl_inv.environment import parallel_env
 
     env, seeds = parallel_env(eight_warehouses()), iter(range(10**9))
     env.reset(seed=0)
-    actions = {agent: np.full(env.action_space(agent).shape, 5.0, np.float32) for agent in env.agents}
-
-    def play() -> None:
-        for _ in range(200):
-            if not env.agents:
-                env.reset()
-            env.step(actions)
-
-    played, reset = seconds(play, lambda: env.reset(seed=next(seeds)))
+    played, reset = seconds(stepper(env, 200), lambda: env.reset(seed=next(seeds)))
     yield Figure("PettingZoo, 8 agents: steps", 200 / played, "steps/s")
     yield Figure("PettingZoo, 8 agents: reset", 1000 * reset, "ms")
+
+
+def peers() -> Iterator[Figure]:
+    """Environments with everything that a learner is handed, observations and rewards: ours, one of the same network by hand in NumPy, and
+    gym-invmgmt's own network. Needs the extra `bench`."""
+    from marl_inv.bench.peers import by_hand, extra_is_here, gym_invmgmt, stepper, under_supersuit
+    from marl_inv.environment import parallel_env
+
+    if not extra_is_here():
+        raise InputError('bench: peers are not installed; add them with `pip install -c constraints.txt -e ".[bench]"`')
+    problem = eight_warehouses()
+    env = parallel_env(problem)
+    env.reset(seed=0)
+    runs = {
+        "8 warehouses by hand in NumPy": by_hand(),
+        "  16 copies under SuperSuit": under_supersuit(16),
+        "gym-invmgmt, its own network": gym_invmgmt(),
+        "our PettingZoo environment": (stepper(env, 500), 500 * 8),
+    }
+    batches = (16, 1024)
+    times = seconds(*(run for run, _ in runs.values()), *(_observed(problem, replications) for replications in batches))
+    sizes = [size for _, size in runs.values()] + [8 * problem.scenario.horizon * replications for replications in batches]
+    names = [*runs, *(f"  the same as a batch of {replications}, with its traces" for replications in batches)]
+    rates = [size / taken / MILLION for size, taken in zip(sizes, times, strict=True)]
+    for name, rate in zip(names, rates, strict=True):
+        yield Figure(name, rate, "million/s", f"{rate / rates[1]:.2g} x the copies under SuperSuit")
+
+
+def _observed(problem: Problem, replications: int) -> Callable[[], None]:
+    """An episode with all that a learner is handed: its trace, and every period's observations and rewards."""
+    network, begun = problem.network, iter(range(10**9))
+    decision = Decision(torch.full((1, len(network.lanes), replications), 5.0))
+
+    def run() -> None:
+        first = next(begun) * replications
+        trace = problem.trace("train", 0, range(first, first + replications))
+        state = problem.opening(trace)
+        with torch.no_grad():
+            for period in range(len(trace)):
+                observe(View(network, state, trace, period))
+                state, _, _ = problem.step(network, state, decision, trace.at(period))
+
+    return run
 
 
 MLP = TrainSettings(
@@ -234,7 +281,8 @@ def ppo_parts(problem: Problem, settings: TrainSettings) -> tuple[Callable[[], N
 
 def ppo() -> Iterator[Figure]:
     """An iteration of PPO: ours, the same networks in plain torch, and Tianshou's stock multi-agent route. Needs no extra."""
-    from marl_inv.bench_peers import plain_ppo, stock_ppo
+    from marl_inv.bench.peers import stock_ppo
+    from marl_inv.bench.plain import plain_ppo
 
     problem = eight_warehouses()
     iterate, collect, size = ppo_parts(problem, MLP)
@@ -255,7 +303,7 @@ def ppo() -> Iterator[Figure]:
 
 def pathwise() -> Iterator[Figure]:
     """A gradient step through the simulator, and playing alone, on 1 centre and 50 shops, batch 1024."""
-    from marl_inv.bench_peers import plain_pathwise
+    from marl_inv.bench.plain import plain_pathwise
     from marl_inv.learning.policy import MeanActions
     from marl_inv.learning.train import prepare
     from marl_inv.rollout import play
@@ -307,6 +355,7 @@ GROUPS: dict[str, Callable[[], Iterator[Figure]]] = {
     "scaling": scaling,
     "traces": traces,
     "environment": environment,
+    "peers": peers,
     "ppo": ppo,
     "pathwise": pathwise,
     "planning": planning,
@@ -314,8 +363,10 @@ GROUPS: dict[str, Callable[[], Iterator[Figure]]] = {
 
 
 def figures(groups: list[str]) -> Iterator[tuple[str, Figure]]:
-    """Those of the groups, all by default, on one thread."""
+    """Those of the groups, by default all but peers that are not installed, on one thread."""
+    from marl_inv.bench.peers import extra_is_here
+
     torch.set_num_threads(1)
-    for group in groups or GROUPS:
+    for group in groups or [group for group in GROUPS if group != "peers" or extra_is_here()]:
         for figure in GROUPS[group]():
             yield group, figure
