@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-FEW = 4
-"""Runs of lanes that are added up one by one: a view and a sum each, where `index_add` takes some 80 ns a lane however few replications."""
-
 MANY = 1024
-"""Lanes from which it pays to add up in rounds."""
-
-WASTE = 2.0
-"""Rounds that would touch more than so many times the lanes are not used: one place has far more lanes than most."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """Lanes next to each other that belong to places next to each other."""
-
-    lane: int
-    place: int
-    length: int
-
-    def of(self, units: Float[Tensor, "K J B"], places: int) -> Float[Tensor, "K N B"]:
-        """What its lanes carry, and nothing at other places."""
-        part = units if self.length == units.shape[1] else units.narrow(1, self.lane, self.length)
-        return part if self.length == places else torch.nn.functional.pad(part, (0, 0, self.place, places - self.place - self.length))
+"""Lanes from which they are first added up, and then to what is there; of fewer, each is added to it."""
 
 
 @dataclass(frozen=True)
@@ -39,71 +19,83 @@ class Incidence:
     """Adds up lanes at their places, always in lane order, so that a batch of one is a column of a batch."""
 
     place: Int[Tensor, " J"]
+    """Of each of the lanes that are added up."""
     places: int
     lanes: Int[Tensor, " J"] | None
-    """Those that are added up; None if all."""
-    runs: tuple[Run, ...]
-    """Of which the lanes consist, where they are few."""
-    rounds: tuple[tuple[Int[Tensor, " N"], Float[Tensor, "N 1"] | None], ...]
-    """In round j, every place takes its j-th lane; the factor is 0 at places that have none. Empty for runs and `index_add`."""
+    """Which they are; None if all."""
+    run: tuple[int, int] | None
+    """The first lane and its place, if from there both go up one by one; sums are views then, or nearly."""
+    bags: Bags | None
+    """How rows of products x lanes become rows of products x places; None for a run."""
 
     @classmethod
-    def of(cls, place: list[int], places: int, like: Float[Tensor, ...], lanes: list[int] | None = None) -> Incidence:
-        """`place` is that of each of the `lanes`, of all lanes by default. `like` gives device and dtype."""
+    def of(
+        cls, place: Sequence[int], places: int, like: Float[Tensor, "K 1 1"], lanes: Sequence[int] | None = None, among: int = 0
+    ) -> Incidence:
+        """`place` is that of each of the `lanes`, which are some `among` so many; by default of all. `like` tells products and device."""
 
-        def index(values: list[int]) -> Tensor:
+        def index(values: Sequence[int]) -> Tensor:
             return torch.tensor(values, dtype=torch.long, device=like.device)
 
-        numbers = list(range(len(place))) if lanes is None else lanes
-        runs, some = _runs(numbers, place), None if lanes is None else index(lanes)
-        if len(runs) <= FEW:
-            return cls(index(place), places, some, runs, ())
-        at: dict[int, list[int]] = defaultdict(list)
-        for lane, where in zip(numbers, place, strict=True):
-            at[where].append(lane)
-        if len(place) < MANY or max(map(len, at.values())) * places > WASTE * len(place):
-            return cls(index(place), places, some, (), ())
-        rounds = []
-        for each in zip_longest(*(at[where] for where in range(places))):
-            has = torch.tensor([[float(lane is not None)] for lane in each], dtype=like.dtype, device=like.device)
-            rounds.append((index([lane or 0 for lane in each]), None if bool(has.all()) else has))
-        return cls(index(place), places, some, (), tuple(rounds))
+        numbers = range(len(place)) if lanes is None else lanes
+        ways = {(lane - position, where - position) for position, (lane, where) in enumerate(zip(numbers, place, strict=True))}
+        run = ways.pop() if len(ways) == 1 else None
+        some, at = None if lanes is None else index(lanes), index(place)
+        bags = None if run else Bags.of(at, places, index(list(numbers)), among or len(place), len(like))
+        return cls(at, places, some, run, bags)
 
     def __call__(self, units: Float[Tensor, "K J B"], onto: Float[Tensor, "K N B"] | None = None) -> Float[Tensor, "K N B"]:
         """The sums, added to what is there already, if anything; may be a view of the units."""
-        if self.runs:
-            for run in self.runs:
-                part = run.of(units, self.places)
-                onto = part if onto is None else onto + part
-            return onto
-        if self.rounds:
-            return self._in_rounds(units) if onto is None else onto + self._in_rounds(units)
-        some = units if self.lanes is None else units.index_select(1, self.lanes)
-        if onto is None:
-            onto = units.new_zeros(units.shape[0], self.places, units.shape[-1])
-        return onto.index_add(1, self.place, some)
+        if onto is not None and self.bags is not None and len(self.place) < MANY:
+            return onto.index_add(1, self.place, units if self.lanes is None else units.index_select(1, self.lanes))
+        sums = self._along(units) if self.bags is None else self.bags(units.flatten(0, 1)).unflatten(0, (-1, self.places))
+        return sums if onto is None else onto + sums
 
-    def _in_rounds(self, units: Float[Tensor, "K J B"]) -> Float[Tensor, "K N B"]:
-        total: Tensor | None = None
-        for lanes, has in self.rounds:
-            each = units.index_select(1, lanes)
-            each = each if has is None else each * has
-            total = each if total is None else total.add_(each)
-        return total
+    def _along(self, units: Float[Tensor, "K J B"]) -> Float[Tensor, "K N B"]:
+        (lane, place), length = self.run, len(self.place)
+        part = units if length == units.shape[1] else units.narrow(1, lane, length)
+        return part if length == self.places else torch.nn.functional.pad(part, (0, 0, place, self.places - place - length))
 
     def at(self, values: Float[Tensor, "K N B"]) -> Float[Tensor, "K J B"]:
         """What holds at the place of every lane; may be a view."""
-        if len(self.runs) == 1:
-            return values.narrow(1, self.runs[0].place, self.runs[0].length)
-        return values.index_select(1, self.place)
+        return values.index_select(1, self.place) if self.run is None else values.narrow(1, self.run[1], len(self.place))
 
 
-def _runs(lanes: list[int], place: list[int]) -> tuple[Run, ...]:
-    runs: list[Run] = []
-    for lane, where in zip(lanes, place, strict=True):
-        last = runs[-1] if runs else None
-        if last and (lane, where) == (last.lane + last.length, last.place + last.length):
-            runs[-1] = Run(last.lane, last.place, last.length + 1)
-        else:
-            runs.append(Run(lane, where, 1))
-    return tuple(runs)
+@dataclass(frozen=True)
+class Bags:
+    """Rows to sums: torch's `embedding_bag`, which reads every row once and writes every sum once, and adds up in order on every device."""
+
+    rows: Int[Tensor, " M"]
+    """Bag after bag."""
+    first: Int[Tensor, " Q"]
+    """Where in `rows` every bag begins."""
+    bag: Int[Tensor, " M"]
+    """Of every entry of `rows`."""
+
+    @classmethod
+    def of(cls, place: Int[Tensor, " J"], places: int, lanes: Int[Tensor, " J"], among: int, products: int) -> Bags:
+        place, order = place.sort(stable=True)
+        first = torch.bincount(place, minlength=places).cumsum(0) - torch.bincount(place, minlength=places)
+        product = torch.arange(products, device=place.device).unsqueeze(1)
+        parts = lanes[order] + among * product, first + len(place) * product, place + places * product
+        return cls(*(part.flatten() for part in parts))
+
+    def __call__(self, units: Float[Tensor, "M B"]) -> Float[Tensor, "Q B"]:
+        if units.requires_grad and torch.is_grad_enabled():
+            return _Bagged.apply(units, self.rows, self.first, self.bag)
+        return torch.embedding_bag(units, self.rows, self.first)[0]
+
+
+class _Bagged(torch.autograd.Function):
+    """With the gradient that torch's own has, which it would sort the rows for in every backward pass."""
+
+    @staticmethod
+    def forward(context: Any, units: Tensor, rows: Tensor, first: Tensor, bag: Tensor) -> Tensor:
+        context.shape = units.shape
+        context.save_for_backward(rows, bag)
+        return torch.embedding_bag(units, rows, first)[0]
+
+    @staticmethod
+    def backward(context: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        rows, bag = context.saved_tensors
+        return slope.new_zeros(context.shape).index_copy(0, rows, slope.index_select(0, bag)), None, None, None

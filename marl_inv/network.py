@@ -453,7 +453,7 @@ class _Builder:
         groups: dict[int, list[int]] = defaultdict(list)
         for lane, lead_time in enumerate(lead_times):
             groups[lead_time].append(lane)
-        return {lead: Incidence.of([destinations[lane] for lane in lanes], self.N, like, lanes) for lead, lanes in groups.items()}
+        return {lead: Incidence.of([destinations[lane] for lane in lanes], self.N, like, lanes, self.E) for lead, lanes in groups.items()}
 
     def _moments(self, key: str) -> Float[np.ndarray, "K N"]:
         nodes = self.graph.nodes
@@ -535,7 +535,7 @@ class _Builder:
     def _stock_rule(self, name: str, places: list[int]) -> StockRule:
         lanes = [self.lanes[place] for place in places]
         origin = [self.row[lane.origin] for lane in lanes]
-        departures = Incidence.of(origin, self.N, torch.empty(0, dtype=self.dtype, device=self.device))
+        departures = Incidence.of(origin, self.N, torch.empty(self.K, 1, 1, device=self.device))
         rule = StockRule(name, self.index(places), self.index(origin), departures)
         if name == "priority":
             levels = sorted({lane.priority for lane in lanes if lane.priority is not None})

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import networkx
 import pytest
 import torch
+from torch import Tensor
 
 from building import network, problem
 from marl_inv.incidence import Incidence
 from marl_inv.interface import source_available
 from marl_inv.network import TransferNetwork, to_graph
 from marl_inv.reading import InputError
-from marl_inv.simulator import Chance, Decision, initial_state, step
 
 
 def sources(net: TransferNetwork) -> list[str | None]:
@@ -328,8 +326,13 @@ def test_the_graph_speaks_the_scenarios_words():
     assert graph.edges["s", "a", "s->a"]["transport_cost"] == 2
 
 
-def lane_by_lane(incidence: Incidence) -> Incidence:
-    return replace(incidence, runs=(), rounds=())
+def lane_by_lane(incidence: Incidence, units: Tensor, onto: Tensor | None = None) -> Tensor:
+    """What it should add up to, one lane after the other."""
+    total = units.new_zeros(len(units), incidence.places, units.shape[-1]) if onto is None else onto.clone()
+    lanes = range(len(incidence.place)) if incidence.lanes is None else incidence.lanes.tolist()
+    for lane, place in zip(lanes, incidence.place.tolist(), strict=True):
+        total[:, place] += units[:, lane]
+    return total
 
 
 def shuffled(values: list[int]) -> list[int]:
@@ -337,60 +340,37 @@ def shuffled(values: list[int]) -> list[int]:
 
 
 PATH = [*range(600), *range(1, 600), *range(599)]
+PLACES = {
+    "path": (PATH, None),  # each of 600 warehouses has a supplier's lane, and lanes from both sides
+    "shuffled path": (shuffled(PATH), None),
+    "one side": (PATH[600:1199], list(range(600, 1199))),
+    "many of them": (shuffled(PATH)[:1100], list(range(1100))),
+    "some lanes": (shuffled(PATH)[:100], list(range(7, 107))),
+    "one place": ([0] * 1500, None),
+    "a lane each": (list(range(600)), None),
+    "the last places": ([598, 599], [3, 4]),
+    "no lanes": ([], []),
+}
 
 
-@pytest.mark.parametrize(
-    ("place", "lanes", "runs", "rounds"),
-    [
-        (PATH, None, 3, 0),  # each of 600 warehouses has a supplier's lane, and lanes from both sides
-        (shuffled(PATH), None, 0, 3),
-        (PATH[600:1199], list(range(600, 1199)), 1, 0),
-        (shuffled(PATH)[:1100], list(range(1100)), 0, 3),
-        (shuffled(PATH)[:100], list(range(7, 107)), 0, 0),
-        ([0] * 2000, None, 0, 0),
-        (list(range(600)), None, 1, 0),
-    ],
-    ids=["path", "shuffled path", "one side", "some lanes in rounds", "some lanes", "one place", "a lane each"],
-)
-def test_lanes_add_up_to_the_same_bits_however_it_is_done(place: list[int], lanes: list[int] | None, runs: int, rounds: int):
-    """As by `index_add`, to nothing and to what is there; where every place gets one lane or is begun anew, in every bit."""
+@pytest.mark.parametrize(("place", "lanes"), PLACES.values(), ids=PLACES)
+def test_lanes_add_up_in_order_at_their_places(place: list[int], lanes: list[int] | None):
+    """In every bit, to nothing; and to what is there but for rounding. Two products, of which each lane knows its own."""
     chance = torch.Generator().manual_seed(0)
-    units, there = (torch.rand(2, size, 3, generator=chance) for size in (2000 if lanes else len(place), 600))
-    fast = Incidence.of(place, 600, units, lanes)
-    plain = lane_by_lane(fast)
-    assert (len(fast.runs), len(fast.rounds)) == (runs, rounds)
-    assert torch.equal(fast(units), plain(units))
-    assert torch.allclose(fast(units, onto=there), plain(units, onto=there), rtol=1e-6)
-    if runs:
-        assert torch.equal(fast(units, onto=there), plain(units, onto=there))
-    assert torch.equal(fast.at(there), plain.at(there))
+    units, there = (torch.rand(2, size, 3, generator=chance) for size in (len(place) if lanes is None else 2000, 600))
+    incidence = Incidence.of(place, 600, torch.ones(2, 1, 1), lanes, units.shape[1])
+    assert torch.equal(incidence(units), lane_by_lane(incidence, units))
+    assert torch.allclose(incidence(units, onto=there), lane_by_lane(incidence, units, there), rtol=1e-6)
+    assert torch.equal(incidence.at(there), there[:, place])
 
 
-def test_a_large_network_plays_the_same_whether_it_adds_up_in_rounds_or_lane_by_lane():
-    """A ring of 1030, each asking one neighbour at lead time 0, the other at 1, and the mill at 2."""
-    size = 1030
-    names = [f"w{n}" for n in range(size)]
-    left = [{"origin": f"w{(n - 1) % size}", "destination": f"w{n}", "lead_time": 0, "transport_cost": 1} for n in range(size)]
-    right = [{"origin": f"w{(n + 1) % size}", "destination": f"w{n}", "lead_time": 1, "transport_cost": 2} for n in range(size)]
-    ring = [lane for pair in zip(left, right, strict=True) for lane in pair]
-    ring += [{"origin": "mill", "destination": name, "lead_time": 2, "procurement_cost": 2} for name in names]
-    warehouses = [{"name": name, "initial_stock": 5, "holding_cost": 1, "shortage_cost": 4} for name in names]
-    net = network({"suppliers": [{"name": "mill"}], "warehouses": warehouses, "lanes": ring})
-    assert [len(arriving.rounds) for arriving in net.arrivals_by_lead_time.values()] == [0, 1, 1]
-    assert net.departures.rounds
-    incidences = {name: lane_by_lane(value) for name, value in vars(net).items() if isinstance(value, Incidence)}
-    rules = tuple(replace(rule, departures=lane_by_lane(rule.departures)) for rule in net.stock_rules)
-    arrivals = {lead: lane_by_lane(arriving) for lead, arriving in net.arrivals_by_lead_time.items()}
-    plain = replace(net, arrivals_by_lead_time=arrivals, stock_rules=rules, **incidences)
-    luck = torch.Generator().manual_seed(0)
-    asked, demand = (4 * torch.rand(1, rows, 3, generator=luck, dtype=torch.float64) for rows in (3 * size, size))
-    states = [initial_state(net, 3)] * 2
-    for _ in range(3):
-        (state, flows, costs), (other, _, other_costs) = (
-            step(each, state, Decision(asked), Chance(demand)) for each, state in zip((net, plain), states, strict=True)
-        )
-        assert torch.equal(state.inventory_level, other.inventory_level)
-        assert torch.equal(state.pipeline, other.pipeline)
-        assert torch.equal(costs.reward, other_costs.reward)
-        states = [state, other]
-    assert flows.refused.any()
+@pytest.mark.parametrize("name", ["shuffled path", "some lanes", "one side"])
+def test_the_gradient_of_sums_is_that_of_each_lanes_place(name: str):
+    place, lanes = PLACES[name]
+    units = torch.rand(2, len(place) if lanes is None else 2000, 3, requires_grad=True)
+    incidence = Incidence.of(place, 600, torch.ones(2, 1, 1), lanes, units.shape[1])
+    slope = torch.rand(2, 600, 3)
+    (incidence(units) * slope).sum().backward()
+    expected = torch.zeros_like(units)
+    expected[:, range(len(place)) if lanes is None else lanes] = slope[:, place]
+    assert torch.equal(units.grad, expected)
