@@ -386,7 +386,7 @@ def bench(
         table.add_row("" if group == last else group, figure.what, f"{figure.rate:,.4g}", figure.unit, figure.note)
         last = group
     if not json_lines:
-        console.print(table)
+        console.print(table, width=None if console.is_terminal else 140)
         told = ", ".join(f"{key} {value}" for key, value in about.items())
         console.print(f"{told}; medians of {REPEATS} runs; million/s: of warehouse-steps unless said", highlight=False)
 
