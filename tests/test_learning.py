@@ -157,3 +157,19 @@ def test_training_plays_episodes_one_after_the_other_with_new_luck():
         first, second = training.collector.gather(30), training.collector.gather(30)
     assert [moment.view.period for moment in first] == list(range(30))
     assert not torch.equal(first[0].view.trace.demand, second[0].view.trace.demand)
+
+
+def test_what_is_kept_is_the_best_or_the_last():
+    """With a ruinous learning rate the best is where training began, whose actions are all 0, and the last is much worse."""
+    problem, ruin = load_problem("two_warehouses"), SMALL | {"lr": 1.0, "schedule": "constant", "max_grad_norm": 100.0}
+    baseline = OrderUpTo.of(problem)
+    best, last = (train(problem, TrainSettings(**ruin, keep=keep), baseline=baseline) for keep in ("best", "last"))
+    assert best.percent_over_baseline == pytest.approx(0, abs=1)
+    assert last.percent_over_baseline < -10
+    trace = problem.trace("validate", 0, range(8))
+    for trained in (best, last):
+        ours, theirs = (
+            sum(moment.costs.reward.sum() for moment in play(problem, policy, trace) if moment.view.period >= problem.scenario.warm_up)
+            for policy in (trained.policy, baseline)
+        )
+        assert float(100 * (ours - theirs) / theirs.abs()) == pytest.approx(trained.percent_over_baseline, abs=0.01)

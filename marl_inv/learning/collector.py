@@ -260,6 +260,11 @@ class ValidationCollector(TraceCollector):
         stats.percent_over_baseline = self.percent_over_baseline(float(stats.returns.mean()))
         return stats
 
+    @torch.no_grad()
+    def percent_now(self) -> float:
+        """Over the baseline, of the policy as it is."""
+        return self._play_on(None).percent_over_baseline
+
     def percent_over_baseline(self, mean_return: float) -> float:
         """0 where the baseline earns exactly nothing."""
         baseline = float(self.baseline_stats.returns.mean())

@@ -93,7 +93,10 @@ class TrainSettings(ModelSettings):
     """Subtract what the starting policy earns on the same trace from rewards: less noise, same optimum. Without, as by iql, vdn and qmix, what it
     earns on average."""
     validations: PositiveInt = 20
-    """How often the policy is tried on validation traces; the best is kept."""
+    """How often the policy is tried on validation traces."""
+    keep: Literal["best", "last"] = "best"
+    """best or last: the policy that did best on validation traces, all warehouses together, or the one that training ended with. Warehouses paid
+    for themselves may learn what harms all; the best is then from before they did, the last shows it."""
     patience: NonNegativeInt = 0
     """Validations without a better score before training stops early; 0: never."""
     validation_replications: PositiveInt = 128

@@ -128,9 +128,16 @@ class Training:
         self.validation.restore(state["validation"])
         restore_chance(self.policy.generator, state["chance"])
 
+    def percent_over_baseline(self) -> float:
+        """On validation traces, of the policy to keep."""
+        if self.settings.keep == "last":
+            return self.validation.percent_now()
+        return self.validation.percent_over_baseline(self.trainer._best_score)
+
     def learned(self) -> LearnedPolicy:
-        """The best policy so far, which is that of the start before training began."""
-        self.policy.actor.load_state_dict(self.best)
+        """The policy to keep, so far: before training began, that of the start."""
+        if self.settings.keep == "best":
+            self.policy.actor.load_state_dict(self.best)
         return LearnedPolicy(self.settings.algorithm, self.policy.actor.eval(), self.policy.encoding, self.policy.decide.promotion)
 
 
@@ -203,7 +210,7 @@ def train(
     resume: bool = False,
     say: Say = say_nothing,
 ) -> Trained:
-    """Tune order-up-to unless it is given, train from there, and keep what does best on validation traces.
+    """Tune order-up-to unless it is given, train from there, and keep what does best on validation traces, or what comes last.
 
     Evaluation traces are never seen. Same settings, same versions, same number of threads: the same policy, bit for bit, on a CPU; also
     when the run is stopped at any moment and goes on with `resume`, for with a `folder` all of it is kept there after every validation.
@@ -221,7 +228,7 @@ def train(
         if folder is not None:
             dashboard.validated(*training.shown())
         _keep(training, folder)
-    percent = training.validation.percent_over_baseline(trainer._best_score)
+    percent = training.percent_over_baseline()
     if folder is not None:
         writer, step, record, _ = training.shown()
         dashboard.end(writer, step, record, problem, settings, percent)
