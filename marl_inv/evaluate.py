@@ -47,6 +47,11 @@ class Score:
         return Interval(gain.mean / base, gain.low / base, gain.high / base, gain.p_value)
 
     @property
+    def units(self) -> str:
+        """What `samples` are of."""
+        return "products" if _over_products(self.record) else "traces"
+
+    @property
     def scale(self) -> float:
         """What the samples' mean is multiplied by to be the reward."""
         return _scale_of(self.record)

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib import import_module
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from marl_inv import demand, events, luck, rationing, simulator, trace
 from marl_inv.baselines import BASELINES, LAYERS, tuning
 from marl_inv.baselines.balancing import lateral
 from marl_inv.baselines.optimum import Optimal
@@ -36,6 +36,12 @@ from marl_inv.statistics import Interval
 
 COMPARE_DECISIONS = 2_000_000
 """Length of the training that `compare` does by itself: about a minute on one core."""
+
+PLAYING = (
+    *("demand", "demand_file", "events", "incidence", "interface", "luck", "metrics", "network", "problem", "rationing", "rollout"),
+    *("simulator", "trace", "transshipment"),
+)
+"""The modules that say what a policy earns."""
 
 REFERENCE = "tuned_order_up_to"
 """The policy that `compare` compares with."""
@@ -157,6 +163,17 @@ def policy_named(name: str, problem: Problem, seed: int = 0, progress: Progress 
     raise InputError(f"{name}: is no policy{suggestion(name, known)}; or give a run folder, or module:Class")
 
 
+def policy_file(name: str) -> Path | None:
+    """Where a policy that is no baseline is written: that of a run, or the source of `module:Class`."""
+    if Path(name).exists():
+        return Path(name) / POLICY if Path(name).is_dir() else Path(name)
+    module, _, attribute = name.partition(":")
+    with suppress(ImportError, ValueError):
+        spec = find_spec(module) if attribute else None
+        return Path(spec.origin) if spec and spec.origin else None
+    return None
+
+
 def tuning_result(
     problem: Problem, name: str, seed: int = 0, effort: float = 1.0, progress: Progress = silently
 ) -> tuple[Any, list[Score]]:
@@ -229,8 +246,11 @@ def _fingerprint(problem: Problem, policy: Any, seed: int, effort: float) -> str
     for name, parameter in policy.parameters(problem).items():
         digest.update(name.encode() + parameter.value.double().cpu().numpy().tobytes())
     digest.update(problem.demand.mean.tobytes() + problem.demand.sd.tobytes())
-    for module in (tuning, simulator, rationing, trace, demand, events, luck, *_modules(policy)):
-        digest.update(Path(module.__file__).read_bytes())
+    for file in problem.scenario.data_files:
+        digest.update(file.read_bytes())
+    written = [Path(__file__).with_name(f"{name}.py") for name in PLAYING]
+    for file in (*written, *(Path(module.__file__) for module in (tuning, *_modules(policy)))):
+        digest.update(file.read_bytes())
     return digest.hexdigest()[:32]
 
 

@@ -47,31 +47,38 @@ def found_on(results: Results, scenario: str) -> list[str]:
     """Who did best on a scenario, by how much, and from whom that cannot be told."""
     best, reference, gains = results.best(scenario), results.reference(scenario), results.gains(scenario)
     what = f"a {best.problem.measured} of {plus_minus(measured(best.problem, results.reward(best)))} a period"
-    told = []
-    if best is reference:
-        told.append(
-            f"Nobody does better than {reference.policy}, with {what}." if gains else f"{reference.policy} alone was played, with {what}."
-        )
-    else:
-        gain = gains[best.policy]
-        if not gain.significant:
-            told.append(
-                f"No policy is shown to be better than {reference.policy}: {best.policy} has the best mean, with {what}, but its gain of {_share(gain, reference)} may be chance."
-            )
-        else:
-            small = f" (more than chance, though below {WORTHWHILE:g}%)" if abs(_percent(gain, reference)) < WORTHWHILE else ""
-            told.append(f"{best.policy} does best, with {what}: {_share(gain, reference)} better than {reference.policy}{small}.")
-    alike = [policy for policy, gain in results.gains(scenario, best).items() if not gain.significant and policy != reference.policy]
-    if alike:
-        told.append(f"Not to be told apart from {best.policy}: {_listed(alike)}.")
-    for verb, side in (("also better", 1), ("worse", -1)):
-        others = [
+    alike = [policy for policy, gain in results.gains(scenario, best).items() if not gain.significant]
+    sides = {
+        side: [
             f"{policy} (by {_share(gain.times(float(side)), reference)})"
             for policy, gain in gains.items()
             if gain.significant and side * gain.mean > 0 and policy != best.policy
         ]
-        if others:
-            told.append(f"{verb.capitalize()} than {reference.policy}: {_listed(others)}.")
+        for side in (1, -1)
+    }
+    told, also = [], ""
+    if best is reference:
+        told.append(
+            f"Nobody is shown to do better than {reference.policy}, with {what}."
+            if gains
+            else f"{reference.policy} alone was played, with {what}."
+        )
+    elif gains[best.policy].significant:
+        gain = gains[best.policy]
+        small = f" (more than chance, though below {WORTHWHILE:g}%)" if abs(_percent(gain, reference)) < WORTHWHILE else ""
+        told.append(f"{best.policy} does best, with {what}: {_share(gain, reference)} better than {reference.policy}{small}.")
+        also = "also "
+    else:
+        but = f"its gain of {_share(gains[best.policy], reference)} over {reference.policy} may be chance"
+        nobody = "" if sides[1] else f"No policy is shown to be better than {reference.policy}: "
+        told.append(f"{nobody}{best.policy} has the best mean, with {what}, but {but}.")
+    if others := [policy for policy in alike if policy != reference.policy]:
+        told.append(f"Not to be told apart from {best.policy}: {_listed(others)}.")
+    for side, verb in ((1, f"{also}better".capitalize()), (-1, "Worse")):
+        if sides[side]:
+            told.append(f"{verb} than {reference.policy}: {_listed(sides[side])}.")
+    if neither := [policy for policy, gain in gains.items() if not gain.significant and policy not in (best.policy, *alike)]:
+        told.append(f"Not to be told apart from {reference.policy}: {_listed(neither)}.")
     return told
 
 
@@ -132,12 +139,17 @@ def together(results: Results) -> list[Together]:
                 len(outcomes),
                 sum(gain.significant and gain.mean > 0 for gain in told),
                 sum(gain.significant and gain.mean < 0 for gain in told),
-                bootstrapped(lambda scores: interquartile_mean(scores), ours),
+                bootstrapped(lambda mine, others: interquartile_mean(gains_over(mine, others)), ours, theirs),
                 bootstrapped(probability_of_improvement, ours, theirs),
-                [each.mean(1) for each in ours],
+                gains_over([each.mean(1) for each in ours], [each.mean(1) for each in theirs]),
             )
         )
     return found
+
+
+def gains_over(ours: Scores, theirs: Scores) -> Scores:
+    """Of every seed, over the mean of the other's seeds."""
+    return [mine - other.mean() for mine, other in zip(ours, theirs, strict=True)]
 
 
 def found_together(every: Sequence[Together], reference: str) -> list[str]:

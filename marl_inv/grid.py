@@ -29,7 +29,7 @@ from torch import Tensor
 
 from marl_inv.engines import Engine, engine_named
 from marl_inv.evaluate import evaluate
-from marl_inv.experiment import REFERENCE, policy_named, run_training, training_settings
+from marl_inv.experiment import REFERENCE, policy_file, policy_named, run_training, training_settings
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.luck import Stream
 from marl_inv.metrics import MEASURES
@@ -54,7 +54,7 @@ CARRIED = ("shipped", "transshipped")
 """Measures of lanes that are also told in volume, which is what capacities are of."""
 
 ATTEMPTS = 3
-"""Times that a cell is begun whose worker was lost."""
+"""Times that workers may be lost without a cell being finished in between."""
 
 SEEDS: dict[Stream, int] = {"evaluate": 0, "validate": 2**40}
 """Of the traces that cells are scored on. Training chooses its best policy on validation traces of its own seed; those here are others."""
@@ -202,7 +202,16 @@ class Cell:
         }
         if self.elsewhere is not None:
             content["trained_on"] = json.loads(self.elsewhere.model_dump_json(exclude_none=True))
+        if files := self._files():
+            content["files"] = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
         return content if self.stream == "evaluate" else content | {"stream": self.stream}
+
+    def _files(self) -> dict[str, Path]:
+        """Whose contents the result depends on: demand's, and that of a policy that is no baseline."""
+        files = [*self.problem.data_files, *(self.elsewhere.data_files if self.elsewhere else [])]
+        if isinstance(self.plan, str) and (own := policy_file(self.plan)):
+            files.append(own)
+        return {str(file): file for file in files if file.is_file()}
 
     @property
     def folder(self) -> str:
@@ -236,7 +245,7 @@ class Outcome:
     problem: Scenario
     trained: bool
     samples: Float[Tensor, "S R"]
-    """Reward per period, of every seed and evaluation trace."""
+    """Reward per period, of every seed and evaluation trace; of the one trace that a data file has, of every product."""
     measures: dict[str, Float[Tensor, " S"]]
     """Means over the traces."""
     details: dict[str, Float[Tensor, "S ..."]]
@@ -248,7 +257,11 @@ class Outcome:
     runs: list[Path]
     """The folders of the trainings on this very scenario."""
     about: dict[str, str]
-    """What is said of the first seed's scores: the policy's own name, what it knows, the revision of the code."""
+    """What is said of the first seed's scores: the policy's own name, what it knows."""
+    revisions: list[str] = field(default_factory=list)
+    """Of the code that computed the seeds."""
+    units: str = "traces"
+    """What `samples` are of: traces, or products."""
 
 
 @dataclass(frozen=True)
@@ -277,18 +290,18 @@ class Results:
         return max(self.of(scenario), key=lambda outcome: float(outcome.samples.mean()))
 
     def spread(self, outcome: Outcome) -> Spread | None:
-        """How much training seeds differ, which is taken to be the same for the variants of one entry; None where there is one seed."""
+        """How much training seeds differ, which is taken to be the same for the variants of one entry, or as much as this one's own differ if that is
+        more; None where there is one seed."""
         alike = [other.samples for other in self.of(outcome.scenario) if other.group == outcome.group and len(other.samples) > 1]
-        return Spread.of(alike) if alike else None
+        pooled = Spread.of(alike) if alike else None
+        return pooled.at_least(Spread.of([outcome.samples])) if pooled and len(outcome.samples) > 1 else pooled
 
     def gain(self, outcome: Outcome, over: Outcome | None = None) -> Interval:
         """Reward per period over another's on the same traces: the reference's if none is given."""
         other = over or self.reference(outcome.scenario)
         if outcome is other:
             return Interval.exactly(0.0)
-        mine = self.spread(outcome)
-        theirs = mine if other.group == outcome.group else self.spread(other)
-        return Interval.over_seeds(outcome.samples, other.samples, mine, theirs)
+        return Interval.over_seeds(outcome.samples, other.samples, self.spread(outcome), self.spread(other))
 
     def gains(self, scenario: str, over: Outcome | None = None) -> dict[str, Interval]:
         """Of every other policy, by its label; p-values are corrected for their number (Holm), so that a scenario's table as a whole raises a
@@ -299,9 +312,8 @@ class Results:
         return {policy: replace(gain, p_value=value) for (policy, gain), value in zip(found.items(), corrected, strict=True)}
 
     def percent(self, outcome: Outcome) -> Float[Tensor, "S R"]:
-        """Gain over the reference on every trace, in percent of the reference's mean reward; NaN where that is 0."""
-        reference = self.reference(outcome.scenario).samples.double().mean(0)
-        return 100 * (outcome.samples.double() - reference) / (reference.mean().abs() or math.nan)
+        """Reward on every trace, in percent of the reference's mean; NaN where that is 0."""
+        return 100 * outcome.samples.double() / (self.reference(outcome.scenario).samples.double().mean().abs() or math.nan)
 
     def reward(self, outcome: Outcome) -> Interval:
         return Interval.over_seeds(outcome.samples, None, self.spread(outcome), None)
@@ -457,10 +469,8 @@ def _compute(
     say: Say,
 ) -> None:
     """Every cell, begun again where its worker was lost."""
-    finished = iter(progress(range(len(missing)), "cells"))
-    for _ in range(ATTEMPTS):
-        if not missing:
-            break
+    finished, losses = iter(progress(range(len(missing)), "cells")), 0
+    while missing:
         lost = []
         for cell, ended in engine.each(partial(_in_folder, task, folder.resolve()), missing):
             if not ended:
@@ -468,11 +478,12 @@ def _compute(
                 continue
             _check_arrival(cell, done, folder)
             next(finished)
+        losses = losses + 1 if len(lost) == len(missing) else 1
         missing = lost
+        if missing and losses == ATTEMPTS:
+            raise InputError(f"{folder}: workers were lost {ATTEMPTS} times, perhaps for want of memory; give fewer --workers")
         if missing:
             say(f"{folder}: a worker was lost; {len(missing)} cells are begun again, or go on from their checkpoints")
-    if missing:
-        raise InputError(f"{folder}: workers were lost {ATTEMPTS} times, perhaps for want of memory; give fewer --workers")
     next(finished, None)
 
 
@@ -522,6 +533,7 @@ def compute(cell: Cell, root: Path) -> None:
         "knows": score.knows,
         "revision": _revision(),
         "seconds": f"{time.process_time() - begun:.1f}",
+        "units": score.units,
     }
     samples = {"samples": score.samples * score.scale} | {f"measure.{name}": each for name, each in measures.items()}
     write_sealed(folder / SCORES, samples | details, about)
@@ -574,6 +586,8 @@ def _gathered(grid: Sequence[Cell | Listed], folder: Path) -> Iterator[Outcome]:
             [cell.seed for cell in found],
             [folder / cell.run for cell in found if cell.trained and cell.run == cell.folder],
             read[0][0],
+            [about.get("revision", "") for about, _ in read],
+            read[0][0].get("units", "traces"),
         )
 
 

@@ -32,7 +32,7 @@ def write_leaderboard(folder: Path) -> Path:
 
 
 def leaderboard(folder: Path) -> str:
-    """A Markdown table: the best policies on each scenario, and what they gain over the experiment's reference."""
+    """A Markdown table: the best policies on each scenario, what they gain over the experiment's reference, and who cannot be told from the first."""
     tables = sorted(folder.glob(f"*/{TABLES}"))
     if not tables:
         raise InputError(f"{folder}: holds no experiment's {TABLES}; run `marl-inv report RUN --out {folder}/NAME`")
@@ -46,6 +46,12 @@ def leaderboard(folder: Path) -> str:
             best = sorted(there, key=lambda row: float(row["mean"]) * (1 if costs else -1))[:SHOWN]
             places = [_place(row) for row in best] + [""] * (SHOWN - len(best))
             lines.append(f"| {table.parent.name} | {scenario}, {there[0]['measured']} | {' | '.join(places)} |")
+    lines += [
+        "",
+        "In brackets the gain over the experiment's reference; n.s.: not told from 0; ≈: not told from the first (5%, after Holm).",
+    ]
+    if without := sorted({file.parent.name for file in folder.glob("*/experiment.yaml")} - {table.parent.name for table in tables}):
+        lines.append(f"Experiments without {TABLES} are not in it: {', '.join(without)}.")
     return "\n".join(lines)
 
 
@@ -53,5 +59,6 @@ def _place(row: dict[str, str]) -> str:
     half = (float(row["high"]) - float(row["low"])) / 2
     told = f"{row['policy']} {float(row['mean']):,.1f} ± {half:,.1f}"
     if row["gain_percent"]:
-        told += f" ({float(row['gain_percent']):+.1f}%{'' if float(row['p_value_holm']) < 0.05 else ' n.s.'})"
-    return told
+        told += f" ({float(row['gain_percent']):+z.1f}%{'' if float(row['p_value_holm']) < 0.05 else ' n.s.'})"
+    behind = row["p_value_holm_of_best"]
+    return told if not behind or float(behind) < 0.05 else f"{told} ≈"

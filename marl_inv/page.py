@@ -95,15 +95,16 @@ def report(results: Results, progress: Progress = silently) -> list[Section]:
 
 
 def _opening(results: Results) -> Section:
-    experiment, some = results.experiment, results.outcomes[0]
-    traces = sorted({outcome.samples.shape[1] for outcome in results.outcomes})
+    experiment = results.experiment
+    samples = list(dict.fromkeys(f"{outcome.samples.shape[1]} {outcome.units}" for outcome in results.outcomes))
+    revisions = sorted({revision for outcome in results.outcomes for revision in outcome.revisions if revision})
     seeds = sorted({seed for outcome in results.outcomes if outcome.trained for seed in outcome.seeds})
     compared = [
         f"Scenarios: {'; '.join(f'{name} ({results.reference(name).problem.description})' for name in results.scenarios())}",
         f"Policies: {', '.join(results.policies())}; compared with {experiment.reference}",
         f"Training seeds: {', '.join(map(str, seeds))}" if seeds else "Nothing was trained, so there are no training seeds",
-        f"Evaluation traces: {' or '.join(map(str, traces))}, the same for every policy",
-        f"Computed with marl_inv {version('marl_inv')}{', revision ' + some.about['revision'] if some.about.get('revision') else ''}",
+        f"Evaluated on: {' or '.join(samples)}, the same for every policy",
+        f"Computed with marl_inv {version('marl_inv')}{', revision' * bool(revisions)}{'s' * (len(revisions) > 1)} {', '.join(revisions)}".rstrip(),
     ]
     blocks: list[Block] = [experiment.description] if experiment.description else []
     if results.missing:
@@ -301,6 +302,7 @@ def tables_csv(results: Results) -> str:
 def _row(results: Results, outcome: Outcome) -> dict[str, Any]:
     reference = results.reference(outcome.scenario)
     gain, plain = results.gains(outcome.scenario).get(outcome.policy), results.gain(outcome)
+    behind = results.gains(outcome.scenario, results.best(outcome.scenario)).get(outcome.policy)
     result = measured(outcome.problem, results.reward(outcome))
     base = abs(float(reference.samples.mean()))
     compared = {
@@ -322,6 +324,7 @@ def _row(results: Results, outcome: Outcome) -> dict[str, Any]:
         "high": result.high,
         "reference": reference.policy,
         **{key: value if gain else "" for key, value in compared.items()},
+        "p_value_holm_of_best": behind.p_value if behind else "",
         **{name: float(outcome.measures[name].mean()) for name in ("fill_rate", "on_hand", "transferred", "demand", "unmet", *MONEY)},
         "cpu_seconds": sum(outcome.seconds) / len(outcome.seconds),
     }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from rich import box
 from rich.table import Table
 
 from marl_inv.evaluate import Score
-from marl_inv.grid import Results
+from marl_inv.grid import Outcome, Results
 from marl_inv.problem import Problem
 from marl_inv.scenario import Scenario
 from marl_inv.schema import COST_PARTS, INCOME_PARTS
@@ -67,14 +68,13 @@ def grid_tables(results: Results) -> list[Table]:
 
 def _grid_table(results: Results, name: str) -> Table:
     outcomes, reference = results.of(name), results.reference(name)
-    scenario, seeds = reference.problem, len(results.experiment.training_seeds)
+    scenario = reference.problem
     columns, gains = [scenario.measured, "fill", "on hand", "moved", "gain", "gain %", "CPU-min"], results.gains(name)
     pooled = any(sum(other.group == outcome.group for other in outcomes) > 1 for outcome in outcomes if outcome.trained)
     away = any(entry.train_on is not None for entry in results.experiment.policies)
     caption = (
-        f"Per period, whole network; {reference.samples.shape[1]} evaluation traces, the same for all, and {seeds} training seed{'s' * (seeds > 1)}. 95% intervals count "
-        f"{'both' if seeds > 1 else 'the traces alone'}{', seeds as spread alike among the variants of one policy' * (pooled and seeds > 1)}. Gain: over {reference.policy}, paired, "
-        f"positive is better; n.s.: not told from 0 at 5%{f', after Holm over the {len(gains)} gains of this table' * (len(gains) > 1)}. CPU-min: mean of a seed, with tuning and evaluation{', without training elsewhere' * away}."
+        f"Per period, whole network; {_compared_on(outcomes, pooled)} Gain: over {reference.policy}, paired, "
+        f"positive is better; n.s.: not told from 0 at 5%{f', after Holm over the {len(gains)} gains of this table' * (len(gains) > 1)}. CPU-min: mean of a seed, evaluation and what was not remembered of tuning and training{' (that elsewhere is left out)' * away}."
     )
     table = headed_table(f"{name}: {scenario.description}", "policy", columns, caption)
     for outcome in outcomes:
@@ -94,6 +94,20 @@ def _grid_table(results: Results, name: str) -> Table:
             f"{sum(outcome.seconds) / len(outcome.seconds) / 60:.1f}",
         )
     return table
+
+
+def _compared_on(outcomes: Sequence[Outcome], pooled: bool) -> str:
+    """The samples, the seeds, and which of the two chances intervals count."""
+    count, units = outcomes[0].samples.shape[1], outcomes[0].units
+    what = (
+        f"{count} evaluation traces" if units == "traces" else f"the one evaluation trace of the data, whose {count} products are samples"
+    )
+    seeds = sorted({len(outcome.seeds) for outcome in outcomes if outcome.trained})
+    if not seeds:
+        return f"{what}, the same for all. 95% intervals count the {units}."
+    told = f"{seeds[0]}{f' to {seeds[-1]}' * (len(seeds) > 1)} training seed{'s' * (seeds[-1] > 1)}"
+    alone = f"the {units} alone" if seeds[-1] == 1 else f"both{f' (of one seed, the {units} alone)' * (seeds[0] == 1)}"
+    return f"{what}, the same for all, and {told}. 95% intervals count {alone}{', seeds as spread alike among the variants of one policy' * (pooled and seeds[-1] > 1)}."
 
 
 def search_table(found: Found) -> Table:

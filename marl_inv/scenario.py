@@ -101,6 +101,12 @@ class Scenario(Rules):
     def demand_of(self, warehouse: Warehouse) -> ParametricDemand | Empirical | None:
         return (warehouse.demand or self.demand) if warehouse.faces_demand else None
 
+    @property
+    def data_files(self) -> list[Path]:
+        """That demand is read from."""
+        models = (self.demand_of(warehouse) for warehouse in self.warehouses)
+        return sorted({Path(model.path) for model in models if isinstance(model, Empirical) and model.path is not None})
+
 
 def library() -> dict[str, Path]:
     """The scenarios that come with marl_inv, by name."""

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from scipy import stats
+from jaxtyping import Float, Int
+from scipy.optimize import brentq
+from scipy.special import stdtrit
 from torch import Tensor
 
 
@@ -31,19 +32,29 @@ class Interval:
         """`samples`: (n,), independent; all are multiplied by `scale`. One sample has no interval: its ends are infinite."""
         samples = samples.double().flatten() * scale
         mean, n = float(samples.mean()), len(samples)
-        return cls(mean, -math.inf, math.inf) if n == 1 else cls._student(mean, float(samples.std()) / math.sqrt(n), n - 1)
+        return cls(mean, -math.inf, math.inf) if n == 1 else cls._of_sources(mean, [(float(samples.var()) / n, n - 1)])
 
     @classmethod
     def exactly(cls, mean: float) -> Interval:
         """What is no estimate."""
-        return cls._student(mean, 0.0, 1)
+        return cls(mean, mean, mean, float(mean == 0))
 
     @classmethod
-    def _student(cls, mean: float, error: float, degrees: float | int) -> Interval:
-        if error == 0:
+    def _of_sources(cls, mean: float, sources: Sequence[tuple[float, int]]) -> Interval:
+        """Around a mean to whose chance every source adds (its variance, the degrees of freedom that is known with).
+
+        The half-width is the root of the sum of the squares that each source would have alone. Degrees after Satterthwaite (1946) are too many
+        where a source that few seeds tell of is most of the variance: of two seeds one difference in eight would be a false alarm.
+        """
+        known = [(math.sqrt(variance), degrees) for variance, degrees in sources if variance > 0]
+
+        def half(p_value: float) -> float:
+            return math.hypot(*(-float(stdtrit(degrees, p_value / 2)) * error for error, degrees in known))
+
+        if not known:
             return cls(mean, mean, mean, float(mean == 0))
-        half = float(stats.t.ppf(0.975, degrees)) * error
-        return cls(mean, mean - half, mean + half, 2 * float(stats.t.sf(abs(mean) / error, degrees)))
+        width = half(0.05)
+        return cls(mean, mean - width, mean + width, _solved(half, abs(mean)))
 
     @classmethod
     def over_seeds(
@@ -55,22 +66,20 @@ class Interval:
     ) -> Interval:
         """Of a policy that was trained with S seeds and played on R traces, less another with Q seeds on the same traces, where there is one.
 
-        Both chances count: the variance is the seeds' part over the number of seeds plus the traces' part over the number of traces, with the
-        degrees of freedom of Satterthwaite (1946). A spread of seeds that is not known (one seed) is left out, so the interval is then of the
-        traces alone.
+        Both chances count: the seeds' part is the variance between seeds over their number, the traces' part that between traces over theirs, less
+        what seeds do differently from trace to trace, which is in the seeds' part already. A spread of seeds that is not known (one seed)
+        is left out, so the interval is then of the traces alone. One trace has no interval: its ends are infinite.
         """
         each = [ours] if theirs is None else [ours, theirs]
         means = [samples.double().mean(0) for samples in each]
         difference = means[0] - (means[1] if theirs is not None else 0)
-        seeds: dict[int, tuple[Spread, float]] = {}
-        for samples, spread in zip(each, (our_spread, their_spread), strict=False):
-            if spread is not None:
-                seeds[id(spread)] = spread, seeds.get(id(spread), (spread, 0.0))[1] + 1 / len(samples)
-        parts = [(float(difference.var()) / len(difference), len(difference) - 1)]
-        parts += [(spread.variance * share, spread.degrees) for spread, share in seeds.values()]
-        variance, mean = sum(part for part, _ in parts), float(difference.mean())
-        degrees = variance**2 / sum(part**2 / free for part, free in parts) if variance else 1
-        return cls._student(mean, math.sqrt(variance), degrees)
+        traces, mean = len(difference), float(difference.mean())
+        if traces == 1:
+            return cls(mean, -math.inf, math.inf)
+        known = [(spread, samples) for spread, samples in zip((our_spread, their_spread), each, strict=False) if spread is not None]
+        counted = sum(_interaction(samples) / len(samples) for samples in each if len(samples) > 1)
+        sources = [(max(0.0, float(difference.var()) - counted) / traces, traces - 1)]
+        return cls._of_sources(mean, sources + [(spread.variance / len(samples), spread.degrees) for spread, samples in known])
 
     @property
     def half_width(self) -> float:
@@ -91,6 +100,27 @@ class Interval:
         return replace(self, mean=factor * self.mean, low=low, high=high)
 
 
+LOG_P = (-460.0, -1e-6)
+"""p-values whose logarithms are below are told as 0, those above as 1."""
+
+
+def _solved(half: Callable[[float], float], distance: float) -> float:
+    """The p-value whose interval just reaches so far; `half` falls with it."""
+    least, most = LOG_P
+    if half(math.exp(least)) <= distance:
+        return 0.0
+    if half(math.exp(most)) >= distance:
+        return 1.0
+    return math.exp(brentq(lambda log: math.log(half(math.exp(log)) / distance), least, most))
+
+
+def _interaction(samples: Float[Tensor, "S R"]) -> float:
+    """How much seeds differ from trace to trace beyond what seed and trace explain: the mean square of what is left."""
+    values = samples.double()
+    left = values - values.mean(0) - values.mean(1, keepdim=True) + values.mean()
+    return float(left.square().sum()) / ((len(values) - 1) * (values.shape[1] - 1))
+
+
 @dataclass(frozen=True)
 class Spread:
     """How much the means over traces differ between training seeds."""
@@ -105,6 +135,10 @@ class Spread:
         means = [samples.double().mean(1) for samples in trained]
         degrees = sum(len(each) - 1 for each in means)
         return cls(sum(float((each - each.mean()).square().sum()) for each in means) / degrees, degrees)
+
+    def at_least(self, own: Spread) -> Spread:
+        """For one of them, whose own spread may be larger than that of all."""
+        return self if own.variance <= self.variance else replace(self, variance=own.variance)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -149,21 +183,36 @@ def probability_of_improvement(ours: Scores, theirs: Scores) -> float:
 
 
 def bootstrapped(statistic: Callable[..., float], *samples: Sequence[Float[Tensor, "_ _"]], draws: int = 2000, seed: int = 0) -> Interval:
-    """A statistic of one or more policies' scores, with its 95% percentile interval: within every scenario seeds are drawn anew, and traces,
-    which are the same for all policies. So a policy that needs no training has an interval too."""
-    chance = np.random.default_rng(seed)
-    drawn = [_drawn(alike, draws, chance) for alike in zip(*samples, strict=True)]
-    found = [statistic(*([scenario[policy][draw] for scenario in drawn] for policy in range(len(samples)))) for draw in range(draws)]
+    """A statistic of one or more policies' scores, with its 95% percentile interval: seeds and traces are drawn anew, traces alike for all policies
+    and scenarios, and a policy's seeds alike for its scenarios, since luck of one number is alike everywhere."""
+    traces = Redrawn(np.random.default_rng(seed), draws)
+    policies = [Redrawn(np.random.default_rng((seed, 1 + place)), draws) for place in range(len(samples))]
+    drawn = [
+        [(traces.weights(each.shape[1]) @ each.double().T).gather(1, seeds.numbers(len(each))) for each in policy]
+        for policy, seeds in zip(samples, policies, strict=True)
+    ]
+    found = [statistic(*([scenario[draw] for scenario in policy] for policy in drawn)) for draw in range(draws)]
     low, high = np.quantile(found, [0.025, 0.975])
     return Interval(statistic(*([each.double().mean(1) for each in policy] for policy in samples)), float(low), float(high))
 
 
-def _drawn(alike: Sequence[Float[Tensor, "_ R"]], draws: int, chance: np.random.Generator) -> list[Float[Tensor, "D _"]]:
-    """What seeds drawn anew score on traces drawn anew, of every policy on one scenario."""
-    traces = alike[0].shape[1]
-    weights = torch.from_numpy(chance.multinomial(traces, np.full(traces, 1 / traces), size=draws) / traces)
-    found = []
-    for policy in alike:
-        seeds = torch.from_numpy(chance.integers(len(policy), size=(draws, len(policy))))
-        found.append((weights @ policy.double().T).gather(1, seeds))
-    return found
+class Redrawn:
+    """So many draws with replacement from a number of things, the same draws each time that there are as many."""
+
+    def __init__(self, chance: np.random.Generator, draws: int) -> None:
+        self.chance, self.draws = chance, draws
+        self._numbers: dict[int, Tensor] = {}
+        self._weights: dict[int, Tensor] = {}
+
+    def numbers(self, things: int) -> Int[Tensor, "D _"]:
+        """Which thing is drawn in each place."""
+        if things not in self._numbers:
+            self._numbers[things] = torch.from_numpy(self.chance.integers(things, size=(self.draws, things)))
+        return self._numbers[things]
+
+    def weights(self, things: int) -> Float[Tensor, "D _"]:
+        """How much of a mean each is, by how often it is drawn."""
+        if things not in self._weights:
+            counts = self.chance.multinomial(things, np.full(things, 1 / things), size=self.draws)
+            self._weights[things] = torch.from_numpy(counts / things)
+        return self._weights[things]

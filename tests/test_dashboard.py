@@ -71,3 +71,13 @@ def test_the_baseline_and_the_bound_are_level_lines(run: tuple[Path, float]):
     assert cost[BASELINE_EVENTS][0] == cost[BASELINE_EVENTS][1] > least
     assert bound(load_problem("storage_bound")) is not None
     assert bound(load_problem("hub_and_spoke")) is None
+
+
+def test_a_run_that_comes_to_nothing_ends_all_the_same(tmp_path: Path):
+    """Its best policy is the one that it began with."""
+    settings = SMALL | {"lr": 1e30, "optimizer": "adam", "max_grad_norm": 1e30}
+    scenario = load_scenario("two_warehouses", ["horizon=10", "warm_up=0"])
+    _, trained = run_training(scenario, training_settings(**settings, algorithm="mappo", start="newsvendor"), tmp_path / "it")
+    events = shown(tmp_path / "it")
+    assert np.isnan([event.value for event in events.Scalars("test/percent_over_baseline")][-1])
+    assert np.isfinite(trained.percent_over_baseline)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from marl_inv.models.learned import POLICY, load_policy
 from marl_inv.problem import Problem
 from marl_inv.reading import InputError
 from marl_inv.report import grid_tables, markdown
-from marl_inv.statistics import Interval, Spread
+from marl_inv.statistics import Spread
 from small_grid import SMALL, metrics, same
 
 
@@ -55,6 +56,64 @@ def test_a_cells_folder_is_named_after_all_that_its_result_depends_on(file: Path
     for change in (("replications: 8", "replications: 9"), ("horizon: 10", "horizon: 11")):
         assert not folders(SMALL.replace(*change)) & before
     assert len(folders(SMALL.replace("hidden: 8", "hidden: 4")) & before) == 1
+
+
+SHOPS = """
+horizon: 8
+warm_up: 2
+products: {count: 1}
+demand: {kind: empirical, path: demand.csv, train: [0, 30], evaluate: [30, 38]}
+suppliers: [{name: mill}]
+warehouses: [{name: shop_1, holding_cost: 1, shortage_cost: 5}, {name: shop_2, holding_cost: 1, shortage_cost: 5}]
+lanes: [{origin: mill, destination: shop_1, lead_time: 1}, {origin: mill, destination: shop_2, lead_time: 1}]
+"""
+
+DATA = """
+scenarios: [shops.yaml]
+policies: [order_up_to, following_order_up_to, policy_of_mine:Mine]
+reference: order_up_to
+replications: 4
+"""
+
+
+def sold(folder: Path, products: int, least: int) -> None:
+    """A file of 40 weeks in two shops."""
+    rows = ["period,product,shop_1,shop_2"]
+    rows += [f"{week},product_{product},{least + week % (3 + product)},{2 + product}" for week in range(40) for product in range(products)]
+    (folder / "demand.csv").write_text("\n".join(rows), encoding="utf-8")
+    (folder / "shops.yaml").write_text(SHOPS.replace("count: 1", f"count: {products}"), encoding="utf-8")
+
+
+def test_a_cells_folder_changes_with_the_files_that_its_result_depends_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Of demand, and of a policy of one's own."""
+    (tmp_path / "data.yaml").write_text(DATA, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def folders(least: int, source: str) -> set[str]:
+        sold(tmp_path, 1, least)
+        (tmp_path / "policy_of_mine.py").write_text(source, encoding="utf-8")
+        return {cell.folder for cell in read_experiment(tmp_path / "data.yaml")[1]}
+
+    source = "from marl_inv.baselines import OrderUpTo as Mine\n"
+    before = folders(5, source)
+    assert folders(5, source) == before
+    assert len(folders(5, source + "# changed") & before) == len(before) - 1 == 2
+    assert not folders(6, source) & before
+
+
+@pytest.mark.parametrize("products", [3, 1])
+def test_products_are_samples_of_the_one_trace_that_a_file_has(products: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """And one product alone tells nothing of chance."""
+    monkeypatch.chdir(tmp_path)
+    sold(tmp_path, products, 3)
+    (tmp_path / "data.yaml").write_text(DATA.replace(", policy_of_mine:Mine", ""), encoding="utf-8")
+    results = run(tmp_path / "data.yaml", tmp_path / "out")
+    [table] = map(markdown, grid_tables(results))
+    assert f"the one evaluation trace of the data, whose {products} products are samples, the same for all. 95% intervals" in table
+    [gain] = results.gains("shops").values()
+    assert math.isinf(gain.half_width) == (products == 1)
+    assert math.isnan(gain.p_value) == (products == 1)
 
 
 def test_tuned_order_up_to_is_the_reference_unless_another_is_named(file: Path):
@@ -163,9 +222,10 @@ def check_outcomes(results: Results, grid: list[Cell]) -> None:
     assert mappo.samples.shape == selfish.samples.shape == (2, 8)
     assert not torch.equal(mappo.samples[0], mappo.samples[1])
     assert results.gain(order_up_to).half_width == 0
-    spread = results.spread(mappo)
-    assert spread == results.spread(selfish)
-    assert spread.degrees == 2
+    pooled = Spread.of([mappo.samples, selfish.samples])
+    assert pooled.degrees == 2
+    for outcome in (mappo, selfish):
+        assert results.spread(outcome) == pooled.at_least(Spread.of([outcome.samples]))
     assert results.gain(mappo).mean == pytest.approx(float((mappo.samples - order_up_to.samples).mean()))
 
 
@@ -179,56 +239,3 @@ def test_a_folder_is_one_runs_at_a_time(file: Path, tmp_path: Path):
         with pytest.raises(InputError, match="another run is at work there"):
             run(file, tmp_path / "out")
         other.communicate("")
-
-
-# Statistics on data whose truth is known
-
-
-def draws(seeds: float, traces: float, both: float, gain: float = 0.0, S: int = 5, R: int = 256, count: int = 2_000):
-    """Rewards of a policy and of a reference that needs no training, with these standard deviations; as a two-way layout with interaction."""
-    chance = torch.Generator().manual_seed(7)
-
-    def normal(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, generator=chance, dtype=torch.float64)
-
-    for _ in range(count):
-        luck = 3 * normal(1, R)
-        yield luck + gain + seeds * normal(S, 1) + traces * normal(1, R) + both * normal(S, R), luck
-
-
-@pytest.mark.parametrize(("seeds", "traces"), [(0.01, 1.0), (0.06, 1.0), (1.0, 1.0)], ids=["small", "alike", "dominant"])
-def test_intervals_cover_the_truth_and_false_alarms_are_rare(seeds: float, traces: float):
-    covered = alarms = 0
-    for ours, theirs in draws(seeds, traces, both=0.5):
-        interval = Interval.over_seeds(ours, theirs, Spread.of([ours]))
-        covered += interval.low <= 0 <= interval.high
-        alarms += interval.excludes_zero
-    assert 0.93 <= covered / 2_000 <= 0.99
-    assert alarms / 2_000 <= 0.06
-
-
-def test_pooling_the_spread_of_two_seeds_narrows_the_interval_and_keeps_what_it_promises():
-    covered, narrower = 0, []
-    for variants in zip(*[iter(draws(1.0, 0.3, 0.3, S=2, R=64, count=5_000))] * 5, strict=True):
-        ours = [policy for policy, _ in variants]
-        pooled, alone = Spread.of(ours), Spread.of(ours[:1])
-        interval = Interval.over_seeds(ours[0], variants[0][1], pooled)
-        covered += interval.low <= 0 <= interval.high
-        narrower.append(interval.half_width / Interval.over_seeds(ours[0], variants[0][1], alone).half_width)
-    assert 0.93 <= covered / 1_000 <= 0.99
-    assert float(torch.tensor(narrower).median()) < 0.5
-
-
-def test_two_policies_of_one_spread_are_not_counted_as_two_estimates_of_it():
-    (ours, luck), (theirs, _) = list(draws(1.0, 0.0, 0.0, S=3, R=64, count=2))
-    spread = Spread.of([ours, theirs])
-    interval = Interval.over_seeds(ours, theirs - theirs.mean(1, keepdim=True) + luck * 0, spread, spread)
-    assert spread.degrees == 4
-    only = Interval.over_seeds(ours, None, spread)
-    assert interval.half_width > only.half_width > 0
-
-
-def test_one_seed_leaves_the_traces_alone():
-    [(ours, theirs)] = list(draws(0.0, 1.0, 0.0, S=1, count=1))
-    assert Interval.over_seeds(ours, theirs) == Interval.of((ours - theirs)[0])
-    assert Interval.over_seeds(ours, ours) == Interval.exactly(0.0)

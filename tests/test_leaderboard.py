@@ -9,19 +9,21 @@ import pytest
 from marl_inv.leaderboard import BEGIN, END, write_leaderboard
 from marl_inv.reading import InputError
 
-TABLE = """scenario,policy,measured,mean,low,high,gain_percent,p_value_holm
-ring,tuned,cost,200,198,202,,
-ring,learned,cost,180,175,185,10,0.001
-ring,random,cost,500,490,510,-150,0.0001
-ring,lucky,cost,199,190,208,0.5,0.7
-shop,tuned,profit,50,49,51,,
-shop,learned,profit,60,58,62,20,0.01
+TABLE = """scenario,policy,measured,mean,low,high,gain_percent,p_value_holm,p_value_holm_of_best
+ring,tuned,cost,200,198,202,,,0.001
+ring,learned,cost,180,175,185,10,0.001,
+ring,random,cost,500,490,510,-150,0.0001,0.0001
+ring,lucky,cost,199,190,208,0.5,0.7,0.2
+shop,tuned,profit,50,49,51,,,0.01
+shop,learned,profit,60,58,62,20,0.01,
 """
 
 
 def test_the_least_cost_and_the_most_profit_are_first(tmp_path: Path):
     (tmp_path / "trial").mkdir()
     (tmp_path / "trial" / "tables.csv").write_text(TABLE, encoding="utf-8")
+    (tmp_path / "planned").mkdir()
+    (tmp_path / "planned" / "experiment.yaml").touch()
     page = tmp_path / "README.md"
     page.write_text(f"Before\n{BEGIN}\nwhat was there\n{END}\nafter\n", encoding="utf-8")
     for _ in range(2):
@@ -31,8 +33,11 @@ def test_the_least_cost_and_the_most_profit_are_first(tmp_path: Path):
         BEGIN,
         "| experiment | scenario | first | second | third |",
         "|---|---|---|---|---|",
-        "| trial | ring, cost | learned 180.0 ± 5.0 (+10.0%) | lucky 199.0 ± 9.0 (+0.5% n.s.) | tuned 200.0 ± 2.0 |",
+        "| trial | ring, cost | learned 180.0 ± 5.0 (+10.0%) | lucky 199.0 ± 9.0 (+0.5% n.s.) ≈ | tuned 200.0 ± 2.0 |",
         "| trial | shop, profit | learned 60.0 ± 2.0 (+20.0%) | tuned 50.0 ± 1.0 |  |",
+        "",
+        "In brackets the gain over the experiment's reference; n.s.: not told from 0; ≈: not told from the first (5%, after Holm).",
+        "Experiments without tables.csv are not in it: planned.",
         END,
         "after",
     ]

@@ -6,8 +6,9 @@ import math
 
 import pytest
 import torch
+from scipy import stats
 
-from marl_inv.statistics import Interval, bootstrapped, holm, interquartile_mean, performance_profile, probability_of_improvement
+from marl_inv.statistics import Interval, Spread, bootstrapped, holm, interquartile_mean, performance_profile, probability_of_improvement
 
 
 def test_holm_multiplies_the_smallest_by_all_the_next_by_one_less_and_never_falls():
@@ -66,3 +67,107 @@ def test_another_unit_may_turn_an_interval_round():
     assert Interval(2.0, 1.0, 5.0, 0.04).times(-2.0) == Interval(-4.0, -10.0, -2.0, 0.04)
     assert Interval(2.0, 1.0, 5.0, 0.04).significant
     assert not Interval(2.0, 1.0, 5.0).significant
+
+
+# On data whose truth is known
+
+
+def draws(seeds: float, traces: float, both: float, S: int = 5, R: int = 256, count: int = 2_000):
+    """Rewards of a policy and of a reference that needs no training, with these standard deviations; as a two-way layout with interaction."""
+    chance = torch.Generator().manual_seed(7)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=chance, dtype=torch.float64)
+
+    for _ in range(count):
+        luck = 3 * normal(1, R)
+        yield luck + seeds * normal(S, 1) + traces * normal(1, R) + both * normal(S, R), luck
+
+
+@pytest.mark.parametrize(
+    ("S", "seeds", "traces", "both"),
+    [
+        (5, 0.01, 1.0, 0.5),
+        (5, 0.06, 1.0, 0.5),
+        (5, 0.5, 1.0, 0.5),
+        (5, 1.0, 1.0, 0.5),
+        (5, 0.0, 0.0, 1.0),
+        (3, 0.3, 1.0, 0.5),
+        (2, 0.3, 1.0, 0.5),
+    ],
+    ids=["small", "alike", "larger", "dominant", "seeds differ by trace", "three seeds", "two seeds"],
+)
+def test_intervals_cover_the_truth_and_false_alarms_are_rare(S: int, seeds: float, traces: float, both: float):
+    """`alike`: 0.06 of five seeds is about what 1.0 of 256 traces is. Of 2,000 draws, where 95% are to be covered, the rest are alarms."""
+    covered = alarms = 0
+    for ours, theirs in draws(seeds, traces, both, S):
+        interval = Interval.over_seeds(ours, theirs, Spread.of([ours]))
+        covered += interval.low <= 0 <= interval.high
+        alarms += interval.significant
+    assert 0.93 <= covered / 2_000 <= 0.99
+    assert alarms / 2_000 <= 0.06
+
+
+def test_two_trained_policies_are_as_alike_as_they_are():
+    """Both with five seeds; what they share, the luck of a trace, cancels out."""
+    alarms = 0
+    pairs = zip(*[iter(draws(0.2, 0.0, 0.5, count=4_000))] * 2, strict=True)
+    for (ours, luck), (theirs, other) in pairs:
+        alarms += Interval.over_seeds(ours, theirs - other + luck, Spread.of([ours]), Spread.of([theirs])).significant
+    assert 0.01 <= alarms / 2_000 <= 0.06
+
+
+def test_a_p_value_is_where_the_interval_would_just_reach_0():
+    for ours, theirs in draws(0.3, 1.0, 0.5, S=3, count=50):
+        interval = Interval.over_seeds(ours, theirs, Spread.of([ours]))
+        assert interval.significant == interval.excludes_zero
+        nearer = Interval.over_seeds(ours - interval.low, theirs, Spread.of([ours]))
+        assert nearer.p_value == pytest.approx(0.05, rel=1e-6)
+    student = Interval.of(torch.tensor([1.0, 2.0, 4.0]))
+    assert student.p_value == pytest.approx(float(stats.ttest_1samp([1.0, 2.0, 4.0], 0).pvalue))
+    tiny = 1.5 + torch.randn(400, generator=torch.Generator().manual_seed(5)).double()
+    assert Interval.of(tiny).p_value < 1e-80
+    assert Interval.of(tiny).p_value == pytest.approx(float(stats.ttest_1samp(tiny.numpy(), 0).pvalue), rel=1e-6, abs=0)
+    assert Interval.of(torch.tensor([1e6, 1e6 + 1, 1e6 - 1] * 300)).p_value == 0
+    assert Interval.of(torch.tensor([-1.0, 1.0])).p_value == 1
+
+
+def test_pooling_the_spread_of_two_seeds_narrows_the_interval_and_keeps_what_it_promises():
+    covered, narrower = 0, []
+    for variants in zip(*[iter(draws(1.0, 0.3, 0.3, S=2, R=64, count=5_000))] * 5, strict=True):
+        ours = [policy for policy, _ in variants]
+        pooled, alone = Spread.of(ours), Spread.of(ours[:1])
+        interval = Interval.over_seeds(ours[0], variants[0][1], pooled)
+        covered += interval.low <= 0 <= interval.high
+        narrower.append(interval.half_width / Interval.over_seeds(ours[0], variants[0][1], alone).half_width)
+    assert 0.93 <= covered / 1_000 <= 0.99
+    assert float(torch.tensor(narrower).median()) < 0.5
+
+
+def test_a_variant_that_is_spread_more_than_the_others_counts_as_it_is():
+    pooled = Spread(1.0, 5)
+    assert pooled.at_least(Spread(0.5, 1)) == pooled
+    assert pooled.at_least(Spread(4.0, 1)) == Spread(4.0, 5)
+
+
+def test_two_policies_of_one_spread_are_as_uncertain_as_both_their_seeds():
+    (ours, luck), (theirs, other) = list(draws(1.0, 0.0, 0.0, S=3, R=64, count=2))
+    spread = Spread.of([ours, theirs])
+    assert spread.degrees == 4
+    both, one = Interval.over_seeds(ours, theirs - other + luck, spread, spread), Interval.over_seeds(ours - luck, None, spread)
+    assert both.half_width == pytest.approx(math.sqrt(2) * one.half_width)
+
+
+def test_one_seed_leaves_the_traces_alone_and_one_trace_nothing():
+    [(ours, theirs)] = list(draws(0.0, 1.0, 0.0, S=1, count=1))
+    assert Interval.over_seeds(ours, theirs) == Interval.of((ours - theirs)[0])
+    assert Interval.over_seeds(ours, ours) == Interval.exactly(0.0)
+    single = Interval.over_seeds(ours[:, :1], theirs[:, :1])
+    assert (single.low, single.high, single.significant) == (-math.inf, math.inf, False)
+
+
+def test_a_bootstrap_over_scenarios_of_the_same_luck_is_as_wide_as_of_one():
+    """Six variants of a scenario that play the same traces know no more of them than one does."""
+    luck = torch.randn(1, 100, generator=torch.Generator().manual_seed(4)).double()
+    one, six = (bootstrapped(interquartile_mean, [luck + n for n in range(count)]) for count in (1, 6))
+    assert six.high - six.low == pytest.approx(one.high - one.low, rel=0.01)

@@ -59,12 +59,14 @@ def validated(writer: SummaryWriter, step: int, record: Record, seen: Mapping[st
         for name, value in zip(_names(names), values.tolist(), strict=True):
             writer.add_scalar(f"{what}/{name}", value, step)
     for name, values in seen.items():
-        writer.add_histogram(name, values.detach().float().cpu().numpy().ravel(), step)
+        numbers = values.detach().float().cpu().numpy().ravel()
+        if len(numbers := numbers[np.isfinite(numbers)]):  # of a run that has come to nothing there may be none
+            writer.add_histogram(name, numbers, step)
 
 
 def end(writer: SummaryWriter, step: int, record: Record, problem: Problem, settings: TrainSettings, percent: float) -> None:
     """Where goods flowed in the last validation, and how the settings did: percent over the baseline, of the policy that is kept."""
-    if len(record.network.warehouses) + len(record.network.lanes) <= DRAWN:
+    if len(record.network.warehouses) + len(record.network.lanes) <= DRAWN and bool(record.lane_sums["shipped"].isfinite().all()):
         writer.add_figure("average flows at the last validation", _flows(record), step)
     told = {
         key: value for key, value in settings.model_dump().items() if key in _VARIED or value != TrainSettings.model_fields[key].default
