@@ -13,6 +13,7 @@ from marl_inv.bench.by_hand import EightWarehouses
 from marl_inv.bench.plain import plain_pathwise, plain_ppo
 from marl_inv.environment import parallel_env
 from marl_inv.learning.settings import TrainSettings
+from marl_inv.reading import InputError
 from marl_inv.simulator import step
 
 TINY = {"decisions_per_update": 8 * 5 * 4, "periods_per_update": 5}
@@ -111,6 +112,14 @@ def test_figures_are_a_line_of_json_each(monkeypatch, capsys):
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {"group": "machine", "unit": "GB/s", "threads": 1}.items() <= lines[0].items()
     assert all(line["rate"] > 0 for line in lines)
+
+
+def test_peers_are_left_out_where_they_are_not_installed(monkeypatch):
+    monkeypatch.setattr(others, "find_spec", lambda name: None)
+    monkeypatch.setattr(bench, "GROUPS", {"machine": lambda: iter([bench.Figure("one", 1.0, "GB/s")]), "peers": bench.peers})
+    assert [group for group, _ in bench.figures([])] == ["machine"]
+    with pytest.raises(InputError, match=r'peers are not installed; add them with `pip install -c constraints.txt -e "\.\[bench\]"`'):
+        list(bench.figures(["peers"]))
 
 
 def test_a_group_that_is_none_is_told(monkeypatch, capsys):

@@ -198,7 +198,7 @@ def traces() -> Iterator[Figure]:
 
 def environment() -> Iterator[Figure]:
     """The PettingZoo environment: 8 agents, a batch of one."""
-    from marl_inv.bench.peers import stepper
+    from marl_inv.bench.others import stepper
     from marl_inv.environment import parallel_env
 
     env, seeds = parallel_env(eight_warehouses()), iter(range(10**9))
@@ -211,7 +211,7 @@ def environment() -> Iterator[Figure]:
 def peers() -> Iterator[Figure]:
     """Environments with everything that a learner is handed, observations and rewards: ours, one of the same network by hand in NumPy, and
     gym-invmgmt's own network. Needs the extra `bench`."""
-    from marl_inv.bench.peers import by_hand, extra_is_here, gym_invmgmt, stepper, under_supersuit
+    from marl_inv.bench.others import by_hand, extra_is_here, gym_invmgmt, stepper, under_supersuit
     from marl_inv.environment import parallel_env
 
     if not extra_is_here():
@@ -281,7 +281,7 @@ def ppo_parts(problem: Problem, settings: TrainSettings) -> tuple[Callable[[], N
 
 def ppo() -> Iterator[Figure]:
     """An iteration of PPO: ours, the same networks in plain torch, and Tianshou's stock multi-agent route. Needs no extra."""
-    from marl_inv.bench.peers import stock_ppo
+    from marl_inv.bench.others import stock_ppo
     from marl_inv.bench.plain import plain_ppo
 
     problem = eight_warehouses()
@@ -364,7 +364,7 @@ GROUPS: dict[str, Callable[[], Iterator[Figure]]] = {
 
 def figures(groups: list[str]) -> Iterator[tuple[str, Figure]]:
     """Those of the groups, by default all but peers that are not installed, on one thread."""
-    from marl_inv.bench.peers import extra_is_here
+    from marl_inv.bench.others import extra_is_here
 
     torch.set_num_threads(1)
     for group in groups or [group for group in GROUPS if group != "peers" or extra_is_here()]:
