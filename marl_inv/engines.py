@@ -76,7 +76,10 @@ class Processes:
                 yield waiting[future], True
 
     def close(self) -> None:
+        """What is still computed is given up, as after a kill: it goes on from its checkpoint."""
         if self._pool is not None:
+            for worker in list((self._pool._processes or {}).values()):
+                worker.terminate()
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
 

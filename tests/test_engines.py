@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -156,6 +157,20 @@ def test_what_a_task_raises_is_raised_and_the_lost_are_told(engine: str, tmp_pat
         assert str(refusal.value) == "thirteen: is not to be squared"
     finally:
         those.close()
+
+
+def refuse_or_sleep(seconds: int) -> None:
+    if not seconds:
+        raise InputError("nothing: is not to be waited for")
+    time.sleep(seconds)
+
+
+@both
+def test_what_is_raised_is_told_at_once_whatever_else_is_computed(engine: str):
+    those, begun = engine_named(engine, 2), time.monotonic()
+    with pytest.raises(InputError, match="is not to be waited for"), closing(those):
+        list(those.each(refuse_or_sleep, [600, 0, 600, 600]))
+    assert time.monotonic() - begun < 300
 
 
 class Forgetful(Processes):
