@@ -36,6 +36,8 @@ def lately(view: View, following: Float[Tensor, "N N"]) -> Float[Tensor, "K N B"
 
 @dataclass(frozen=True, eq=False)
 class FollowingOrderUpTo:
+    """So many periods' worth of what was asked for lately: what a planner does with a moving average."""
+
     cover: Float[Tensor, "1 N *B"]
     """Periods of demand to hold, all products alike."""
     usual: Float[Tensor, "K N"]

@@ -27,6 +27,8 @@ SAMPLED = 10**6
 
 @dataclass(frozen=True, eq=False)
 class Myopic:
+    """Every warehouse orders what serves best the period in which the order arrives (Morton 1971; Zipkin 2008)."""
+
     demand: Float[Tensor, "T K N S"]
     """Sampled paths of what passes through every warehouse, its customers' demand and that of all who are fed from it."""
     ratio: Float[Tensor, "K N"]

@@ -26,6 +26,8 @@ SCALES = (0.4, 0.55, 0.7, 0.85, 1.0, 1.15, 1.3, 1.6)
 
 @dataclass(frozen=True, eq=False)
 class OrderUpTo:
+    """Every warehouse raises its inventory position to a level, on its source lane: newsvendor quantiles until they are tuned."""
+
     levels: Float[Tensor, "K N *B"]
     """Order-up-to levels, units."""
     promotion: Float[Tensor, "K N *B"] | None = None

@@ -11,6 +11,8 @@ from marl_inv.simulator import Decision
 
 
 class RandomRequests:
+    """Requests, promotions and reserves drawn uniformly from what an environment allows: the floor of every comparison."""
+
     name = "random"
     knows = "nothing"
 

@@ -56,7 +56,7 @@ class ReorderPoint:
 
 
 class FixedQuantity(ReorderPoint):
-    """(r, Q)."""
+    """(r, Q): a position at or below the reorder point r is raised by Q."""
 
     @classmethod
     def of(cls, problem: Problem) -> FixedQuantity:

@@ -82,6 +82,8 @@ class DualIndex:
 
 
 class CappedDualIndex(DualIndex):
+    """Dual index whose regular order has a cap (Sun and Van Mieghem 2019)."""
+
     @classmethod
     def of(cls, problem: Problem) -> CappedDualIndex:
         """A cap of what passes through in a period."""

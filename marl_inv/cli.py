@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from marl_inv.learning.settings import TrainSettings
+from marl_inv import __version__
+from marl_inv.learning.settings import ALGORITHM_NAMES, TrainSettings
 from marl_inv.machine import keep_memory
 from marl_inv.reading import InputError, suggestion
 
@@ -40,6 +42,13 @@ Address = Annotated[
 Replications = Annotated[int, typer.Option(help="Evaluation episodes, the same for every policy.", min=2)]
 
 
+@app.callback(invoke_without_command=True)
+def version_told(version: Annotated[bool, typer.Option("--version", help="The version, and no more.")] = False) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
 def main() -> None:
     """Run the command; what a person got wrong is one message and exit code 2."""
     keep_memory()
@@ -55,8 +64,8 @@ def list_scenarios() -> None:
     """The scenarios that come with marl_inv."""
     from marl_inv.scenario import library, read_document
 
-    table = Table("scenario", "warehouses", "lanes", "objective", "description")
-    table.columns[0].min_width = max(map(len, library()))
+    table = Table("scenario", "warehouses", "lanes", "objective", "description", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.columns[0].no_wrap = True
     for name in library():
         data = read_document(name).data
         objective = data.get("objective", "cost") + (", finite" if data.get("ending") == "finite" else "")
@@ -64,6 +73,24 @@ def list_scenarios() -> None:
     for column in table.columns[1:3]:
         column.justify = "right"
     console.print(table)
+
+
+@app.command("policies")
+def list_policies() -> None:
+    """The classical policies, what each decides on, and the algorithms that train others."""
+    from marl_inv.baselines import BASELINES, LAYERS
+
+    table = Table("policy", "what it does", "decides on", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.columns[0].no_wrap = True
+    for name, policy in BASELINES.items():
+        table.add_row(name, " ".join(str(policy.__doc__).partition("\n\n")[0].split()).rstrip("."), policy.knows)
+    console.print(table)
+    for line in (
+        f"tuned_NAME tunes one first. {', '.join(LAYERS)} also lie over another, as in tuned_order_up_to+threshold_balancing.",
+        "rolling_lp and rolling_lp_32 plan by linear programmes; optimal is exact, where the scenario is small.",
+        f"marl-inv train --algorithm: {', '.join(ALGORITHM_NAMES)}.",
+    ):
+        console.print(line, highlight=False)
 
 
 @app.command()
@@ -297,7 +324,8 @@ def run(
     from marl_inv.grid import run as run_grid
     from marl_inv.report import grid_tables, markdown
 
-    results = run_grid(experiment, out, workers, progress_bar, _say, engine, address)
+    with _going_on():
+        results = run_grid(experiment, out, workers, progress_bar, _say, engine, address)
     tables = grid_tables(results)
     for table in tables:
         console.print(table)
@@ -310,7 +338,7 @@ def write_report(
     runs: Annotated[list[Path], typer.Argument(help="Folders that `marl-inv run` wrote; several are reported on together.")],
     out: Annotated[Path | None, typer.Option(help="The folder of the report; the first run's by default.")] = None,
 ) -> None:
-    """A page that explains what an experiment found (report.html), the same as report.md, and its numbers as tables.csv and tables.tex."""
+    """A page that explains what an experiment found (report.html), the same as report.md, and its numbers as tables.csv, samples.csv (every seed and trace) and tables.tex."""
     from marl_inv import page
     from marl_inv.grid import read_results
 
@@ -351,7 +379,8 @@ def search(
     from marl_inv.report import markdown, search_table
     from marl_inv.search import search as search_for
 
-    found = search_for(experiment, trials, out, workers, batch, seed, progress_bar, _say, engine, address)
+    with _going_on():
+        found = search_for(experiment, trials, out, workers, batch, seed, progress_bar, _say, engine, address)
     table = search_table(found)
     console.print(table)
     (found.folder / "search.md").write_text(markdown(table) + "\n", encoding="utf-8")
@@ -398,6 +427,16 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@contextmanager
+def _going_on() -> Iterator[None]:
+    """Whoever stops an experiment is told that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        Console(stderr=True).print("stopped; the same command goes on from here")
+        raise SystemExit(130) from None
+
+
 def _say(line: str) -> None:
     console.print(line, soft_wrap=True, highlight=False, markup=False)
 
@@ -408,11 +447,28 @@ def _say_notes(problem: Any) -> None:
 
 
 def progress_bar(loop: Iterable[Any], title: str) -> Iterator[Any]:
-    """A bar on the terminal, if it is one, with the time left where the length is known; it goes when the loop ends."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    """A bar on the terminal, if it is one, with the time left where the length is known, which goes when the loop ends; elsewhere a line once in a
+    while, so that a batch job's log shows where it is."""
     terminal = Console(stderr=True)
-    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_interactive) as bars:
+    if not terminal.is_interactive:
+        yield from _told_at_times(loop, title, terminal)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=terminal, transient=True) as bars:
         yield from bars.track(loop, description=title)
+
+
+TOLD_EVERY = 60.0
+"""Seconds between lines about progress, where there is no terminal."""
+
+
+def _told_at_times(loop: Iterable[Any], title: str, where: Console) -> Iterator[Any]:
+    length, told = len(loop) if isinstance(loop, Sized) else 0, time.monotonic()
+    for done, each in enumerate(loop):
+        if time.monotonic() - told > TOLD_EVERY:
+            where.print(f"{title}: {done}{f' of {length}' * bool(length)}", highlight=False)
+            told = time.monotonic()
+        yield each
 
 
 if __name__ == "__main__":

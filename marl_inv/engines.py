@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import signal
 import socket
 import sys
 import threading
@@ -168,7 +169,9 @@ def _as_at_home(folder: str, modules: list[str], pickled: bytes) -> None:
 
 
 def _end_with(driver: int) -> None:
-    """Have this process end when its driver is gone, so that nobody computes what the next one begins again."""
+    """Have this process end when its driver is gone, so that nobody computes what the next one begins again; and leave it to the driver to stop
+    on Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
         while os.getppid() == driver:

@@ -24,7 +24,7 @@ from marl_inv.baselines.optimum import Optimal
 from marl_inv.baselines.rolling_horizon import RollingHorizon
 from marl_inv.baselines.tuning import set_parameters, tune
 from marl_inv.evaluate import Score, evaluate
-from marl_inv.learning.settings import TrainSettings
+from marl_inv.learning.settings import ALGORITHM_NAMES, TrainSettings
 from marl_inv.models.learned import POLICY, load_policy
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem
@@ -74,13 +74,15 @@ def split_settings(settings: Iterable[str]) -> tuple[list[str], list[str]]:
     return of_scenario, of_training
 
 
-def training_settings(settings: Iterable[str] = (), file: Path | None = None, **options: Any) -> TrainSettings:
-    """Training settings from a YAML file, then options that are not None, then `key=value` settings; later ones win."""
+def training_settings(
+    settings: Iterable[str] = (), file: Path | None = None, source: str = "command line", **options: Any
+) -> TrainSettings:
+    """Training settings from a YAML file, then options that are not None, which come from `source`, then `key=value` settings; later ones win."""
     document = Document("training settings", {}) if file is None else read_yaml(file)
     for key, value in options.items():
         if value is not None:
             document.data[key] = value
-            document.places[(key,)] = "command line"
+            document.places[(key,)] = source
     override(document, settings)
     chosen = validate(TrainSettings, document)
     if chosen.model == "graph" and chosen.hidden % 4:
@@ -126,14 +128,14 @@ def run_training(
         found = "is not empty, and holds no run" if resume else "is not empty"
         raise InputError(f"{folder}: {found}; give another --out{', or --resume to go on' if begun.exists() else ''}")
     else:
-        _make(folder)
+        make_folder(folder)
         write_yaml(begun, run | {"versions": versions()})
     trained = train(Problem.of(scenario, settings.device), settings, folder, progress, resume=resume, say=say)
     trained.policy.save(folder, settings)
     return folder, trained
 
 
-def _make(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -147,20 +149,36 @@ def policy_named(name: str, problem: Problem, seed: int = 0, progress: Progress 
 
     Raises InputError for anything else.
     """
+    check_policy_name(name)
     plain = name.removeprefix("tuned_")
     if plain.partition("+")[0] in BASELINES:
         policy = _baseline(plain, problem)
         return policy if plain == name else tuned(problem, _tunable(policy, name), seed, progress=progress)
     if name == "optimal":
         return Optimal.of(problem)
-    if match := re.fullmatch(r"rolling_lp(?:_(\d+))?", name):
+    if match := re.fullmatch(ROLLING, name):
         return RollingHorizon.of(problem, paths=int(match[1] or 0))
-    if Path(name).exists():
-        return load_policy(name, problem)
-    if ":" in name:
-        return _own_policy(name, problem)
-    known = [*BASELINES, *(f"tuned_{each}" for each in BASELINES), "rolling_lp", "optimal"]
-    raise InputError(f"{name}: is no policy{suggestion(name, known)}; or give a run folder, or module:Class")
+    return load_policy(name, problem) if Path(name).exists() else _own_policy(name, problem)
+
+
+ROLLING = r"rolling_lp(?:_(\d+))?"
+
+
+def check_policy_name(name: str) -> None:
+    """Raise InputError for what can be no policy, whatever the problem."""
+    base, *layers = name.removeprefix("tuned_").split("+")
+    if base in BASELINES:
+        if strange := [layer for layer in layers if layer not in LAYERS]:
+            raise InputError(f"{name}: {strange[0]} is no layer; give one of {', '.join(LAYERS)}")
+    elif name != "optimal" and not re.fullmatch(ROLLING, name) and not Path(name).exists() and ":" not in name:
+        if name in ALGORITHM_NAMES:
+            raise InputError(
+                f"{name}: is an algorithm and has to be trained; `marl-inv train` does, or `algorithm: {name}` in an experiment"
+            )
+        if "/" in name or "\\" in name:
+            raise InputError(f"{name}: is not there; give a run folder that is, or a policy's name")
+        known = [*BASELINES, *(f"tuned_{each}" for each in BASELINES), "rolling_lp", "optimal"]
+        raise InputError(f"{name}: is no policy{suggestion(name, known)}; or give a run folder, or module:Class")
 
 
 def policy_file(name: str) -> Path | None:
@@ -178,6 +196,7 @@ def tuning_result(
     problem: Problem, name: str, seed: int = 0, effort: float = 1.0, progress: Progress = silently
 ) -> tuple[Any, list[Score]]:
     """A baseline's tuned self, and how it does beside the untuned one on validation traces."""
+    name = name.removeprefix("tuned_")
     policy = _tunable(_baseline(name, problem), name)
     found = tuned(problem, policy, seed, effort, progress)
     return found, evaluate(problem, [policy, found], seed, stream="validate")
@@ -188,10 +207,9 @@ def _baseline(name: str, problem: Problem) -> Policy:
     base, *layers = name.split("+")
     if base not in BASELINES:
         raise InputError(f"{name}: {base} is no baseline{suggestion(base, BASELINES)}")
+    check_policy_name(name)
     policy = BASELINES[base].of(problem)
     for layer in layers:
-        if layer not in LAYERS:
-            raise InputError(f"{name}: {layer} is no layer; give one of {', '.join(LAYERS)}")
         policy = BASELINES[layer].of(problem, policy)
     return policy
 
@@ -295,17 +313,17 @@ def compare(
 
         policies.append(train(problem, chosen, progress=progress, baseline=reference).policy)
     scores = evaluate(problem, policies, seed, replications, progress)
-    return Comparison(problem, scores, scores[named.index(REFERENCE)], _bounds(problem, seed, replications, progress) if bound else {})
+    return Comparison(problem, scores, scores[named.index(REFERENCE)], bounds(problem, seed, replications, progress) if bound else {})
 
 
-def _bounds(problem: Problem, seed: int, replications: int, progress: Progress) -> dict[str, Interval]:
+def bounds(problem: Problem, seed: int, replications: int, progress: Progress = silently) -> dict[str, Interval]:
+    """What nobody can earn more than per period: with perfect information, on evaluation traces, and with all stock pooled, where that is proven."""
     from marl_inv.baselines.perfect_information import perfect_information
     from marl_inv.baselines.pooling import check_pooled, pooling_bound
 
     plans = perfect_information(problem, problem.trace("evaluate", seed, replications), progress=progress)
-    bounds = {"perfect information": Interval.of(torch.tensor([plan.reward for plan in plans]))}
+    found = {"perfect information": Interval.of(torch.tensor([plan.reward for plan in plans]))}
     with suppress(InputError):
         check_pooled(problem.scenario)
-        pooled = pooling_bound(problem)
-        bounds["complete pooling"] = Interval.exactly(pooled)
-    return bounds
+        found["complete pooling"] = Interval.exactly(pooling_bound(problem))
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +15,12 @@ from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.baselines.perfect_information import perfect_information
 from marl_inv.drawing import average_capacities
 from marl_inv.evaluate import evaluate
+from marl_inv.experiment import bounds
 from marl_inv.grid import Outcome, Results
 from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem
 from marl_inv.reading import InputError
-from marl_inv.report import measured, plus_minus
+from marl_inv.report import MEANINGLESS, measured, plus_minus
 from marl_inv.statistics import Interval, Scores, bootstrapped, interquartile_mean, performance_profile, probability_of_improvement
 
 WORTHWHILE = 1.0
@@ -31,6 +33,8 @@ CURVE_DECISIONS = 30_000_000
 
 PLANS = 4
 """Traces that shadow prices are means over."""
+BOUND_TRACES = 32
+"""Traces that perfect information is solved on."""
 LARGEST_PLAN = 40_000
 """Quantities (product, warehouse or lane, period) beyond which a linear programme is not solved for a report."""
 
@@ -243,16 +247,34 @@ def telling(used: dict[str, dict[str, float]], prices: dict[str, float]) -> dict
     return {name: used[name] for name in order if scarcity(name)[0] > 0.01 * most or scarcity(name)[1] > IDLE or len(used) <= FEW}
 
 
+def how_far(problem: Problem, outcomes: Sequence[Outcome]) -> str:
+    """What nobody can do better than, and how far everybody is from it. Raises InputError where that takes a large linear programme."""
+    _check_size(problem)
+    found = bounds(problem, 0, min(BOUND_TRACES, outcomes[0].samples.shape[1]))
+    name, tightest = min(found.items(), key=lambda bound: bound[1].mean)
+    told = [f"{plus_minus(measured(problem.scenario, bound))} ({kind})" for kind, bound in found.items()]
+    gaps = {each.policy: 100 * (tightest.mean - float(each.samples.mean())) / (abs(tightest.mean) or math.nan) for each in outcomes}
+    shown = [f"{policy} {gap:.1f}%" for policy, gap in sorted(gaps.items(), key=lambda one: one[1]) if gap < MEANINGLESS]
+    away = f" From {name} are away: {_listed(shown)}." if shown else " Next to that every gap is beyond measure."
+    return f"Nobody can have a better {problem.scenario.measured} than {_listed(told)}; perfect information is solved on the first traces.{away}"
+
+
+def _check_size(problem: Problem) -> None:
+    quantities = len(problem.network.products) * (len(problem.network.warehouses) + len(problem.network.lanes)) * problem.scenario.horizon
+    if quantities > LARGEST_PLAN:
+        raise InputError(
+            f"{problem.scenario.name}: is too large for a linear programme in a report ({quantities:,} quantities; {LARGEST_PLAN:,} at most)"
+        )
+
+
 def shadow_prices(problem: Problem) -> dict[str, float]:
     """By lane, pool or supplier with a limit: what one more unit of it in every period would be worth per period to who knows the future.
 
     Raises InputError where no linear programme tells, or it would be large.
     """
     network, name = problem.network, problem.scenario.name
-    quantities = len(network.products) * (len(network.warehouses) + len(network.lanes)) * problem.scenario.horizon
     if not network.limits:
         raise InputError(f"{name}: has no capacity of a lane, pool or supplier")
-    if quantities > LARGEST_PLAN:
-        raise InputError(f"{name}: is too large for a linear programme in a report ({quantities:,} quantities; {LARGEST_PLAN:,} at most)")
+    _check_size(problem)
     plans = perfect_information(problem, problem.trace("evaluate", 0, PLANS))
     return {limit: float(np.mean([plan.shadow_prices[limit].sum() for plan in plans])) for limit in plans[0].shadow_prices}

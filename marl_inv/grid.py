@@ -29,7 +29,7 @@ from torch import Tensor
 
 from marl_inv.engines import Engine, engine_named
 from marl_inv.evaluate import evaluate
-from marl_inv.experiment import REFERENCE, policy_file, policy_named, run_training, training_settings
+from marl_inv.experiment import REFERENCE, check_policy_name, make_folder, policy_file, policy_named, run_training, training_settings
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.luck import Stream
 from marl_inv.metrics import MEASURES
@@ -149,8 +149,11 @@ class PolicyEntry(Varied):
             raise ValueError(f"has settings for the policy {self.policy}; only what is trained has any, by `algorithm`")
         if self.search and (self.vary or self.one_at_a_time):
             raise ValueError("is searched and varied at once; give it an entry for each, with a name")
-        if fixed := [key for key in ("algorithm", "seed") if key in self.search]:
-            raise ValueError(f"searches for {fixed[0]}, which the experiment gives; leave it out")
+        given = {*self.search, *self.settings, *self.vary, *self.one_at_a_time} if self.algorithm else set()
+        if "seed" in given:
+            raise ValueError("sets seed; give the experiment's `seeds`, which all that is trained has")
+        if "algorithm" in given:
+            raise ValueError("sets algorithm in its settings; give an entry for each algorithm")
         if self.train_on is not None and len(list(self.train_on.variants())) > 1:
             raise ValueError("trains on more than one scenario; give an entry for each, with a name")
         return self
@@ -160,12 +163,18 @@ class Experiment(Record):
     description: str = ""
     scenarios: list[Annotated[ScenarioEntry, _alone("scenario")]] = Field(min_length=1)
     policies: list[Annotated[PolicyEntry, _alone("policy")]] = Field(min_length=1)
-    seeds: PositiveInt | list[NonNegativeInt] = 3
+    seeds: PositiveInt | Annotated[list[NonNegativeInt], Field(min_length=1)] = 3
     """Of training: how many (0, 1, ..), or which. What is not trained has one."""
     replications: int = Field(512, ge=2)
     """Evaluation traces, the same for everybody."""
     reference: str = REFERENCE
     """The policy that the others are compared with, by its label; added if it is missing."""
+
+    @model_validator(mode="after")
+    def _each_seed_once(self) -> Experiment:
+        if isinstance(self.seeds, list) and (twice := [seed for seed in self.seeds if self.seeds.count(seed) > 1]):
+            raise ValueError(f"seeds has {twice[0]} twice; the same seed trains the same policy, so leave one out")
+        return self
 
     @property
     def training_seeds(self) -> list[int]:
@@ -335,11 +344,13 @@ def cells(experiment: Experiment, document: Document) -> Iterator[Cell]:
     for scenario, problem in scenarios:
         for policy, group, entry, settings, elsewhere in policies:
             if entry.policy is not None:
+                with told_at(document, ("policies", group), policy):
+                    check_policy_name(entry.policy)
                 yield Cell(scenario, policy, group, 0, problem, entry.policy, experiment.replications)
                 continue
             for seed in experiment.training_seeds:
                 with told_at(document, ("policies", group), policy):
-                    plan = training_settings((), None, **settings | {"algorithm": entry.algorithm, "seed": seed})
+                    plan = training_settings(source="settings", **settings | {"algorithm": entry.algorithm, "seed": seed})
                 yield Cell(scenario, policy, group, seed, problem, plan, experiment.replications, elsewhere)
 
 
@@ -382,7 +393,8 @@ def run(
 
     Every cell lies in `out` (runs/NAME by default) with its configuration, checkpoint, TensorBoard log, and metrics per trace. The same call
     again goes on where the last one was stopped, by whatever; a worker that is lost is replaced. Results do not depend on `workers` or on the
-    engine, `processes` or `ray`; `address` is of a Ray cluster, whose nodes all see `out` at the same path.
+    engine, `processes` or `ray`; `address` is of a Ray cluster, whose nodes all see `out` at the same path. A script calls it under
+    `if __name__ == "__main__":`, since worker processes import the script.
     """
     chosen, grid = read_experiment(experiment)
     with closing(engine_named(engine, workers, address)) as those, opened(experiment, out) as folder:
@@ -423,7 +435,7 @@ def opened(experiment: str | Path, out: str | Path | None) -> Iterator[Path]:
     """The folder of an experiment's cells, where nobody else computes, as far as the system can tell."""
     path = Path(experiment)
     folder = Path(out) if out is not None else Path("runs") / (path.parent.name if path.stem == "experiment" else path.stem)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with (folder / ".lock").open("w") as file:
         try:
             import fcntl
@@ -481,7 +493,10 @@ def _compute(
         losses = losses + 1 if len(lost) == len(missing) else 1
         missing = lost
         if missing and losses == ATTEMPTS:
-            raise InputError(f"{folder}: workers were lost {ATTEMPTS} times, perhaps for want of memory; give fewer --workers")
+            raise InputError(
+                f"{folder}: workers were lost {ATTEMPTS} times, perhaps for want of memory: give fewer --workers; or because a script runs an "
+                'experiment where it is imported, as workers do: put the call under `if __name__ == "__main__":`'
+            )
         if missing:
             say(f"{folder}: a worker was lost; {len(missing)} cells are begun again, or go on from their checkpoints")
     next(finished, None)

@@ -59,7 +59,7 @@ class Section:
 
 
 def write_report(results: Results, out: Path | None = None, progress: Progress = silently) -> list[Path]:
-    """Write report.html, report.md, tables.csv and tables.tex into `out`, by default the folder of the results."""
+    """Write report.html, report.md, tables.csv, samples.csv and tables.tex into `out`, by default the folder of the results."""
     folder = out or results.folder
     title = results.folder.resolve().name
     sections = report(results, progress)
@@ -68,6 +68,7 @@ def write_report(results: Results, out: Path | None = None, progress: Progress =
         "report.html": html(title, sections),
         "report.md": page_markdown(title, sections),
         "tables.csv": tables_csv(results),
+        "samples.csv": samples_csv(results),
         "tables.tex": "% with \\usepackage{booktabs}\n\n" + "\n\n".join(map(latex, tables)) + "\n",
     }
     try:
@@ -183,6 +184,8 @@ def _scenario(results: Results, name: str, table: Table, look: dict[str, picture
         )
     if problem is None:
         return Section(name, [*blocks, f"What has to be played again is left out: {lack}"])
+    far, _ = _tried(lambda: findings.how_far(problem, outcomes))
+    blocks.insert(2, far or "How far that is from the best possible would take a linear programme that is too large for a report.")
     return Section(name, [*blocks, *_played(problem, results, name, look)])
 
 
@@ -280,7 +283,7 @@ def _methods(results: Results) -> Section:
                 "What each policy decides on: "
                 + "; ".join(dict.fromkeys(f"{each.policy}: {each.about.get('knows', '')}" for each in results.outcomes))
                 + ".",
-                "The numbers are in tables.csv with all their digits, the tables in tables.tex (LaTeX, booktabs) and report.md.",
+                "The numbers are in tables.csv with all their digits, those of every seed and trace in samples.csv, the tables in tables.tex (LaTeX, booktabs) and report.md.",
             ]
         ],
     )
@@ -296,6 +299,19 @@ def tables_csv(results: Results) -> str:
     writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
+    return file.getvalue()
+
+
+def samples_csv(results: Results) -> str:
+    """What every seed of every policy earned or paid on every trace (or product, of a data file), per period."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["scenario", "policy", "seed", "sample", "measured", "result"])
+    for outcome in results.outcomes:
+        measured, sign = outcome.problem.measured, -1 if outcome.problem.measured == "cost" else 1
+        for seed, samples in zip(outcome.seeds, (sign * outcome.samples).tolist(), strict=True):
+            told = [outcome.scenario, outcome.policy, seed if outcome.trained else ""]
+            writer.writerows([*told, number, measured, result] for number, result in enumerate(samples))
     return file.getvalue()
 
 

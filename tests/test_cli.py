@@ -3,12 +3,14 @@
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from marl_inv.baselines import BASELINES
 
 from marl_inv import cli
-from marl_inv.learning.settings import TrainSettings
+from marl_inv.learning.settings import ALGORITHM_NAMES, TrainSettings
 from marl_inv.reading import InputError
 from marl_inv.scenario import Scenario, library
 
@@ -197,10 +199,30 @@ def test_simulate_prints_every_warehouse(marl_inv):
     assert rows(out) == ["warehouse_0", "warehouse_1", "all"]
 
 
+def test_policies_are_listed_with_what_they_do(marl_inv):
+    code, out, _ = marl_inv("policies")
+    assert code == 0
+    listed = [line.split()[0] for line in out.splitlines() if re.match(r" ?[a-z_]+  ", line)]
+    assert listed[1:] == list(BASELINES)
+    assert "None" not in out
+    assert all(name in out for name in ALGORITHM_NAMES)
+
+
+def test_the_version_is_told(marl_inv):
+    assert marl_inv("--version")[:2] == (0, f"{version('marl_inv')}\n")
+
+
+def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(monkeypatch, capsys):
+    times = iter([0.0, 10.0, 70.0, 80.0, 140.0])
+    monkeypatch.setattr(cli.time, "monotonic", lambda: next(times))
+    assert list(cli.progress_bar(range(3), "cells")) == [0, 1, 2]
+    assert capsys.readouterr().err == "cells: 1 of 3\n"
+
+
 def test_list_shows_every_scenario_with_its_size(marl_inv):
     code, out, _ = marl_inv("list")
     assert code == 0
-    sizes = {line.split()[1]: line.replace("│", " ").split()[1:3] for line in out.splitlines() if re.match(r"│ [a-z]", line)}
+    sizes = {line.split()[0]: line.split()[1:3] for line in out.splitlines() if re.match(r" ?[a-z]", line)}
     assert sizes.keys() >= library().keys()
     assert sizes["ring_transshipment"] == ["6", "18"]
     assert sizes["network_200"] == ["204", "804"]  # as it is generated

@@ -9,10 +9,12 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from marl_inv.findings import CURVE_SCALES, capacities_used, efficiency_curve, found_on, shadow_prices, telling
+from marl_inv.experiment import bounds
+from marl_inv.findings import CURVE_SCALES, capacities_used, efficiency_curve, found_on, how_far, shadow_prices, telling
 from marl_inv.grid import LISTING, Experiment, Outcome, Results, read_results, run
 from marl_inv.page import write_report
 from marl_inv.pictures import counted_parts, looks
@@ -110,8 +112,27 @@ def test_the_tables_hold_the_results_numbers(folder: Path):
         else:
             assert float(row["gain"]) == results.gain(outcome).mean
             assert float(row["p_value_holm"]) == results.gains(outcome.scenario)[outcome.policy].p_value
+    samples = list(csv.DictReader((folder / "samples.csv").read_text(encoding="utf-8").splitlines()))
+    for row, outcome in zip(rows, results.outcomes, strict=True):
+        own = [float(each["result"]) for each in samples if (each["scenario"], each["policy"]) == (row["scenario"], row["policy"])]
+        assert len(own) == outcome.samples.numel()
+        assert np.mean(own) == pytest.approx(float(row["mean"]))
     text = (folder / "report.md").read_text(encoding="utf-8")
     assert all(f"| {policy} |" in text for policy in POLICIES)
+
+
+def test_the_gap_to_the_best_possible_is_told(folder: Path):
+    """By the page, of every policy on every scenario; and as much as by hand."""
+    results = read_results([folder])
+    outcomes = results.of("other")
+    problem = Problem.of(outcomes[0].problem)
+    told = how_far(problem, outcomes)
+    assert told in " ".join((folder / "report.md").read_text(encoding="utf-8").split("\n"))
+    tightest = min(bounds(problem, 0, outcomes[0].samples.shape[1]).values(), key=lambda bound: bound.mean)
+    best = max(outcomes, key=lambda outcome: float(outcome.samples.mean()))
+    gap = 100 * (tightest.mean - float(best.samples.mean())) / abs(tightest.mean)
+    assert gap > 0
+    assert f"are away: {best.policy} {gap:.1f}%" in told or "beyond measure" in told
 
 
 def test_latex_is_escaped_and_closed(folder: Path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -29,8 +29,12 @@ OWN_DEFAULTS: dict[str, dict[str, Any]] = {
 """Where an algorithm's defaults are not those of the fields."""
 
 
+AlgorithmName = Literal["mappo", "ippo", "reinforce", "pathwise", "iql", "vdn", "qmix"]
+ALGORITHM_NAMES: tuple[str, ...] = get_args(AlgorithmName)
+
+
 class TrainSettings(ModelSettings):
-    algorithm: Literal["mappo", "ippo", "reinforce", "pathwise", "iql", "vdn", "qmix"] = "mappo"
+    algorithm: AlgorithmName = "mappo"
     """mappo: PPO with a critic of the whole network; ippo: with local critic and reward. reinforce: no critic. pathwise: through the simulator.
     iql, vdn, qmix: deep Q-learning of order levels; of a warehouse's own reward, or of the team's as a mean, or a mixing network, of theirs."""
     decisions: PositiveInt = 6_000_000
