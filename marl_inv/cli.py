@@ -102,7 +102,7 @@ def check(
     """Is a scenario, and the data it names, as it should be? Mistakes end with exit code 2; warnings and notes are only told."""
     from marl_inv.advice import advise, most_alike
     from marl_inv.consistency import check_supply
-    from marl_inv.demand_file import read_demand
+    from marl_inv.demand_file import FileDemand
     from marl_inv.scenario import read_document, read_scenario, scenario_path
     from marl_inv.schema import Empirical
 
@@ -122,9 +122,9 @@ def check(
     for demand in {
         model.model_dump_json(): model for w in loaded.warehouses if isinstance(model := loaded.demand_of(w), Empirical)
     }.values():
-        names = [w.name for w in loaded.warehouses if loaded.demand_of(w) == demand]
-        sales = read_demand(demand, [product.name for product in loaded.product_list], names)
-        means |= dict(zip(names, sales.demand[slice(*demand.train)].mean(0).T, strict=True))
+        members = [n for n, warehouse in enumerate(loaded.warehouses) if loaded.demand_of(warehouse) == demand]
+        sales = FileDemand(demand, loaded, members)
+        means |= {loaded.warehouses[n].name: mean for n, mean in zip(members, sales.mean.T, strict=True)}
         console.print(sales.note)
     advice = advise(loaded, document, means)
     for line in most_alike(advice):

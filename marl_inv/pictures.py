@@ -337,7 +337,7 @@ def matrix(results: Results) -> Figure:
         axes.imshow(gains, cmap="PuOr", norm=TwoSlopeNorm(0, -limit, limit), aspect="auto", alpha=0.85)
         for row, column in np.ndindex(*gains.shape):
             value, sure = gains[row, column], told[row, column]
-            text = "" if math.isnan(value) else f"{value:+.1f}" if sure else f"{value:+.1f} n.s."
+            text = "" if math.isnan(value) else f"{value:+z.1f}" if sure else f"{value:+z.1f} n.s."
             axes.text(
                 column, row, text, ha="center", va="center", weight="bold" if sure else "normal",
                 color="white" if abs(value) > 0.7 * limit else INK if sure else "#555555", fontsize=9,

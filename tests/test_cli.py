@@ -228,6 +228,15 @@ def test_list_shows_every_scenario_with_its_size(marl_inv):
     assert sizes["network_200"] == ["204", "804"]  # as it is generated
 
 
+def test_check_tells_stretches_of_a_file_that_are_too_short(marl_inv):
+    rows = ["period,product,shop", *(f"{week},product,{week}" for week in range(12))]
+    Path("sales.csv").write_text("\n".join(rows), encoding="utf-8")
+    Path("shop.yaml").write_text(SALES.replace("horizon: 4", "horizon: 9"), encoding="utf-8")
+    code, _, errors = marl_inv("check", "shop.yaml")
+    assert code == 2
+    assert "demand.train is [0, 8], but an episode takes 10 periods; lengthen it, or shorten the horizon" in errors
+
+
 def test_check_tells_warnings_and_still_ends_well(marl_inv):
     Path("shop.yaml").write_text(SHOP.replace("shortage_cost: 9", "price: 9"), encoding="utf-8")
     code, out, errors = marl_inv("check", "shop.yaml")
