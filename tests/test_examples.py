@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from marl_inv.grid import read_experiment
+from marl_inv.search import read_search
 
 EXAMPLES = Path(__file__).parents[1] / "results" / "examples"
 
@@ -44,3 +48,16 @@ def test_the_notebook_runs_from_the_first_cell_to_the_last(tmp_path: Path):
     script = "\n\n".join("".join(cell["source"]) for cell in code)
     (tmp_path / "tour.py").write_text(script, encoding="utf-8")
     assert "tuned order-up-to" in printed(str(tmp_path / "tour.py"), tmp_path)
+
+
+def test_the_experiment_that_explains_the_file_can_be_read_and_searched(tmp_path: Path):
+    page = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
+    [text] = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "experiment.yaml").write_text(text, encoding="utf-8")
+    _, cells = read_experiment(tmp_path / "experiment.yaml")
+    scenarios, policies = (list(dict.fromkeys(getattr(cell, kind) for cell in cells)) for kind in ("scenario", "policy"))
+    assert scenarios == ["short", *(f"grid network.rows={rows} warm_up={warm_up}" for rows in (3, 4) for warm_up in (0, 20))]
+    learned = ["mappo", "mappo hops=0", "mappo hops=1", "mappo critic=local", "elsewhere", "searched"]
+    assert policies == ["tuned_order_up_to", "tuned_capped_order_up_to", *learned]
+    assert len(cells) == 5 * (2 + 6 * 5)
+    assert set(read_search(tmp_path / "experiment.yaml").entry.search) == {"lr", "hidden"}
