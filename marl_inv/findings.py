@@ -254,8 +254,10 @@ def how_far(problem: Problem, outcomes: Sequence[Outcome]) -> str:
     name, tightest = min(found.items(), key=lambda bound: bound[1].mean)
     told = [f"{plus_minus(measured(problem.scenario, bound))} ({kind})" for kind, bound in found.items()]
     gaps = {each.policy: 100 * (tightest.mean - float(each.samples.mean())) / (abs(tightest.mean) or math.nan) for each in outcomes}
-    shown = [f"{policy} {gap:.1f}%" for policy, gap in sorted(gaps.items(), key=lambda one: one[1]) if gap < MEANINGLESS]
-    away = f" From {name} are away: {_listed(shown)}." if shown else " Next to that every gap is beyond measure."
+    shown = [
+        f"{policy} {gap:,.{1 if gap < 100 else 0}f}%" for policy, gap in sorted(gaps.items(), key=lambda one: one[1]) if gap < MEANINGLESS
+    ]
+    away = f" Gap to {name}: {_listed(shown)}." if shown else " Next to that every gap is beyond measure."
     return f"Nobody can have a better {problem.scenario.measured} than {_listed(told)}; perfect information is solved on the first traces.{away}"
 
 
