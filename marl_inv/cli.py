@@ -280,7 +280,7 @@ def train(
         f"trained {chosen.algorithm} in {time.perf_counter() - begun:.0f} s: {trained.percent_over_baseline:+.1f}% over tuned order-up-to on validation traces"
     )
     console.print(
-        f"the run is in {folder}; look at it with\n  tensorboard --logdir {folder}\nand score it on evaluation traces with\n  marl-inv compare {scenario} {folder} {' '.join(of_scenario)}",
+        f"the run is in {folder}; look at it with\n  tensorboard --logdir {folder}\nfirst of all on http://localhost:6006/#custom_scalars, and score it on evaluation traces with\n  marl-inv compare {scenario} {folder} {' '.join(of_scenario)}",
         soft_wrap=True,
         highlight=False,
     )

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run besides the curves of Tianshou's logger: the page it opens on, what every warehouse holds and serves, what
+"""What TensorBoard shows of a run besides the curves of Tianshou's logger: the page to begin with (#custom_scalars), what every warehouse holds and serves, what
 is chosen, where goods flow, and the settings, so that runs can be sorted by them. Nothing here draws a random number or alters a tensor.
 """
 
