@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
@@ -26,7 +27,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Multi-agent reinforcement learning for multi-warehouse inventory allocation.",
 )
-console = Console()
+WIDE = 120
+"""Columns where there is no terminal to say how many it has."""
+
+console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
 ScenarioName = Annotated[str, typer.Argument(help="A scenario's bare name (see `marl-inv list`) or the path of a YAML file.")]
 Settings = Annotated[list[str] | None, typer.Argument(help="Settings as key.path=value, e.g. horizon=50 warehouses.0.price=12")]
 Seed = Annotated[int, typer.Option(help="Where all chance comes from.")]
@@ -415,7 +419,7 @@ def bench(
         table.add_row("" if group == last else group, figure.what, f"{figure.rate:,.4g}", figure.unit, figure.note)
         last = group
     if not json_lines:
-        console.print(table, width=None if console.is_terminal else 140)
+        console.print(table)
         told = ", ".join(f"{key} {value}" for key, value in about.items())
         console.print(f"{told}; medians of {REPEATS} runs; million/s: of warehouse-steps unless said", highlight=False)
 
