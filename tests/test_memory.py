@@ -36,6 +36,16 @@ def test_what_a_pathwise_gradient_remembers_is_foreseen(scenario, settings):
     assert needed(training).gradient == pytest.approx(saved.bytes, rel=0.15)
 
 
+def test_playing_again_remembers_two_periods_and_what_each_began_with():
+    """What a period begins with: its stock, and with lead times of up to 4 what is due in three later ones; 6 warehouses, in float32."""
+    training = prepared(algorithm="pathwise")
+    plain = needed(training).gradient
+    training.algorithm.recompute = True
+    replications = training.trainer.params.batch_size // 20
+    begins = (1 + training.problem.network.longest_lead_time - 1) * 6 * 4
+    assert needed(training).gradient == pytest.approx(2 * plain / 20 + 20 * replications * begins, rel=1e-3)
+
+
 def test_what_ppo_keeps_is_foreseen():
     training = prepared(algorithm="mappo", critic="privileged")
     training.algorithm.policy.is_within_training_step = True

@@ -121,7 +121,8 @@ def _rows_remember(training: Any, seen: list[Tensor], rows: int) -> int:
 
 
 def _state_bytes(state: State) -> int:
-    return sum(value.nbytes for value in vars(state).values() if value is not None)
+    held = (state.inventory_level, *state.due, state.orders, state.owed, state.dip)
+    return sum(value.nbytes for value in held if value is not None)
 
 
 def check_memory(training: Any, say: Say) -> None:
