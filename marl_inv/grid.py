@@ -14,6 +14,7 @@ import platform
 import re
 import subprocess
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
@@ -79,9 +80,9 @@ class Varied(Record):
     """Lists of values, of which each by itself is an entry, beside the one without any: an ablation."""
 
     @property
+    @abstractmethod
     def subject(self) -> str:
         """What is varied."""
-        raise NotImplementedError
 
     def variants(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """The entries' labels and settings."""
