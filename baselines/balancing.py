@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int, Num
-from marl_inv.baselines.order_up_to import OrderUpTo
-from marl_inv.baselines.tuning import Parameter, per_replication
 from torch import Tensor
 
+from marl_inv.baselines.order_up_to import OrderUpTo
+from marl_inv.baselines.tuning import Parameter, per_replication
 from marl_inv.interface import View
 from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
-from marl_inv.baselines.echelon import echelons
-from marl_inv.baselines.order_up_to import on_source_lanes
 from torch import Tensor
 
+from marl_inv.baselines.echelon import echelons
+from marl_inv.baselines.order_up_to import on_source_lanes
 from marl_inv.interface import View
 from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem

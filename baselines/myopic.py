@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from marl_inv.baselines.order_up_to import critical_ratio, on_source_lanes
 from torch import Tensor
 
+from marl_inv.baselines.order_up_to import critical_ratio, on_source_lanes
 from marl_inv.interface import View
 from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem

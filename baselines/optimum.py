@@ -16,10 +16,10 @@ from functools import cached_property
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from marl_inv.baselines.order_up_to import newsvendor_levels
-from marl_inv.baselines.perfect_information import counted
 from torch import Tensor
 
+from marl_inv.baselines.order_up_to import newsvendor_levels
+from marl_inv.baselines.perfect_information import counted
 from marl_inv.demand import growth, masses
 from marl_inv.interface import View
 from marl_inv.network import UNLIMITED, TransferNetwork

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from jaxtyping import Float
-from marl_inv.baselines.tuning import Parameter, per_replication
 from scipy import stats
 from torch import Tensor
 
+from marl_inv.baselines.tuning import Parameter, per_replication
 from marl_inv.interface import View
 from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem

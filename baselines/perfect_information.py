@@ -14,8 +14,8 @@ from itertools import repeat
 from multiprocessing import get_context
 
 import numpy as np
-from marl_inv.baselines.programme import Model, Path, Programme, check_linear, product_groups
 
+from marl_inv.baselines.programme import Model, Path, Programme, check_linear, product_groups
 from marl_inv.problem import Problem
 from marl_inv.progress import Progress, silently
 from marl_inv.trace import Trace

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from marl_inv.baselines.programme import Model, Path, Programme, check_linear, product_groups
 
+from marl_inv.baselines.programme import Model, Path, Programme, check_linear, product_groups
 from marl_inv.interface import View
 from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from marl_inv.baselines.order_up_to import OrderUpTo
 
+from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.experiment import run_training
 from marl_inv.learning.checkpoint import write_checkpoint
 from marl_inv.learning.settings import TrainSettings

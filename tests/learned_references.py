@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from marl_inv.baselines import EchelonBaseStock
-from marl_inv.baselines.optimum import Optimal
-from marl_inv.baselines.tuning import reward_by_replication
 from torch import Tensor
 
 import reference_scenarios as scenarios
+from marl_inv.baselines import EchelonBaseStock
+from marl_inv.baselines.optimum import Optimal
+from marl_inv.baselines.tuning import reward_by_replication
 from marl_inv.experiment import training_settings
 from marl_inv.learning.train import train
 from marl_inv.policy import Policy

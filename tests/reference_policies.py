@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from marl_inv.baselines.order_up_to import on_source_lanes
 
+from marl_inv.baselines.order_up_to import on_source_lanes
 from marl_inv.interface import View
 from marl_inv.network import TransferNetwork
 from marl_inv.simulator import Decision

@@ -5,10 +5,10 @@ Numbers are of two products at three warehouses, and powers of two away from who
 
 import pytest
 import torch
-from marl_inv.baselines.order_up_to import OrderUpTo
 from torch import nn
 
 from building import problem
+from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.evaluate import evaluate
 from marl_inv.interface import View
 from marl_inv.learning.buffer import TensorBuffer

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from marl_inv.baselines.balancing import LPBalancing, ThresholdBalancing, best_flow, saving
-from marl_inv.baselines.order_up_to import OrderUpTo
 from scipy.optimize import linprog
 
 from building import problem
+from marl_inv.baselines.balancing import LPBalancing, ThresholdBalancing, best_flow, saving
+from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.experiment import policy_named, tuned, tuning_result
 from marl_inv.interface import View
 from marl_inv.problem import Problem

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
+from scipy import stats
+
 from marl_inv.baselines import BASELINES, JustInTime, Myopic, OrderUpTo, PromotionCalendar
 from marl_inv.baselines.following import FollowingOrderUpTo
 from marl_inv.baselines.order_up_to import newsvendor_levels
 from marl_inv.baselines.perfect_information import perfect_information, single
 from marl_inv.baselines.tuning import mean_reward, reward_by_replication, tune
-from scipy import stats
-
 from marl_inv.evaluate import evaluate
 from marl_inv.experiment import policy_named, tuned
 from marl_inv.interface import View

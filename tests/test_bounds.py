@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+
+from building import problem
 from marl_inv.baselines import BASELINES, OrderUpTo
 from marl_inv.baselines.perfect_information import Plan, perfect_information, single
 from marl_inv.baselines.rolling_horizon import RollingHorizon
-
-from building import problem
 from marl_inv.interface import View
 from marl_inv.metrics import score
 from marl_inv.network import TransferNetwork

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from marl_inv.baselines.order_up_to import OrderUpTo
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from killed_runs import CHANGES, LONGER, QUICK, VALIDATIONS, keep_writing, scenario, settings, train_in
+from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.experiment import run_training, tuned
 from marl_inv.learning import checkpoint, train
 from marl_inv.learning.checkpoint import CHECKPOINT, read_checkpoint, run_of, write_checkpoint

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from marl_inv.baselines import OrderUpTo
 
+from marl_inv.baselines import OrderUpTo
 from marl_inv.problem import load_problem
 from marl_inv.rollout import play
 from marl_inv.simulator import step

@@ -6,9 +6,9 @@ import math
 
 import pytest
 import torch
-from marl_inv.baselines.order_up_to import OrderUpTo
 
 from building import problem
+from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.evaluate import evaluate
 from marl_inv.interface import OrderLevels, View
 from marl_inv.learning.settings import TrainSettings

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from marl_inv.baselines.order_up_to import OrderUpTo
 
+from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.evaluate import evaluate
 from marl_inv.interface import View
 from marl_inv.learning.parts import mix_rewards, reward_scale

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from marl_inv.baselines import BASELINES
 
+from marl_inv.baselines import BASELINES
 from marl_inv.evaluate import Score, evaluate
 from marl_inv.problem import load_problem
 from marl_inv.scenario import library, load_scenario

@@ -8,10 +8,10 @@ import sys
 
 import pytest
 import torch
-from marl_inv.baselines.order_up_to import OrderUpTo
 
 from marl_inv import evaluate as evaluation
 from marl_inv import machine
+from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.learning import memory
 from marl_inv.learning.memory import Saved, check_memory, needed
 from marl_inv.learning.settings import TrainSettings

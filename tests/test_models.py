@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from marl_inv.baselines.following import FollowingOrderUpTo
 from marl_inv.baselines.order_up_to import OrderUpTo
-
 from marl_inv.experiment import training_settings
 from marl_inv.interface import View
 from marl_inv.learning.settings import TrainSettings

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from marl_inv.baselines import BASELINES
-from marl_inv.baselines.optimum import Box, Optimal, solve
-from marl_inv.baselines.perfect_information import perfect_information
 from scipy import stats
 
 from building import problem
+from marl_inv.baselines import BASELINES
+from marl_inv.baselines.optimum import Box, Optimal, solve
+from marl_inv.baselines.perfect_information import perfect_information
 from marl_inv.metrics import score
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem, load_problem

@@ -6,11 +6,11 @@ import math
 
 import pytest
 import torch
-from marl_inv.baselines import BASELINES
-from marl_inv.baselines.pooling import pooling_bound
 from scipy import stats
 
 from building import problem
+from marl_inv.baselines import BASELINES
+from marl_inv.baselines.pooling import pooling_bound
 from marl_inv.metrics import score
 from marl_inv.problem import Problem, load_problem
 from marl_inv.reading import InputError

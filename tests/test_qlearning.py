@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from marl_inv.baselines.order_up_to import OrderUpTo
 from torch import nn
 
 from building import problem
+from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.experiment import training_settings
 from marl_inv.interface import OrderLevels, View
 from marl_inv.learning.buffer import TensorReplay

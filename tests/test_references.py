@@ -17,11 +17,11 @@ import jaxtyping
 import pytest
 import torch
 from jaxtyping import Float
-from marl_inv.baselines import ConstantOrder, DualIndex, EchelonBaseStock, EqualFractile, OrderUpTo, TailoredBaseSurge
-from marl_inv.baselines.optimum import Optimal, solve
 from torch import Tensor
 
 import reference_scenarios as scenarios
+from marl_inv.baselines import ConstantOrder, DualIndex, EchelonBaseStock, EqualFractile, OrderUpTo, TailoredBaseSurge
+from marl_inv.baselines.optimum import Optimal, solve
 from marl_inv.metrics import Record, score
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem

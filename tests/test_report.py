@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
-from marl_inv.baselines import OrderUpTo, RandomRequests
 
+from marl_inv.baselines import OrderUpTo, RandomRequests
 from marl_inv.evaluate import evaluate
 from marl_inv.problem import load_problem
 from marl_inv.report import plus_minus, quantity

@@ -7,11 +7,11 @@ from contextlib import ExitStack
 from typing import Any, Self
 
 import torch
-from marl_inv.baselines.order_up_to import OrderUpTo
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.learning.train import Training, prepare
 from marl_inv.problem import Problem, load_problem

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from marl_inv.baselines import OrderUpTo
-
 from marl_inv import load_problem
+from marl_inv.baselines import OrderUpTo
 from marl_inv.evaluate import evaluate
 from marl_inv.experiment import policy_named
 from marl_inv.interface import View
