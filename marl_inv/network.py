@@ -256,13 +256,6 @@ class TransferNetwork:
         """The lanes on which a warehouse asks, in lane order."""
         return self._inbound[warehouse]
 
-    @classmethod
-    def from_graph(
-        cls, graph: networkx.MultiDiGraph, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
-    ) -> TransferNetwork:
-        """Read the attributes that the module's docstring lists; unknown ones are ignored. Raises InputError for a graph that cannot be."""
-        return _Builder(graph, torch.device(device), dtype).network()
-
 
 def _fields(record: type, attributes: dict[str, Any], **given: Any) -> Any:
     """A record of the attributes that it knows."""
@@ -611,6 +604,13 @@ class _Builder:
                 self.index(list(lanes)),
                 self.column([self.products[product].volume for product in products]),
             )
+
+
+def network_from_graph(
+    graph: networkx.MultiDiGraph, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> TransferNetwork:
+    """Read the attributes that the module's docstring lists; unknown ones are ignored. Raises InputError for a graph that cannot be."""
+    return _Builder(graph, torch.device(device), dtype).network()
 
 
 def _unit_cost(lanes: list[Lane], products: list[Product]) -> Float[np.ndarray, "K E"]:

@@ -35,7 +35,7 @@ from torch import Tensor
 from marl_inv.environment import env, parallel_env, ready
 from marl_inv.exchange import write_scenario
 from marl_inv.metrics import MONEY
-from marl_inv.network import TransferNetwork
+from marl_inv.network import network_from_graph
 from marl_inv.problem import Problem
 from marl_inv.rollout import Moment, play
 from marl_inv.scenario import Scenario
@@ -84,7 +84,7 @@ def check_laws(problem: Problem, periods: int | None = None, replications: int =
     from marl_inv.baselines.order_up_to import OrderUpTo  # baselines see the simulator, and are seen from here alone
     from marl_inv.baselines.random_requests import RandomRequests
 
-    precise = replace(problem, network=TransferNetwork.from_graph(problem.network.graph, dtype=torch.float64))
+    precise = replace(problem, network=network_from_graph(problem.network.graph, dtype=torch.float64))
     trace = precise.trace("validate", seed, replications, periods)
     for policy in (RandomRequests.of(precise), OrderUpTo.of(precise)):
         for moment in play(precise, policy, trace):

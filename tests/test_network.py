@@ -10,7 +10,7 @@ from torch import Tensor
 from building import network, problem
 from marl_inv.incidence import Incidence
 from marl_inv.interface import source_available
-from marl_inv.network import TransferNetwork, to_graph
+from marl_inv.network import TransferNetwork, network_from_graph, to_graph
 from marl_inv.reading import InputError
 
 
@@ -265,7 +265,7 @@ def test_the_largest_request_is_the_lanes_own_or_its_capacity_or_4_times_lead_ti
 
 def test_a_network_comes_back_from_its_graph():
     net = problem(AB | {"lanes": lanes("b->a", "s->b", capacity=3), "pools": [{"name": "p", "lanes": ["s->b"], "capacity": 2}]}).network
-    again = TransferNetwork.from_graph(net.graph, dtype=torch.float64)
+    again = network_from_graph(net.graph, dtype=torch.float64)
     for name, value in vars(net).items():
         if isinstance(value, torch.Tensor):
             assert torch.equal(value, getattr(again, name)), name
@@ -288,7 +288,7 @@ def test_a_graph_may_be_made_by_hand_and_needs_only_lead_times():
     graph.add_node("b")
     graph.add_edge("mill", "a", lead_time=1, capacity=5.0, colour="red")
     graph.add_edge("mill", "b", lead_time=2, capacity=7.0)
-    net = TransferNetwork.from_graph(graph)
+    net = network_from_graph(graph)
     assert net.lanes == ("mill->a", "mill->b")
     assert net.max_request.tolist() == [[5, 7]]
     assert net.mean_demand.tolist() == [[3, 0]]
@@ -314,7 +314,7 @@ def test_a_graph_that_cannot_be_is_refused(edges: list[tuple[str, str, str | Non
     for origin, destination, key, fields in edges:
         graph.add_edge(origin, destination, key=key, **fields)
     with pytest.raises(InputError) as refusal:
-        TransferNetwork.from_graph(graph)
+        network_from_graph(graph)
     assert str(refusal.value) == message
 
 

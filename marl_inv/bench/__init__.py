@@ -19,7 +19,7 @@ from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.compiled import Step
 from marl_inv.interface import View, observe
 from marl_inv.learning.settings import TrainSettings
-from marl_inv.network import TransferNetwork
+from marl_inv.network import TransferNetwork, network_from_graph
 from marl_inv.problem import Problem
 from marl_inv.reading import Document, InputError
 from marl_inv.scenario import read_scenario
@@ -98,7 +98,7 @@ def ring(size: int) -> TransferNetwork:
         for away in (-2, -1, 1, 2):
             origin = f"warehouse_{(n + away) % size}"
             graph.add_edge(origin, f"warehouse_{n}", key=f"lane_{n}_{away}", lead_time=1, transport_cost=1.0)
-    return TransferNetwork.from_graph(graph)
+    return network_from_graph(graph)
 
 
 def stepping(
