@@ -20,7 +20,7 @@ from torch import Tensor
 
 from marl_inv.baselines.order_up_to import newsvendor_levels
 from marl_inv.baselines.perfect_information import counted
-from marl_inv.demand import growth, masses
+from marl_inv.demand import masses
 from marl_inv.interface import View
 from marl_inv.network import UNLIMITED, TransferNetwork
 from marl_inv.problem import Problem
@@ -182,7 +182,7 @@ def _check_solvable(problem: Problem) -> None:
 
 
 def _growth(scenario: Scenario, warehouse: Warehouse, periods: Int[np.ndarray, " P"]) -> Float[np.ndarray, " P"]:
-    return growth(scenario.demand_of(warehouse), periods) if warehouse.faces_demand else np.ones(len(periods))
+    return scenario.demand_of(warehouse).growth(periods) if warehouse.faces_demand else np.ones(len(periods))
 
 
 def _first_extent(problem: Problem) -> Extent:

@@ -49,7 +49,7 @@ from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem, load_problem
 from marl_inv.reading import InputError, suggestion
 from marl_inv.scenario import Scenario, library
-from marl_inv.schema import COST_PARTS, INCOME_PARTS, Normal, Warehouse
+from marl_inv.schema import COST_PARTS, INCOME_PARTS, Warehouse
 from marl_inv.simulator import Costs, Decision, Flows, State, on_order
 from marl_inv.trace import Stream, Trace
 
@@ -523,7 +523,7 @@ def _least(fact: str, scenario: Scenario, warehouse: Warehouse, owing: bool) -> 
     if fact.startswith("inventory"):
         backordered = warehouse.unmet_demand == "backordered" and demand is not None
         return -np.inf if backordered or (owing and fact == "inventory_position") else 0.0
-    returned = isinstance(demand, Normal) and not demand.cut_at_zero
+    returned = demand is not None and demand.may_be_negative
     return -np.inf if returned and fact.startswith(("demand", "forecast")) else 0.0
 
 
