@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from marl_inv.baselines.order_up_to import newsvendor_levels
-from marl_inv.baselines.perfect_information import counted
+from marl_inv.baselines.perfect_information import shares
 from marl_inv.demand import masses
 from marl_inv.interface import View
 from marl_inv.network import UNLIMITED, TransferNetwork
@@ -402,7 +402,7 @@ class _Programme:
     def horizon(self, progress: Progress) -> Optimum:
         """Backwards from the end, every period weighted as evaluation counts it."""
         periods = self.problem.scenario.horizon
-        weights, values, tables = counted(self.problem, periods), np.zeros((self.X, self.R)), []
+        weights, values, tables = shares(self.problem, periods), np.zeros((self.X, self.R)), []
         for period in progress(range(periods - 1, -1, -1), "solving"):
             values, chosen = self.improve(values, *self.meet(period, period == periods - 1), weights[period])
             tables.insert(0, chosen)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from marl_inv.interface import rewards
 from marl_inv.policy import Policy
-from marl_inv.problem import Problem
+from marl_inv.problem import Problem, period_weights
 from marl_inv.progress import Progress, silently
 from marl_inv.rollout import play
 from marl_inv.trace import Trace
@@ -227,12 +227,11 @@ def _stay_within(parameter: Parameter, step: Tensor) -> None:
 
 def reward_by_replication(problem: Problem, policy: Policy, trace: Trace) -> Float[Tensor, " B"]:
     """Mean reward of a period over the scored periods, of the whole network; discounted as evaluation does it."""
-    scenario, total, weight, factor = problem.scenario, 0.0, 0.0, 1.0
-    for period, moment in enumerate(play(problem, policy, trace, trusted=True)):
-        if period >= scenario.warm_up:
-            total = total + factor * rewards(moment.costs).sum((0, 1))
-            weight, factor = weight + factor, factor * scenario.discount_factor
-    return total / weight
+    weights, total = period_weights(problem.scenario, len(trace)), 0.0
+    for moment, weight in zip(play(problem, policy, trace, trusted=True), weights, strict=True):
+        if weight:
+            total = total + weight * rewards(moment.costs).sum((0, 1))
+    return total / sum(weights)
 
 
 def mean_reward(problem: Problem, policy: Policy, trace: Trace) -> Tensor:

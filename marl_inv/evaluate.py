@@ -11,7 +11,7 @@ from torch import Tensor
 
 from marl_inv.metrics import Record, score
 from marl_inv.policy import Policy
-from marl_inv.problem import Problem
+from marl_inv.problem import Problem, period_weights
 from marl_inv.progress import Progress, silently
 from marl_inv.rollout import play
 from marl_inv.statistics import Interval
@@ -86,7 +86,7 @@ def evaluate(
             trace = problem.trace(stream, seed, part)
         with torch.no_grad():
             moments = play(problem, policies[number], trace)
-            records[number].append(score(moments, problem.scenario.warm_up, problem.scenario.discount_factor))
+            records[number].append(score(moments, period_weights(problem.scenario, len(trace))))
     return [_scored(policy, Record.of_parts(found)) for policy, found in zip(policies, records, strict=True)]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import accumulate, repeat
+from operator import mul
 from pathlib import Path
 
 import torch
@@ -81,6 +83,15 @@ class Problem:
             decision = Decision(requests.index_add(1, lanes.clamp(min=0), shortfall))
             state = self.step(network, state, decision, before.at(period))[0]
         return state
+
+
+def period_weights(scenario: Scenario, periods: int) -> list[float]:
+    """What every period counts in a result: nothing in the warm-up, then 1, and each later one `discount_factor` times the one before.
+
+    A mean per period is over their sum.
+    """
+    factors = accumulate(repeat(scenario.discount_factor, max(0, periods - scenario.warm_up - 1)), mul, initial=1.0)
+    return [*repeat(0.0, scenario.warm_up), *factors][:periods]
 
 
 def load_problem(

@@ -21,7 +21,7 @@ from marl_inv.learning.policy import JointPolicy, MeanActions
 from marl_inv.metrics import MEASURES, MONEY, Record, score
 from marl_inv.models.encoding import Encoding
 from marl_inv.policy import Policy
-from marl_inv.problem import Problem
+from marl_inv.problem import Problem, period_weights
 from marl_inv.rollout import Moment, play
 from marl_inv.simulator import State
 from marl_inv.trace import Trace
@@ -271,5 +271,5 @@ class ValidationCollector(TraceCollector):
         return 100 * (mean_return - baseline) / abs(baseline) if baseline else 0.0
 
     def _stats(self, moments: Iterator[Moment]) -> InventoryStats:
-        self.record = record = score(moments, self.problem.scenario.warm_up, self.problem.scenario.discount_factor)
+        self.record = record = score(moments, period_weights(self.problem.scenario, len(self.trace)))
         return stats_of(self.problem, record, len(self.trace) * self.trace.replications, self.trace.replications)
