@@ -107,11 +107,11 @@ def check(
     from marl_inv.advice import advise, most_alike
     from marl_inv.consistency import check_supply
     from marl_inv.demand_file import FileDemand
-    from marl_inv.scenario import read_document, read_scenario, scenario_path
+    from marl_inv.scenario import read_document, read_scenario
     from marl_inv.schema import Empirical
 
     document = read_document(scenario, settings or [])
-    loaded = read_scenario(document, scenario_path(scenario).parent)
+    loaded = read_scenario(document)
     check_supply(loaded, document)
     lanes = loaded.lanes
     suppliers = {supplier.name for supplier in loaded.suppliers}
