@@ -291,42 +291,80 @@ class Results:
     def policies(self) -> list[str]:
         return list(dict.fromkeys(outcome.policy for outcome in self.outcomes))
 
-    def reference(self, scenario: str) -> Outcome:
-        """What the others are compared with; the first there is where the reference itself is not there yet."""
-        there = self.of(scenario)
-        return next((outcome for outcome in there if outcome.policy == self.experiment.reference), there[0])
+    @cached_property
+    def judged(self) -> dict[str, Judged]:
+        """By scenario."""
+        return {name: Judged.of(name, self.of(name), self.experiment.reference) for name in self.scenarios()}
 
-    def best(self, scenario: str) -> Outcome:
-        return max(self.of(scenario), key=lambda outcome: float(outcome.samples.mean()))
 
-    def spread(self, outcome: Outcome) -> Spread | None:
-        """How much training seeds differ, which is taken to be the same for the variants of one entry, or as much as this one's own differ if that is
-        more; None where there is one seed."""
-        alike = [other.samples for other in self.of(outcome.scenario) if other.group == outcome.group and len(other.samples) > 1]
-        pooled = Spread.of(alike) if alike else None
-        return pooled.at_least(Spread.of([outcome.samples])) if pooled and len(outcome.samples) > 1 else pooled
+@dataclass(frozen=True)
+class Judged:
+    """How everybody did on one scenario, and beside the reference and the best. All that is told, tabulated and drawn is from here.
 
-    def gain(self, outcome: Outcome, over: Outcome | None = None) -> Interval:
-        """Reward per period over another's on the same traces: the reference's if none is given."""
-        other = over or self.reference(outcome.scenario)
-        if outcome is other:
-            return Interval.exactly(0.0)
-        return Interval.over_seeds(outcome.samples, other.samples, self.spread(outcome), self.spread(other))
+    Intervals are of the reward per period, by policy.
+    """
 
-    def gains(self, scenario: str, over: Outcome | None = None) -> dict[str, Interval]:
-        """Of every other policy, by its label; p-values are corrected for their number (Holm), so that a scenario's table as a whole raises a
-        false alarm once in twenty times at most."""
-        other = over or self.reference(scenario)
-        found = {outcome.policy: self.gain(outcome, other) for outcome in self.of(scenario) if outcome is not other}
-        corrected = holm([gain.p_value for gain in found.values()])
-        return {policy: replace(gain, p_value=value) for (policy, gain), value in zip(found.items(), corrected, strict=True)}
+    scenario: str
+    outcomes: list[Outcome]
+    reference: Outcome
+    """What the others are compared with; the first there is where the reference itself is not there yet."""
+    best: Outcome
+    """By its mean."""
+    spreads: dict[str, Spread | None]
+    """How much training seeds differ, which is taken to be the same for the variants of one entry, or as much as this one's own differ if that is
+    more; None where there is one seed."""
+    rewards: dict[str, Interval]
+    differences: dict[str, Interval]
+    """To the reference on the same traces, each by itself; the reference's is exactly 0."""
+    gains: dict[str, Interval]
+    """The same of the others, with p-values corrected for their number (Holm), so that a scenario's table as a whole raises a false alarm once in
+    twenty times at most."""
+    behind: dict[str, Interval]
+    """To the best, of the others, corrected likewise."""
+
+    @classmethod
+    def of(cls, scenario: str, outcomes: list[Outcome], reference: str) -> Judged:
+        compared = next((outcome for outcome in outcomes if outcome.policy == reference), outcomes[0])
+        best = max(outcomes, key=lambda outcome: float(outcome.samples.mean()))
+        spreads = {outcome.policy: _spread(outcome, outcomes) for outcome in outcomes}
+        rewards = {each.policy: Interval.over_seeds(each.samples, None, spreads[each.policy], None) for each in outcomes}
+        differences = {each.policy: _difference(each, compared, spreads) for each in outcomes}
+        behind = {each.policy: _difference(each, best, spreads) for each in outcomes}
+        gains = _corrected(differences, compared)
+        return cls(scenario, outcomes, compared, best, spreads, rewards, differences, gains, _corrected(behind, best))
+
+    @property
+    def problem(self) -> Scenario:
+        return self.reference.problem
+
+    @property
+    def base(self) -> float:
+        """What gains are shares of: the reference's mean reward, without its sign."""
+        return abs(float(self.reference.samples.mean()))
 
     def percent(self, outcome: Outcome) -> Float[Tensor, "S R"]:
         """Reward on every trace, in percent of the reference's mean; NaN where that is 0."""
-        return 100 * outcome.samples.double() / (self.reference(outcome.scenario).samples.double().mean().abs() or math.nan)
+        return 100 * outcome.samples.double() / (self.reference.samples.double().mean().abs() or math.nan)
 
-    def reward(self, outcome: Outcome) -> Interval:
-        return Interval.over_seeds(outcome.samples, None, self.spread(outcome), None)
+
+def _spread(outcome: Outcome, outcomes: Sequence[Outcome]) -> Spread | None:
+    alike = [other.samples for other in outcomes if other.group == outcome.group and len(other.samples) > 1]
+    pooled = Spread.of(alike) if alike else None
+    return pooled.at_least(Spread.of([outcome.samples])) if pooled and len(outcome.samples) > 1 else pooled
+
+
+def _difference(outcome: Outcome, other: Outcome, spreads: dict[str, Spread | None]) -> Interval:
+    """In reward per period, on the same traces."""
+    if outcome is other:
+        return Interval.exactly(0.0)
+    return Interval.over_seeds(outcome.samples, other.samples, spreads[outcome.policy], spreads[other.policy])
+
+
+def _corrected(differences: dict[str, Interval], other: Outcome) -> dict[str, Interval]:
+    """Of everybody else, by Holm."""
+    found = {policy: difference for policy, difference in differences.items() if policy != other.policy}
+    corrected = holm([difference.p_value for difference in found.values()])
+    return {policy: replace(gain, p_value=value) for (policy, gain), value in zip(found.items(), corrected, strict=True)}
 
 
 def read_experiment(path: str | Path) -> tuple[Experiment, list[Cell]]:

@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 
 from marl_inv.evaluate import Score
-from marl_inv.grid import Outcome, Results
+from marl_inv.grid import Judged, Outcome, Results
 from marl_inv.problem import Problem
 from marl_inv.scenario import Scenario
 from marl_inv.schema import COST_PARTS, INCOME_PARTS
@@ -63,30 +63,29 @@ def comparison_table(problem: Problem, scores: list[Score], reference: Score, bo
 
 def grid_tables(results: Results) -> list[Table]:
     """A table for each scenario of an experiment: every policy over its training seeds, and what it gains over the reference."""
-    return [_grid_table(results, name) for name in results.scenarios()]
-
-
-def _grid_table(results: Results, name: str) -> Table:
-    outcomes, reference = results.of(name), results.reference(name)
-    scenario = reference.problem
-    columns, gains = [scenario.measured, "fill", "on hand", "moved", "gain", "gain %", "CPU-min"], results.gains(name)
-    pooled = any(sum(other.group == outcome.group for other in outcomes) > 1 for outcome in outcomes if outcome.trained)
     away = any(entry.train_on is not None for entry in results.experiment.policies)
+    return [_grid_table(judged, away) for judged in results.judged.values()]
+
+
+def _grid_table(judged: Judged, away: bool) -> Table:
+    outcomes, reference, gains = judged.outcomes, judged.reference, judged.gains
+    scenario = judged.problem
+    columns = [scenario.measured, "fill", "on hand", "moved", "gain", "gain %", "CPU-min"]
+    pooled = any(sum(other.group == outcome.group for other in outcomes) > 1 for outcome in outcomes if outcome.trained)
     caption = (
         f"Per period, whole network; {_compared_on(outcomes, pooled)} Gain: over {reference.policy}, paired, "
         f"positive is better; n.s.: not told from 0 at 5%{f', after Holm over the {len(gains)} gains of this table' * (len(gains) > 1)}. CPU-min: mean of a seed, evaluation and what was not remembered of tuning and training{' (that elsewhere is left out)' * away}."
     )
-    table = headed_table(f"{name}: {scenario.description}", "policy", columns, caption)
+    table = headed_table(f"{judged.scenario}: {scenario.description}", "policy", columns, caption)
     for outcome in outcomes:
         told = ["", ""]
         if gain := gains.get(outcome.policy):
-            base = abs(float(reference.samples.mean()))
-            share = f"{100 * gain.mean / base:+z,.1f}{'' if gain.significant else ' n.s.'}" if base else ""
+            share = f"{100 * gain.mean / judged.base:+z,.1f}{'' if gain.significant else ' n.s.'}" if judged.base else ""
             told = [plus_minus(gain, sign=True), share]
         fill, held, moved = (float(outcome.measures[measure].mean()) for measure in ("fill_rate", "on_hand", "transferred"))
         table.add_row(
             outcome.policy,
-            plus_minus(measured(scenario, results.reward(outcome))),
+            plus_minus(measured(scenario, judged.rewards[outcome.policy])),
             f"{fill:.3f}",
             quantity(held),
             quantity(moved),

@@ -49,7 +49,7 @@ SHOP = """
 def test_a_record_adds_up_the_periods_after_the_warm_up():
     """3 a period come in. Stock after demand: 3 - 1, 5 - 4, 4 - 9: 2, 1, 5 short. Period 0 is not scored."""
     shop = problem(SHOP % "lost")
-    record = score(play(shop, Always(torch.full((1, 1, 1), 3.0).double()), trace(shop, 1, 4, 9)), [0, 1, 1])
+    record = score(play(shop, Always(torch.full((1, 1, 1), 3.0).double()), trace(shop, 1, 4, 9)), [0.0, 1.0, 1.0])
     assert record.periods == 2
     sums = {name: value.item() for name, value in record.sums.items()}
     assert (sums["demand"], sums["unmet"], sums["on_hand"], sums["backorders"]) == (13, 5, 1, 0)
@@ -91,7 +91,7 @@ def test_scoring_leaves_what_was_played_as_it_was(dtype: torch.dtype):
 def test_an_episode_that_is_all_warm_up_cannot_be_scored():
     shop = problem(SHOP % "lost")
     with pytest.raises(ValueError, match="no period was scored"):
-        score(play(shop, Always(torch.zeros(1, 1, 1).double()), trace(shop, 1, 4)), [0, 0])
+        score(play(shop, Always(torch.zeros(1, 1, 1).double()), trace(shop, 1, 4)), [0.0, 0.0])
 
 
 def test_a_discount_counts_later_periods_less():
