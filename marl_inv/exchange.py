@@ -19,7 +19,7 @@ from xml.etree.ElementTree import ParseError
 
 import networkx
 
-from marl_inv.reading import InputError, Record, suggestion, write_yaml
+from marl_inv.reading import InputError, Record, suggestion, write_whole, write_yaml
 from marl_inv.schema import Lane, Supplier, Warehouse
 
 if TYPE_CHECKING:
@@ -57,6 +57,10 @@ def stated(record: Record) -> dict[str, Any]:
     return {key: value for key, value in plain.items() if getattr(record, key) != type(record).model_fields[key].default}
 
 
+PLACE = "give another place"
+"""What to do where nothing can be written."""
+
+
 def write_scenario(scenario: Scenario, path: str | Path) -> list[Path]:
     """Write a scenario so that it can be read back, and return the files written.
 
@@ -70,12 +74,12 @@ def write_scenario(scenario: Scenario, path: str | Path) -> list[Path]:
     try:
         return write[path.suffix](scenario, path)
     except OSError as error:
-        raise InputError(f"{error.filename or path}: cannot be written ({error.strerror}); give another place") from error
+        raise InputError(f"{error.filename or path}: cannot be written ({error.strerror}); {PLACE}") from error
 
 
 def _write_yaml(scenario: Scenario, path: Path) -> list[Path]:
     entries = {table: [stated(record) for record in getattr(scenario, table)] for table in TABLES}
-    write_yaml(path, stated(scenario) | {table: rows for table, rows in entries.items() if rows})
+    write_yaml(path, stated(scenario) | {table: rows for table, rows in entries.items() if rows}, PLACE)
     return [path]
 
 
@@ -91,7 +95,7 @@ def _write_node_link(scenario: Scenario, path: Path) -> list[Path]:
             for origin, destination, name, attributes in graph.edges(keys=True, data=True)
         ],
     }
-    path.write_text(json.dumps(data, indent=1), encoding="utf-8")
+    write_whole(path, json.dumps(data, indent=1), PLACE)
     return [path]
 
 
@@ -120,7 +124,7 @@ def _write_tables(scenario: Scenario, folder: Path) -> list[Path]:
                 writer.writerows(rows)
     rest = _without(stated(scenario), *TABLES)
     path = folder / f"{scenario.name}.yaml"
-    write_yaml(path, rest | {"network": {file.stem: file.name for file in reversed(written)}})
+    write_yaml(path, rest | {"network": {file.stem: file.name for file in reversed(written)}}, PLACE)
     return [path, *written]
 
 

@@ -38,7 +38,7 @@ from marl_inv.models.learned import POLICY, load_policy
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem
 from marl_inv.progress import Progress, Say, say_nothing, silently
-from marl_inv.reading import Document, InputError, Record, read_yaml, validate, write_yaml
+from marl_inv.reading import Document, InputError, Record, read_yaml, validate, write_whole, write_yaml
 from marl_inv.rollout import play
 from marl_inv.scenario import Scenario, load_scenario
 from marl_inv.sealed import read_sealed, write_sealed
@@ -453,9 +453,7 @@ def _write_listing(folder: Path, experiment: Experiment, grid: list[Cell]) -> No
     listing = {"experiment": json.loads(experiment.model_dump_json(exclude_none=True)), "scenarios": scenarios, "cells": cells}
     text, file = json.dumps(listing, indent=1), folder / LISTING
     if not file.exists() or file.read_text(encoding="utf-8") != text:
-        unfinished = file.with_suffix(".tmp")
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(file)
+        write_whole(file, text)
 
 
 def _with_data_found(data: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from marl_inv.reading import InputError
+from marl_inv.reading import InputError, write_whole
 
 TABLES = "tables.csv"
 
@@ -27,7 +27,7 @@ def write_leaderboard(folder: Path) -> Path:
     _, end, after = rest.partition(END)
     if not end:
         raise InputError(f"{page}: has no place for the leaderboard; add the lines {BEGIN} and {END}")
-    page.write_text(f"{before}{begin}\n{leaderboard(folder)}\n{end}{after}", encoding="utf-8")
+    write_whole(page, f"{before}{begin}\n{leaderboard(folder)}\n{end}{after}")
     return page
 
 

@@ -19,13 +19,14 @@ from rich.table import Table
 
 from marl_inv import findings, pictures
 from marl_inv.drawing import Scene, draw_scene
+from marl_inv.experiment import make_folder
 from marl_inv.findings import PLANS, Together
 from marl_inv.grid import Judged, Outcome, Results
 from marl_inv.layout import lay_out
 from marl_inv.metrics import MONEY
 from marl_inv.problem import Problem
 from marl_inv.progress import Progress, silently
-from marl_inv.reading import InputError
+from marl_inv.reading import InputError, write_whole
 from marl_inv.report import cells_of, grid_tables, headed_table, latex, markdown, measured
 from marl_inv.scenario import Scenario
 from marl_inv.statistics import Interval
@@ -71,12 +72,9 @@ def write_report(results: Results, out: Path | None = None, progress: Progress =
         "samples.csv": samples_csv(results),
         "tables.tex": "% with \\usepackage{booktabs}\n\n" + "\n\n".join(map(latex, tables)) + "\n",
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in contents.items():
-            (folder / name).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror}); give another --out") from error
+    make_folder(folder)
+    for name, text in contents.items():
+        write_whole(folder / name, text, "give another --out")
     return [folder / name for name in contents]
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
@@ -116,11 +118,37 @@ def _places(node: Node | None, name: str, path: Path_ = ()) -> Iterable[tuple[Pa
             yield from _places(value, name, (*path, index))
 
 
-def write_yaml(path: Path, data: Mapping[str, Any]) -> None:
-    """Write plain data, renamed into place when whole."""
-    unfinished = path.with_name(path.name + ".tmp")
-    unfinished.write_text(as_yaml(data), encoding="utf-8")
-    unfinished.replace(path)
+def write_whole(file: Path, content: str | bytes, remedy: str = "make room, or give another folder") -> None:
+    """Write a file; whenever the machine stops, it is the old one or the new one.
+
+    Raises InputError, ending in the remedy, where there is no room or no permission.
+    """
+    unfinished = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    try:
+        with unfinished.open("wb") as disk:
+            disk.write(content.encode() if isinstance(content, str) else content)
+            disk.flush()
+            os.fsync(disk.fileno())
+        unfinished.replace(file)
+        _settle(file.parent)
+    except OSError as error:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise InputError(f"{file}: cannot be written ({error.strerror}); {remedy}") from error
+
+
+def _settle(folder: Path) -> None:
+    """Have the folder remember the file's new name, where the system can be asked to."""
+    with suppress(PermissionError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write_yaml(path: Path, data: Mapping[str, Any], remedy: str = "make room, or give another folder") -> None:
+    write_whole(path, as_yaml(data), remedy)
 
 
 def as_yaml(data: Mapping[str, Any]) -> str:
