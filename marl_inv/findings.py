@@ -20,8 +20,9 @@ from marl_inv.grid import Judged, Outcome, Results
 from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem
 from marl_inv.reading import InputError
-from marl_inv.report import MEANINGLESS, measured, plus_minus
+from marl_inv.report import MEANINGLESS
 from marl_inv.statistics import Interval, Scores, bootstrapped, interquartile_mean, performance_profile, probability_of_improvement
+from marl_inv.tables import measured, plus_minus
 
 WORTHWHILE = 1.0
 """Percent below which a difference is called small, whatever can be told of it."""

@@ -26,6 +26,7 @@ from typing import Annotated, Any
 import torch
 from jaxtyping import Float
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
+from rich.table import Table
 from torch import Tensor
 
 from marl_inv.engines import Engine, engine_named
@@ -43,6 +44,7 @@ from marl_inv.rollout import play
 from marl_inv.scenario import Scenario, load_scenario
 from marl_inv.sealed import read_sealed, write_sealed
 from marl_inv.statistics import Interval, Spread, holm
+from marl_inv.tables import headed_table, markdown, measured, plus_minus, quantity
 
 SCORES = "scores.safetensors"
 
@@ -367,6 +369,54 @@ def _corrected(differences: dict[str, Interval], other: Outcome) -> dict[str, In
     return {policy: replace(gain, p_value=value) for (policy, gain), value in zip(found.items(), corrected, strict=True)}
 
 
+def grid_tables(results: Results) -> list[Table]:
+    """A table for each scenario of an experiment: every policy over its training seeds, and what it gains over the reference."""
+    away = any(entry.train_on is not None for entry in results.experiment.policies)
+    return [_grid_table(judged, away) for judged in results.judged.values()]
+
+
+def _grid_table(judged: Judged, away: bool) -> Table:
+    outcomes, reference, gains = judged.outcomes, judged.reference, judged.gains
+    scenario = judged.problem
+    columns = [scenario.measured, "fill", "on hand", "moved", "gain", "gain %", "CPU-min"]
+    pooled = any(sum(other.group == outcome.group for other in outcomes) > 1 for outcome in outcomes if outcome.trained)
+    caption = (
+        f"Per period, whole network; {_compared_on(outcomes, pooled)} Gain: over {reference.policy}, paired, "
+        f"positive is better; n.s.: not told from 0 at 5%{f', after Holm over the {len(gains)} gains of this table' * (len(gains) > 1)}. CPU-min: mean of a seed, evaluation and what was not remembered of tuning and training{' (that elsewhere is left out)' * away}."
+    )
+    table = headed_table(f"{judged.scenario}: {scenario.description}", "policy", columns, caption)
+    for outcome in outcomes:
+        told = ["", ""]
+        if gain := gains.get(outcome.policy):
+            share = f"{100 * gain.mean / judged.base:+z,.1f}{'' if gain.significant else ' n.s.'}" if judged.base else ""
+            told = [plus_minus(gain, sign=True), share]
+        fill, held, moved = (float(outcome.measures[measure].mean()) for measure in ("fill_rate", "on_hand", "transferred"))
+        table.add_row(
+            outcome.policy,
+            plus_minus(measured(scenario, judged.rewards[outcome.policy])),
+            f"{fill:.3f}",
+            quantity(held),
+            quantity(moved),
+            *told,
+            f"{sum(outcome.seconds) / len(outcome.seconds) / 60:.1f}",
+        )
+    return table
+
+
+def _compared_on(outcomes: Sequence[Outcome], pooled: bool) -> str:
+    """The samples, the seeds, and which of the two chances intervals count."""
+    count, units = outcomes[0].samples.shape[1], outcomes[0].units
+    what = (
+        f"{count} evaluation traces" if units == "traces" else f"the one evaluation trace of the data, whose {count} products are samples"
+    )
+    seeds = sorted({len(outcome.seeds) for outcome in outcomes if outcome.trained})
+    if not seeds:
+        return f"{what}, the same for all. 95% intervals count the {units}."
+    told = f"{seeds[0]}{f' to {seeds[-1]}' * (len(seeds) > 1)} training seed{'s' * (seeds[-1] > 1)}"
+    alone = f"the {units} alone" if seeds[-1] == 1 else f"both{f' (of one seed, the {units} alone)' * (seeds[0] == 1)}"
+    return f"{what}, the same for all, and {told}. 95% intervals count {alone}{', seeds as spread alike among the variants of one policy' * (pooled and seeds[-1] > 1)}."
+
+
 def read_experiment(path: str | Path) -> tuple[Experiment, list[Cell]]:
     """The experiment of a YAML file and all its cells, checked: scenarios are loaded, settings and names are known."""
     document = read_yaml(path)
@@ -430,8 +480,8 @@ def run(
 ) -> Results:
     """Compute all cells that are not there yet, so many at a time, and gather the results.
 
-    Every cell lies in `out` (runs/NAME by default) with its configuration, checkpoint, TensorBoard log, and metrics per trace. The same call
-    again goes on where the last one was stopped, by whatever; a worker that is lost is replaced. Results do not depend on `workers` or on the
+    Every cell lies in `out` (runs/NAME by default) with its configuration, checkpoint, TensorBoard log, and metrics per trace; beside them the
+    tables, as table.md. The same call again goes on where the last one was stopped, by whatever; a worker that is lost is replaced. Results do not depend on `workers` or on the
     engine, `processes` or `ray`; `address` is of a Ray cluster, whose nodes all see `out` at the same path. A script calls it under
     `if __name__ == "__main__":`, since worker processes import the script.
     """
@@ -442,7 +492,9 @@ def run(
         if len(missing) < len(grid):
             say(f"{folder}: {len(grid) - len(missing)} of {len(grid)} cells are there already")
         compute_all(missing, folder, those, progress, say)
-        return Results(chosen, folder, list(_gathered(grid, folder)))
+        results = Results(chosen, folder, list(_gathered(grid, folder)))
+        write_whole(folder / "table.md", "\n\n".join(map(markdown, grid_tables(results))) + "\n")
+    return results
 
 
 def _write_listing(folder: Path, experiment: Experiment, grid: list[Cell]) -> None:

@@ -21,15 +21,15 @@ from marl_inv import findings, pictures
 from marl_inv.drawing import Scene, draw_scene
 from marl_inv.experiment import make_folder
 from marl_inv.findings import PLANS, Together
-from marl_inv.grid import Judged, Outcome, Results
+from marl_inv.grid import Judged, Outcome, Results, grid_tables
 from marl_inv.layout import lay_out
 from marl_inv.metrics import MONEY
 from marl_inv.problem import Problem
 from marl_inv.progress import Progress, silently
 from marl_inv.reading import InputError, write_whole
-from marl_inv.report import cells_of, grid_tables, headed_table, latex, markdown, measured
 from marl_inv.scenario import Scenario
 from marl_inv.statistics import Interval
+from marl_inv.tables import cells_of, headed_table, latex, markdown, measured
 
 LARGEST_SVG = 700_000
 """Characters of a picture above which it is put in as pixels."""

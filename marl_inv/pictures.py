@@ -21,9 +21,10 @@ from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
 from marl_inv.grid import Judged, Outcome, Results
 from marl_inv.metrics import MONEY
-from marl_inv.report import SHORT, measured
+from marl_inv.report import SHORT
 from marl_inv.schema import INCOME_PARTS
 from marl_inv.statistics import Interval
+from marl_inv.tables import measured
 
 WIDTH = 9.0
 """Inches: of the page's text."""
