@@ -10,7 +10,7 @@ from scipy.optimize import linprog
 from scipy.sparse import coo_array, csr_array
 from torch import Tensor
 
-from marl_inv.network import UNLIMITED, TransferNetwork
+from marl_inv.network import UNLIMITED, TransferNetwork, unlimited
 from marl_inv.problem import Problem
 from marl_inv.reading import InputError
 from marl_inv.simulator import State
@@ -202,7 +202,7 @@ class Model:
         self.short = new(each)
         self.extra = new(each, np.broadcast_to(self.most_extra, each))
         self.rounding = new(each, self.rounded.astype(float))
-        stored = np.zeros(self.N, dtype=bool) if network.storage is None else network.storage.cpu().numpy()[:, 0] < UNLIMITED
+        stored = np.zeros(self.N, dtype=bool) if network.storage is None else ~unlimited(network.storage.cpu().numpy()[:, 0])
         self.keeps = stored & (_array(network.keeps_overflow, (self.N, 1))[:, 0] > 0)
         self.discarded = new(each, np.where(stored & ~self.keeps, np.inf, 0.0))
         self.rented = new((self.T, self.N), np.where(self.keeps, np.inf, 0.0))
@@ -315,7 +315,7 @@ class Model:
             capacity = np.broadcast_to(now, (len(now), self.T))
             group, reactive_group = limit.group.cpu().numpy(), limit.reactive_group.cpu().numpy()
             for number, name in enumerate(limit.names):
-                if capacity[number].min() >= 0.5 * UNLIMITED:
+                if unlimited(capacity[number].min()):
                     continue
                 at = rows.add(np.minimum(capacity[number], UNLIMITED))
                 rows.put(at[:, None, None], self.shipped[:, :, group == number], self.volume[:, None])

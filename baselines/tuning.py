@@ -17,7 +17,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from marl_inv.interface import rewards
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem, period_weights
 from marl_inv.progress import Progress, silently
@@ -230,7 +229,7 @@ def reward_by_replication(problem: Problem, policy: Policy, trace: Trace) -> Flo
     weights, total = period_weights(problem.scenario, len(trace)), 0.0
     for moment, weight in zip(play(problem, policy, trace, trusted=True), weights, strict=True):
         if weight:
-            total = total + weight * rewards(moment.costs).sum((0, 1))
+            total = total + weight * moment.costs.reward.sum((0, 1))
     return total / sum(weights)
 
 

@@ -17,7 +17,7 @@ from marl_inv.drawing import average_capacities
 from marl_inv.evaluate import evaluate
 from marl_inv.experiment import bounds
 from marl_inv.grid import Judged, Outcome, Results
-from marl_inv.network import TransferNetwork
+from marl_inv.network import TransferNetwork, unlimited
 from marl_inv.problem import Problem
 from marl_inv.reading import InputError
 from marl_inv.report import MEANINGLESS
@@ -224,11 +224,11 @@ def capacities_used(network: TransferNetwork, outcomes: Sequence[Outcome]) -> di
     for outcome in outcomes:
         volume = carried(network, outcome)
         for name, capacity in ({} if volume is None else average_capacities(network, volume)).items():
-            if 0 < capacity.most < 1e29:
+            if 0 < capacity.most < math.inf:
                 used.setdefault(name, {})[outcome.policy] = capacity.used / capacity.most
         if network.storage is not None and (stored := outcome.details.get("warehouse.volume")) is not None:
             for name, held, most in zip(network.warehouses, stored.mean(0).tolist(), network.storage[:, 0].tolist(), strict=True):
-                if most < 1e29:
+                if not unlimited(most):
                     used.setdefault(f"storage of {name}", {})[outcome.policy] = held / most
     return used
 

@@ -493,7 +493,7 @@ def run(
             say(f"{folder}: {len(grid) - len(missing)} of {len(grid)} cells are there already")
         compute_all(missing, folder, those, progress, say)
         results = Results(chosen, folder, list(_gathered(grid, folder)))
-        write_whole(folder / "table.md", "\n\n".join(map(markdown, grid_tables(results))) + "\n")
+        _write_anew(folder / "table.md", "\n\n".join(map(markdown, grid_tables(results))) + "\n")
     return results
 
 
@@ -503,7 +503,11 @@ def _write_listing(folder: Path, experiment: Experiment, grid: list[Cell]) -> No
     keys = [field.name for field in fields(Listed) if field.name != "problem"]
     cells = [{key: getattr(cell, key) for key in keys} for cell in grid]
     listing = {"experiment": json.loads(experiment.model_dump_json(exclude_none=True)), "scenarios": scenarios, "cells": cells}
-    text, file = json.dumps(listing, indent=1), folder / LISTING
+    _write_anew(folder / LISTING, json.dumps(listing, indent=1))
+
+
+def _write_anew(file: Path, text: str) -> None:
+    """Unless it says just that already."""
     if not file.exists() or file.read_text(encoding="utf-8") != text:
         write_whole(file, text)
 

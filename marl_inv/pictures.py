@@ -24,13 +24,12 @@ from marl_inv.metrics import MONEY
 from marl_inv.report import SHORT
 from marl_inv.schema import INCOME_PARTS
 from marl_inv.statistics import Interval
+from marl_inv.style import COLOURS, GREY, GRID, INK
 from marl_inv.tables import measured
 
 WIDTH = 9.0
 """Inches: of the page's text."""
-COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#882255", "#999933", "#332288", "#661100"]
 MARKS = "sD^vPXph<>"
-INK, GREY, PALE = "#222222", "#767676", "#e4e4e4"
 PART_COLOURS = dict(
     zip(
         MONEY,
@@ -54,7 +53,7 @@ STYLE = {
     "axes.titlelocation": "left",
     "axes.grid": True,
     "axes.axisbelow": True,
-    "grid.color": PALE,
+    "grid.color": GRID,
     "grid.linewidth": 0.8,
     "text.color": INK,
     "xtick.color": GREY,
@@ -265,7 +264,7 @@ def capacities_of(used: dict[str, dict[str, float]], prices: dict[str, float] | 
     shown = list(used)
     with _sheet(_tall(len(shown)) + 0.3, 2 if prices else 1, sharey=True, width_ratios=[3, 2] if prices else None) as (figure, [panels]):
         for row, name in enumerate(shown):
-            panels[0].axhline(row, color=PALE, linewidth=0.8, zorder=1)
+            panels[0].axhline(row, color=GRID, linewidth=0.8, zorder=1)
             for policy, share in used[name].items():
                 panels[0].plot(
                     100 * share,

@@ -14,7 +14,6 @@ from gymnasium.spaces import Box
 from tianshou.data import Batch, CollectStats, SequenceSummaryStats
 from tianshou.data.collector import BaseCollector
 
-from marl_inv.interface import rewards
 from marl_inv.learning.buffer import TensorBuffer
 from marl_inv.learning.checkpoint import of_record, record
 from marl_inv.learning.policy import JointPolicy, MeanActions
@@ -215,11 +214,11 @@ class RolloutCollector(TraceCollector):
         """Every period, or those from a given state on, with its reward, above the baseline's on the same trace where there is one."""
         ours = play(self.problem, _Acting(self.policy), trace, True, begin)
         if self.baseline is None:
-            yield from ((moment, rewards(moment.costs)) for moment in ours)
+            yield from ((moment, moment.costs.reward) for moment in ours)
             return
         theirs = islice(play(self.problem, self.baseline, trace, True), begin[0] if begin else 0, None)
         for moment, reference in zip(ours, theirs, strict=True):
-            yield moment, rewards(moment.costs) - rewards(reference.costs)
+            yield moment, moment.costs.reward - reference.costs.reward
 
     def _store(self, moment: Moment, reward: torch.Tensor) -> None:
         features, action, logp, _ = moment.memory

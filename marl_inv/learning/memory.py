@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-from marl_inv.interface import View, rewards
+from marl_inv.interface import View
 from marl_inv.learning.policy import MeanActions
 from marl_inv.machine import free_memory
 from marl_inv.problem import Problem
@@ -93,7 +93,7 @@ def _period_remembers(problem: Problem, policy: Any, replications: int) -> int:
 def _periods_remember(problem: Problem, policy: Any, periods: int, replications: int) -> int:
     trace = problem.trace("train", 0, range(replications), periods)
     with Saved() as saved:
-        earned = [rewards(moment.costs).sum() for moment in play(problem, MeanActions(policy), trace, True)]
+        earned = [moment.costs.reward.sum() for moment in play(problem, MeanActions(policy), trace, True)]
     del earned
     return saved.bytes
 

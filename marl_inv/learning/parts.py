@@ -21,7 +21,6 @@ from tianshou.trainer import OnPolicyTrainerParams, Trainer
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
-from marl_inv.interface import rewards
 from marl_inv.learning.buffer import TensorBuffer
 from marl_inv.learning.collector import RolloutCollector
 from marl_inv.learning.policy import JointPolicy
@@ -173,4 +172,4 @@ def usual_reward(problem: Problem, policy: Policy, seed: int) -> Float[Tensor, "
 def _earned(problem: Problem, policy: Policy, seed: int) -> Float[Tensor, "T K N B"]:
     trace = problem.trace("train", seed, range(8))
     with torch.no_grad():
-        return torch.stack([rewards(moment.costs) for moment in play(problem, policy, trace, trusted=True)])
+        return torch.stack([moment.costs.reward for moment in play(problem, policy, trace, trusted=True)])

@@ -18,7 +18,6 @@ from tianshou.trainer import OfflineTrainerParams
 from torch import Tensor
 
 from marl_inv.baselines.order_up_to import landed_cost
-from marl_inv.interface import rewards
 from marl_inv.learning.parts import Built, Parts
 from marl_inv.learning.policy import JointPolicy, MeanActions
 from marl_inv.problem import Problem, period_weights
@@ -105,7 +104,7 @@ class Pathwise(OfflineAlgorithm[JointPolicy]):
         moments, total = play(self.problem, MeanActions(self.policy), trace, True, recompute=self.recompute), 0.0
         for moment, weight in zip(moments, weights, strict=True):
             if weight:
-                total = total + weight * rewards(moment.costs).sum((0, 1))
+                total = total + weight * moment.costs.reward.sum((0, 1))
         if self.left_over is not None:
             total = total + afterwards * (self.left_over * inventory_position(self.problem.network, moment.state)).sum((0, 1))
         return total / sum(weights)
