@@ -30,7 +30,7 @@ from marl_inv.scenario import Scenario
 from marl_inv.schema import ParametricDemand, Warehouse
 from marl_inv.simulator import Chance, Decision, State, initial_state, ship, step
 
-LARGEST = 50_000_000
+MOST_PAIRS = 50_000_000
 """Pairs of a state and a request, or of a state and the one after it, that are looked at, at most."""
 
 BOUNDLESS = 2**40
@@ -243,7 +243,7 @@ class _Programme:
         self.R = int(np.prod([box.count for box in self.due[1:]], dtype=float))
         requests = Box(np.zeros_like(extent.request), extent.request)
         size = max(self.X * requests.count, self.X * self.first * max(self.X, self.R), self.X * self.R)
-        if size > LARGEST:
+        if size > MOST_PAIRS:
             raise InputError(
                 f"{problem.scenario.name}: has {self.X * self.R:.1e} states and {requests.count:.1e} requests in each, too many to solve exactly; "
                 "bound it by perfect information"

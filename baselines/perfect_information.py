@@ -16,7 +16,7 @@ from multiprocessing import get_context
 import numpy as np
 from jaxtyping import Float
 
-from marl_inv.baselines.programme import Model, Path, Programme, check_linear, product_groups
+from marl_inv.baselines.programme import Model, Programme, SamplePath, check_linear, product_groups
 from marl_inv.problem import Problem, period_weights
 from marl_inv.progress import Progress, silently
 from marl_inv.trace import Trace
@@ -59,7 +59,7 @@ def single(trace: Trace, replication: int) -> Trace:
 
 def plan(problem: Problem, trace: Trace, replication: int = 0) -> Plan:
     """The optimum of one replication. Products that share no capacity are solved one by one."""
-    path = Path.of(problem.network, problem.opening(trace), trace, replication, range(len(trace)), shares(problem, len(trace)))
+    path = SamplePath.of(problem.network, problem.opening(trace), trace, replication, range(len(trace)), shares(problem, len(trace)))
     parts = [_solve(problem, path, group) for group in product_groups(problem.network)]
 
     def join(key: str) -> np.ndarray:
@@ -75,7 +75,7 @@ def shares(problem: Problem, periods: int) -> Float[np.ndarray, " T"]:
     return weights / weights.sum()
 
 
-def _solve(problem: Problem, path: Path, products: list[int]) -> Plan:
+def _solve(problem: Problem, path: SamplePath, products: list[int]) -> Plan:
     programme = Programme()
     model = Model(problem.network, path, products, programme)
     cost, x, prices = programme.solve()

@@ -29,7 +29,7 @@ DECISIONS = 400_000
 POPULATION_DECISIONS = 4_000_000
 """A generation of CMA-ES plays at most so many."""
 
-FEW = 30
+MOST_EVOLVED = 30
 """So many numbers are found by CMA-ES sooner than by the gradient."""
 
 
@@ -83,14 +83,14 @@ def tune(
 ) -> Any:
     """The policy with the best parameters found, named `tuned ...`. `effort` multiplies iterations (generations) of the search.
 
-    Same seed, same result. `method` is by default the gradient for more than a `FEW` numbers, of a smooth policy in a continuous scenario.
+    Same seed, same result. `method` is by default the gradient for more than a `MOST_EVOLVED` numbers, of a smooth policy in a continuous scenario.
     """
     search = _Search(problem, seed, effort, progress)
     candidates, parameters = [policy], policy.parameters(problem)
     if parameters:
         begin = search.begin(policy.beginnings(problem))
         smooth = policy.smooth and _is_smooth(problem)
-        method = method or ("gradient" if smooth and _count(parameters) > FEW else "evolution")
+        method = method or ("gradient" if smooth and _count(parameters) > MOST_EVOLVED else "evolution")
         candidates += [begin, *(search.descend(begin) if method == "gradient" else search.evolve(begin))]
         if problem.network.integer:
             candidates.append(search.polish(search.best(candidates, search.checking)))

@@ -18,7 +18,7 @@ from marl_inv.reading import Document
 from marl_inv.scenario import Scenario
 from marl_inv.schema import Between, Empirical, Lane, ParametricDemand, Warehouse, per_product
 
-MOST_LANES = 5_000
+MOST_LANES_REASONED = 5_000
 """Flow through a larger network takes long to reckon; only reachability is looked at there."""
 
 
@@ -172,7 +172,7 @@ def capacities(view: _View) -> Iterator[Advice]:
     limited = any(entry.capacity for entry in (*scenario.suppliers, *scenario.lanes, *scenario.pools)) or any(
         warehouse.storage for warehouse in scenario.warehouses
     )
-    if not limited or not view.suppliers or len(scenario.lanes) > MOST_LANES or not view.known.all():
+    if not limited or not view.suppliers or len(scenario.lanes) > MOST_LANES_REASONED or not view.known.all():
         return
     reachable = _flow(view, limits=False)[0]
     if not reachable:

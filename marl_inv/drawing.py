@@ -29,7 +29,7 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Patch, R
 from torch import Tensor
 
 from marl_inv.layout import FOOT, MARGIN, Layout, Point, lay_out
-from marl_inv.metrics import Record
+from marl_inv.metrics import Totals
 from marl_inv.network import TransferNetwork, unlimited
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem
@@ -358,7 +358,7 @@ def _limits(network: TransferNetwork, flows: Flows | None, available: Tensor | N
     return limits
 
 
-def average_scene(record: Record) -> Scene:
+def average_scene(record: Totals) -> Scene:
     """The average period of a record."""
     places = {name: record.per_period(name).sum(0).mean(-1).cpu().numpy() for name in ("on_hand", "backorders", "unmet", "demand")}
     names = {"requested": "asked", "shipped": "shipments", "owed": "owed", "transshipped": "transshipped"}

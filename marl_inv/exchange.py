@@ -37,7 +37,7 @@ WORDS = {"name", "origin", "destination", "source_lane", "kind"}
 # Out
 
 
-def to_graph(
+def scenario_graph(
     scenario: Scenario, fields: Callable[[Record], dict[str, Any]] = lambda record: record.model_dump(mode="json")
 ) -> networkx.MultiDiGraph:
     """The scenario as a graph of plain data, which `scenario_from_graph` reads back; `fields` says which of a record."""
@@ -84,7 +84,7 @@ def _write_yaml(scenario: Scenario, path: Path) -> list[Path]:
 
 
 def _write_node_link(scenario: Scenario, path: Path) -> list[Path]:
-    graph = to_graph(scenario, stated)
+    graph = scenario_graph(scenario, stated)
     data = {
         "directed": True,
         "multigraph": True,
@@ -100,7 +100,7 @@ def _write_node_link(scenario: Scenario, path: Path) -> list[Path]:
 
 
 def _write_graphml(scenario: Scenario, path: Path) -> list[Path]:
-    graph = to_graph(scenario, stated)
+    graph = scenario_graph(scenario, stated)
     plain = [graph.graph, *(data for _, data in graph.nodes(data=True)), *(data for _, _, data in graph.edges(data=True))]
     for attributes in plain:
         flat = dict(_flat(attributes))

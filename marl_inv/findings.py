@@ -39,7 +39,7 @@ BOUND_TRACES = 32
 LARGEST_PLAN = 40_000
 """Quantities (product, warehouse or lane, period) beyond which a linear programme is not solved for a report."""
 
-IDLE, FEW, MOST_CAPACITIES = 0.1, 4, 16
+IDLE, FEW_CAPACITIES, MOST_CAPACITIES = 0.1, 4, 16
 """The share of a capacity below which it is idle and not drawn, unless there are few; and the most that are drawn."""
 
 VALIDATION = "test/percent_over_baseline"
@@ -241,7 +241,9 @@ def telling(used: dict[str, dict[str, float]], prices: dict[str, float]) -> dict
 
     most = max(prices.values(), default=0.0)
     order = sorted(used, key=scarcity, reverse=True)[:MOST_CAPACITIES]
-    return {name: used[name] for name in order if scarcity(name)[0] > 0.01 * most or scarcity(name)[1] > IDLE or len(used) <= FEW}
+    return {
+        name: used[name] for name in order if scarcity(name)[0] > 0.01 * most or scarcity(name)[1] > IDLE or len(used) <= FEW_CAPACITIES
+    }
 
 
 def how_far(problem: Problem, outcomes: Sequence[Outcome]) -> str:

@@ -109,7 +109,7 @@ class ScenarioEntry(Varied):
         beside = Path(document.name).parent / self.scenario
         file = beside if Path(self.scenario).suffix and beside.exists() else self.scenario
         for label, settings in self.variants():
-            with told_at(document, path, label):
+            with error_at(document, path, label):
                 yield label, load_scenario(file, [f"{key}={json.dumps(value)}" for key, value in settings.items()])
 
 
@@ -433,12 +433,12 @@ def cells(experiment: Experiment, document: Document) -> Iterator[Cell]:
     for scenario, problem in scenarios:
         for policy, group, entry, settings, elsewhere in policies:
             if entry.policy is not None:
-                with told_at(document, ("policies", group), policy):
+                with error_at(document, ("policies", group), policy):
                     check_policy_name(entry.policy)
                 yield Cell(scenario, policy, group, 0, problem, entry.policy, experiment.replications)
                 continue
             for seed in experiment.training_seeds:
-                with told_at(document, ("policies", group), policy):
+                with error_at(document, ("policies", group), policy):
                     plan = training_settings(source="settings", **settings | {"algorithm": entry.algorithm, "seed": seed})
                 yield Cell(scenario, policy, group, seed, problem, plan, experiment.replications, elsewhere)
 
@@ -461,7 +461,7 @@ def _policies(experiment: Experiment, document: Document) -> Iterator[tuple[str,
 
 
 @contextmanager
-def told_at(document: Document, path: tuple[str | int, ...], label: str) -> Iterator[None]:
+def error_at(document: Document, path: tuple[str | int, ...], label: str) -> Iterator[None]:
     """What is wrong with an entry is told with its place in the experiment."""
     try:
         yield
@@ -486,12 +486,12 @@ def run(
     `if __name__ == "__main__":`, since worker processes import the script.
     """
     chosen, grid = read_experiment(experiment)
-    with closing(engine_named(engine, workers, address)) as those, opened(experiment, out) as folder:
-        missing = missing_of(grid, folder)
+    with closing(engine_named(engine, workers, address)) as team, locked_folder(experiment, out) as folder:
+        missing = unfinished(grid, folder)
         _write_listing(folder, chosen, grid)
         if len(missing) < len(grid):
             say(f"{folder}: {len(grid) - len(missing)} of {len(grid)} cells are there already")
-        compute_all(missing, folder, those, progress, say)
+        compute_all(missing, folder, team, progress, say)
         results = Results(chosen, folder, list(_gathered(grid, folder)))
         _write_anew(folder / "table.md", "\n\n".join(map(markdown, grid_tables(results))) + "\n")
     return results
@@ -524,7 +524,7 @@ def _with_data_found(data: Any) -> Any:
 
 
 @contextmanager
-def opened(experiment: str | Path, out: str | Path | None) -> Iterator[Path]:
+def locked_folder(experiment: str | Path, out: str | Path | None) -> Iterator[Path]:
     """The folder of an experiment's cells, where nobody else computes, as far as the system can tell."""
     path = Path(experiment)
     folder = Path(out) if out is not None else Path("runs") / (path.parent.name if path.stem == "experiment" else path.stem)
@@ -541,7 +541,7 @@ def opened(experiment: str | Path, out: str | Path | None) -> Iterator[Path]:
         yield folder
 
 
-def missing_of(grid: list[Cell], folder: Path) -> list[Cell]:
+def unfinished(grid: list[Cell], folder: Path) -> list[Cell]:
     """The cells that are still to compute, each once."""
     return list({cell.folder: cell for cell in grid if not _done(folder / cell.folder)}.values())
 

@@ -29,7 +29,7 @@ MEASURES: dict[str, Callable[[Flows, Costs], Tensor]] = {
     "on_hand": lambda flows, costs: flows.on_hand,
     "backorders": lambda flows, costs: flows.backorders,
 }
-"""Per period, (K, N, B); `Record` adds them up. A new measure is a line here."""
+"""Per period, (K, N, B); `Totals` adds them up. A new measure is a line here."""
 
 MONEY = (*INCOME_PARTS, *(f"{part}_cost" for part in COST_PARTS))
 """The measures that are parts of the reward."""
@@ -45,7 +45,7 @@ LANE_MEASURES: dict[str, Callable[[Flows], Tensor | None]] = {
 
 
 @dataclass(frozen=True)
-class Record:
+class Totals:
     """Sums over the scored periods of a batch of episodes, of every period times its weight."""
 
     network: TransferNetwork
@@ -56,7 +56,7 @@ class Record:
     lane_sums: dict[str, Float[Tensor, "K _ B"]]
 
     @classmethod
-    def of_parts(cls, parts: Sequence[Record]) -> Record:
+    def of_parts(cls, parts: Sequence[Totals]) -> Totals:
         """Replications that were played one part after the other."""
         first = parts[0]
         if len(parts) == 1:
@@ -95,7 +95,7 @@ class Record:
         return moved + self.per_lane("transshipped").sum((0, 1)) if "transshipped" in self.lane_sums else moved
 
 
-def score(moments: Iterable[Moment], weights: Iterable[float] | None = None) -> Record:
+def score(moments: Iterable[Moment], weights: Iterable[float] | None = None) -> Totals:
     """Add up the periods by their weights (see `period_weights`), in float64; without weights each counts fully. One of weight 0 is not scored."""
     sums: dict[str, Tensor] = {}
     lane_sums: dict[str, Tensor] = {}
@@ -110,7 +110,7 @@ def score(moments: Iterable[Moment], weights: Iterable[float] | None = None) -> 
         scored, total = scored + 1, total + weight
     if not sums:
         raise ValueError("no period was scored: the warm-up is as long as the episode")
-    return Record(moment.view.network, scored, total, sums, lane_sums)
+    return Totals(moment.view.network, scored, total, sums, lane_sums)
 
 
 def _accumulate(sums: dict[str, Tensor], values: dict[str, Tensor | None], weight: float) -> None:

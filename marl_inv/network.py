@@ -34,7 +34,7 @@ def unlimited(volume: Any) -> Any:
     return volume > UNLIMITED / 10
 
 
-def to_graph(scenario: Scenario, mean_demand: Float[np.ndarray, "K N"], sd_demand: Float[np.ndarray, "K N"]) -> networkx.MultiDiGraph:
+def network_graph(scenario: Scenario, mean_demand: Float[np.ndarray, "K N"], sd_demand: Float[np.ndarray, "K N"]) -> networkx.MultiDiGraph:
     """The scenario's network with the moments of its customers' demand per period."""
     graph = networkx.MultiDiGraph(
         products=[product.model_dump() for product in scenario.product_list],

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from marl_inv.compiled import CompiledStep, Step
-from marl_inv.network import TransferNetwork, to_graph
+from marl_inv.network import TransferNetwork, network_graph
 from marl_inv.scenario import Scenario, load_scenario
 from marl_inv.simulator import Decision, State, initial_state, inventory_position, step
 from marl_inv.trace import DemandSource, Stream, Trace
@@ -31,7 +31,7 @@ class Problem:
     @classmethod
     def of(cls, scenario: Scenario, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Problem:
         demand = DemandSource(scenario)
-        graph = to_graph(scenario, demand.mean, demand.sd)
+        graph = network_graph(scenario, demand.mean, demand.sd)
         return cls(scenario, TransferNetwork.from_graph(graph, device, dtype), demand)
 
     def compiled(self) -> Problem:

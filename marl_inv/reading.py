@@ -40,7 +40,7 @@ class Record(BaseModel):
 
 
 AnyRecord = TypeVar("AnyRecord", bound=BaseModel)
-Path_ = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 
 @dataclass
@@ -49,9 +49,9 @@ class Document:
 
     name: str
     data: dict[str, Any]
-    places: dict[Path_, str] = field(default_factory=dict)
+    places: dict[KeyPath, str] = field(default_factory=dict)
 
-    def place(self, path: Path_) -> str:
+    def place(self, path: KeyPath) -> str:
         """The nearest known place at or above `path`."""
         while path and path not in self.places:
             path = path[:-1]
@@ -101,7 +101,7 @@ def _place(name: str | Path, mark: Any) -> str:
     return f"{name}:{mark.line + 1}:{mark.column + 1}"
 
 
-def _places(node: Node | None, name: str, path: Path_ = ()) -> Iterable[tuple[Path_, str]]:
+def _places(node: Node | None, name: str, path: KeyPath = ()) -> Iterable[tuple[KeyPath, str]]:
     if node is None:
         return
     yield path, _place(name, node.start_mark)
@@ -263,7 +263,7 @@ def shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
 
 
-def _path_in(data: Any, location: Path_) -> tuple[Path_, Any]:
+def _path_in(data: Any, location: KeyPath) -> tuple[KeyPath, Any]:
     """The part of a pydantic location that exists in the data (it also names union members, which do not), and the value there."""
     path: list[str | int] = []
     for part in location:
@@ -274,7 +274,7 @@ def _path_in(data: Any, location: Path_) -> tuple[Path_, Any]:
     return tuple(path), data
 
 
-def _keys_at(model: type[BaseModel], location: Path_) -> list[str]:
+def _keys_at(model: type[BaseModel], location: KeyPath) -> list[str]:
     """The keys allowed at a location, following pydantic's own JSON schema."""
     schema = model.model_json_schema()
     node: dict[str, Any] = schema

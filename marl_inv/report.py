@@ -13,7 +13,7 @@ from marl_inv.schema import COST_PARTS, INCOME_PARTS
 from marl_inv.statistics import Interval
 from marl_inv.tables import headed_table, measured, plus_minus, quantity
 
-FEW = 6
+FEW_PRODUCTS = 6
 """Products that tables list one by one."""
 
 MEANINGLESS = 10_000
@@ -99,13 +99,13 @@ def parameter_table(problem: Problem, policy: Any, scores: list[Score]) -> Table
     share = after.gain_in_percent_over(before).mean
     caption = (
         f"On validation traces {plus_minus(gain, sign=True)} ({share:+z.1f}%) a period over {before.policy} as it begins. "
-        f"Units{'' if products <= FEW else f', means over {products} products'}."
+        f"Units{'' if products <= FEW_PRODUCTS else f', means over {products} products'}."
     )
     table = headed_table(f"{policy.name} on {problem.scenario.name}", "warehouse", list(parameters), caption)
     table.min_width = 60
     rows = [parameter.value.double().cpu() for parameter in parameters.values()]
     for n, name in enumerate(network.warehouses):
-        if products > FEW:
+        if products > FEW_PRODUCTS:
             table.add_row(name, *(quantity(float(values[:, n].mean())) for values in rows))
         else:
             for k, product in enumerate(network.products):

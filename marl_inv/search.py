@@ -20,7 +20,7 @@ from rich.table import Table
 
 from marl_inv.engines import engine_named
 from marl_inv.experiment import training_settings
-from marl_inv.grid import Cell, Experiment, PolicyEntry, Range, cells, compute_all, missing_of, opened, scores_in, told_at
+from marl_inv.grid import Cell, Experiment, PolicyEntry, Range, cells, compute_all, error_at, locked_folder, scores_in, unfinished
 from marl_inv.progress import Progress, Say, say_nothing, silently
 from marl_inv.reading import Document, InputError, read_yaml, validate, write_whole, write_yaml
 from marl_inv.tables import headed_table, markdown
@@ -64,7 +64,7 @@ class Search:
         label = " ".join(
             [self.own[0].policy, *(f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in values.items())]
         )
-        with told_at(self.document, ("policies", self.index, "search"), label):
+        with error_at(self.document, ("policies", self.index, "search"), label):
             plan = training_settings((), None, **self.settings(values))
         return [replace(cell, policy=label, plan=plan.model_copy(update={"seed": cell.seed})) for cell in self.own]
 
@@ -127,12 +127,12 @@ def search(
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed, constant_liar=True))
     study.enqueue_trial(_as_it_is(what))
     done: list[Trial] = []
-    with closing(engine_named(engine, workers, address)) as those, opened(experiment, out) as folder:
+    with closing(engine_named(engine, workers, address)) as team, locked_folder(experiment, out) as folder:
         while len(done) < trials:
             asked = [study.ask() for _ in range(min(batch, trials - len(done)))]
             chosen = [{key: _choice(trial, key, among) for key, among in what.entry.search.items()} for trial in asked]
             wanted = [*what.references, *(cell for values in chosen for cell in what.cells(values))]
-            compute_all(missing_of(wanted, folder), folder, those, progress, say)
+            compute_all(unfinished(wanted, folder), folder, team, progress, say)
             for trial, values in zip(asked, chosen, strict=True):
                 gain = what.gain(values, folder)
                 study.tell(trial, gain)

@@ -15,9 +15,9 @@ from tianshou.data import Batch, CollectStats, SequenceSummaryStats
 from tianshou.data.collector import BaseCollector
 
 from marl_inv.learning.buffer import TensorBuffer
-from marl_inv.learning.checkpoint import of_record, record
+from marl_inv.learning.checkpoint import from_fields, record
 from marl_inv.learning.policy import JointPolicy, MeanActions
-from marl_inv.metrics import MEASURES, MONEY, Record, score
+from marl_inv.metrics import MEASURES, MONEY, Totals, score
 from marl_inv.models.encoding import Encoding
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem, period_weights
@@ -38,7 +38,7 @@ class InventoryStats(CollectStats):
     """0 while training: only validation plays the same traces as the baseline."""
 
 
-def stats_of(problem: Problem, record: Record, steps: int, episodes: int) -> InventoryStats:
+def stats_of(problem: Problem, record: Totals, steps: int, episodes: int) -> InventoryStats:
     means = {name: float(record.per_period(name).sum((0, 1)).mean()) for name in MEASURES}
     reward, measured = means.pop("reward"), problem.scenario.measured
     objective = {measured: -reward if measured == "cost" else reward}
@@ -179,7 +179,7 @@ class RolloutCollector(TraceCollector):
         self.buffer.restore(state["buffer"])
         self._begun, reached = state["begun"], state["reached"]
         if reached is not None:
-            self._reached = reached["period"], of_record(State, reached["state"], self.reward_scale.device)
+            self._reached = reached["period"], from_fields(State, reached["state"], self.reward_scale.device)
             self._playing = self._episodes(self._trace(self._begun - 1), self._reached)
 
     def _play_on(self, n_step: int | None) -> InventoryStats:
