@@ -19,8 +19,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from marl_inv.baselines.order_up_to import newsvendor_levels
-from marl_inv.baselines.perfect_information import counted
-from marl_inv.demand import growth, masses
+from marl_inv.baselines.perfect_information import shares
+from marl_inv.demand import masses
 from marl_inv.interface import View
 from marl_inv.network import UNLIMITED, TransferNetwork
 from marl_inv.problem import Problem
@@ -30,7 +30,7 @@ from marl_inv.scenario import Scenario
 from marl_inv.schema import ParametricDemand, Warehouse
 from marl_inv.simulator import Chance, Decision, State, initial_state, ship, step
 
-LARGEST = 50_000_000
+MOST_PAIRS = 50_000_000
 """Pairs of a state and a request, or of a state and the one after it, that are looked at, at most."""
 
 BOUNDLESS = 2**40
@@ -182,7 +182,7 @@ def _check_solvable(problem: Problem) -> None:
 
 
 def _growth(scenario: Scenario, warehouse: Warehouse, periods: Int[np.ndarray, " P"]) -> Float[np.ndarray, " P"]:
-    return growth(scenario.demand_of(warehouse), periods) if warehouse.faces_demand else np.ones(len(periods))
+    return scenario.demand_of(warehouse).growth(periods) if warehouse.faces_demand else np.ones(len(periods))
 
 
 def _first_extent(problem: Problem) -> Extent:
@@ -243,7 +243,7 @@ class _Programme:
         self.R = int(np.prod([box.count for box in self.due[1:]], dtype=float))
         requests = Box(np.zeros_like(extent.request), extent.request)
         size = max(self.X * requests.count, self.X * self.first * max(self.X, self.R), self.X * self.R)
-        if size > LARGEST:
+        if size > MOST_PAIRS:
             raise InputError(
                 f"{problem.scenario.name}: has {self.X * self.R:.1e} states and {requests.count:.1e} requests in each, too many to solve exactly; "
                 "bound it by perfect information"
@@ -402,7 +402,7 @@ class _Programme:
     def horizon(self, progress: Progress) -> Optimum:
         """Backwards from the end, every period weighted as evaluation counts it."""
         periods = self.problem.scenario.horizon
-        weights, values, tables = counted(self.problem, periods), np.zeros((self.X, self.R)), []
+        weights, values, tables = shares(self.problem, periods), np.zeros((self.X, self.R)), []
         for period in progress(range(periods - 1, -1, -1), "solving"):
             values, chosen = self.improve(values, *self.meet(period, period == periods - 1), weights[period])
             tables.insert(0, chosen)

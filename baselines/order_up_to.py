@@ -17,7 +17,6 @@ from marl_inv.baselines.tuning import Parameter, per_replication
 from marl_inv.interface import View
 from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem
-from marl_inv.schema import Normal
 from marl_inv.simulator import Decision
 
 SCALES = (0.4, 0.55, 0.7, 0.85, 1.0, 1.15, 1.3, 1.6)
@@ -109,7 +108,8 @@ def newsvendor_levels(problem: Problem) -> Float[Tensor, "K N"]:
     mean = network.throughput.double().cpu().numpy() * (lead_time + 1)
     variance = network.throughput_sd.double().cpu().numpy() ** 2 * (lead_time + 1)
     ratio = critical_ratio(network)
-    normal = np.array([isinstance(scenario.demand_of(warehouse), Normal) for warehouse in scenario.warehouses]) | (variance < 0.99 * mean)
+    demands = [scenario.demand_of(warehouse) for warehouse in scenario.warehouses]
+    normal = np.array([demand is not None and demand.normal for demand in demands]) | (variance < 0.99 * mean)
     sd, safe_mean = np.sqrt(variance.clip(1e-12)), mean.clip(1e-9)
     excess = (variance - safe_mean).clip(1e-9)
     quantile = np.where(

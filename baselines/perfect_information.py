@@ -14,9 +14,10 @@ from itertools import repeat
 from multiprocessing import get_context
 
 import numpy as np
+from jaxtyping import Float
 
-from marl_inv.baselines.programme import Model, Path, Programme, check_linear, product_groups
-from marl_inv.problem import Problem
+from marl_inv.baselines.programme import Model, Programme, SamplePath, check_linear, product_groups
+from marl_inv.problem import Problem, period_weights
 from marl_inv.progress import Progress, silently
 from marl_inv.trace import Trace
 
@@ -58,7 +59,7 @@ def single(trace: Trace, replication: int) -> Trace:
 
 def plan(problem: Problem, trace: Trace, replication: int = 0) -> Plan:
     """The optimum of one replication. Products that share no capacity are solved one by one."""
-    path = Path.of(problem.network, problem.opening(trace), trace, replication, range(len(trace)), counted(problem, len(trace)))
+    path = SamplePath.of(problem.network, problem.opening(trace), trace, replication, range(len(trace)), shares(problem, len(trace)))
     parts = [_solve(problem, path, group) for group in product_groups(problem.network)]
 
     def join(key: str) -> np.ndarray:
@@ -68,14 +69,13 @@ def plan(problem: Problem, trace: Trace, replication: int = 0) -> Plan:
     return Plan(reward, join("shipments"), join("transshipped"), join("promotion"), parts[0].shadow_prices)
 
 
-def counted(problem: Problem, periods: int) -> np.ndarray:
-    """What every period counts in the result: nothing in the warm-up, then by the discount factor; they add up to 1."""
-    scored = np.arange(periods) - problem.scenario.warm_up
-    weight = np.where(scored >= 0, problem.scenario.discount_factor ** np.maximum(scored, 0), 0.0)
-    return weight / weight.sum()
+def shares(problem: Problem, periods: int) -> Float[np.ndarray, " T"]:
+    """The periods' weights, adding up to 1."""
+    weights = np.array(period_weights(problem.scenario, periods))
+    return weights / weights.sum()
 
 
-def _solve(problem: Problem, path: Path, products: list[int]) -> Plan:
+def _solve(problem: Problem, path: SamplePath, products: list[int]) -> Plan:
     programme = Programme()
     model = Model(problem.network, path, products, programme)
     cost, x, prices = programme.solve()

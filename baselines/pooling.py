@@ -28,11 +28,11 @@ from jaxtyping import Float
 from scipy.signal import convolve
 from scipy.stats import norm
 
-from marl_inv.demand import cycle, masses, mixing
+from marl_inv.demand import masses, mixing
 from marl_inv.problem import Problem
 from marl_inv.reading import InputError
 from marl_inv.scenario import Scenario
-from marl_inv.schema import Lane, Normal, RandomLeadTime, Surge, Warehouse, per_product
+from marl_inv.schema import Demand, Lane, RandomLeadTime, Surge, Warehouse, per_product
 
 SHARES = np.linspace(0, 1, 21)
 """Of the highest holding rate that is proven; the best bound among them is returned."""
@@ -49,8 +49,8 @@ def pooling_bound(problem: Problem) -> float:
 
 def check_pooled(scenario: Scenario) -> None:
     facing = [scenario.demand_of(warehouse) for warehouse in scenario.warehouses if warehouse.faces_demand]
-    normal = [isinstance(model, Normal) and not model.cut_at_zero for model in facing]
-    steady = all(cycle(model) == 1 for model in facing) and scenario.regimes is None
+    normal = [model.normal and model.may_be_negative for model in facing]
+    steady = all(model.cycle == 1 for model in facing) and scenario.regimes is None
     refused = {
         "the utility objective": scenario.objective == "utility",
         "weights of its own": bool(scenario.weights),
@@ -67,7 +67,7 @@ def check_pooled(scenario: Scenario) -> None:
         raise InputError(f"{scenario.name}: has {reasons[0]}, for which no pooling bound is proven; compare with perfect information")
 
 
-def _scalar(model: object, product: int = 0) -> object:
+def _scalar(model: Demand, product: int = 0) -> Demand:
     """The demand model of one product."""
     numbers = {key: getattr(model, key) for key in ("mean", "sd") if hasattr(model, key)}
     return model.model_copy(update={key: value[product] if isinstance(value, list) else value for key, value in numbers.items()})
@@ -129,7 +129,7 @@ class _Pooled:
         """Mean by warehouse; and of the demand to be safe against, the standard deviation, or the probability of 0, 1, 2.. units."""
         models = [_scalar(self.scenario.demand_of(warehouse), self.product) for warehouse in self.facing]
         pooled = self.reach + 1 - self.placed
-        if isinstance(models[0], Normal):
+        if models[0].normal:
             sd = np.array([model.sd for model in models])
             root = mixing(self.scenario)
             rows = [self.scenario.warehouses.index(warehouse) for warehouse in self.facing]

@@ -10,13 +10,13 @@ from scipy.optimize import linprog
 from scipy.sparse import coo_array, csr_array
 from torch import Tensor
 
-from marl_inv.network import UNLIMITED, TransferNetwork
+from marl_inv.network import UNLIMITED, TransferNetwork, unlimited
 from marl_inv.problem import Problem
 from marl_inv.reading import InputError
 from marl_inv.simulator import State
 from marl_inv.trace import Trace
 
-Block = np.ndarray
+Positions = np.ndarray
 """Column or row numbers, shaped like what they stand for."""
 
 
@@ -26,17 +26,17 @@ class Programme:
     def __init__(self) -> None:
         self.columns = 0
         self.upper: list[np.ndarray] = []
-        self.paid: list[tuple[Block, np.ndarray | float]] = []
+        self.paid: list[tuple[Positions, np.ndarray | float]] = []
         self.equal, self.at_most = Rows(), Rows()
 
-    def variables(self, shape: tuple[int, ...], upper: np.ndarray | float = np.inf) -> Block:
+    def variables(self, shape: tuple[int, ...], upper: np.ndarray | float = np.inf) -> Positions:
         """New columns, 0 or more."""
         block = self.columns + np.arange(np.prod(shape, dtype=int)).reshape(shape)
         self.columns += block.size
         self.upper.append(np.broadcast_to(upper, shape).ravel())
         return block
 
-    def pay(self, block: Block, cost: np.ndarray | float) -> None:
+    def pay(self, block: Positions, cost: np.ndarray | float) -> None:
         """Add to what the variables of a block cost."""
         self.paid.append((block, cost))
 
@@ -63,14 +63,14 @@ class Rows:
         self.right: list[np.ndarray] = []
         self.count = 0
 
-    def add(self, right: np.ndarray) -> Block:
+    def add(self, right: np.ndarray) -> Positions:
         """New rows with their right-hand sides; returns their numbers."""
         numbers = self.count + np.arange(right.size).reshape(right.shape)
         self.count += right.size
         self.right.append(right.ravel())
         return numbers
 
-    def put(self, rows: Block, columns: Block, value: np.ndarray | float = 1.0) -> None:
+    def put(self, rows: Positions, columns: Positions, value: np.ndarray | float = 1.0) -> None:
         rows, columns, values = np.broadcast_arrays(rows, columns, value)
         self.rows.append(rows.ravel())
         self.columns.append(columns.ravel())
@@ -106,7 +106,7 @@ def _array(tensor: Tensor | None, like: tuple[int, ...]) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Path:
+class SamplePath:
     """What a programme is told: a state, and all that chance brings from then on. Of one replication."""
 
     state: State
@@ -125,7 +125,7 @@ class Path:
     """Whether whole demand that a decided promotion has changed may be rounded as the programme likes, so that its optimum is a bound."""
 
     @classmethod
-    def of(cls, network: TransferNetwork, state: State, trace: Trace, replication: int, periods: range, weight: np.ndarray) -> Path:
+    def of(cls, network: TransferNetwork, state: State, trace: Trace, replication: int, periods: range, weight: np.ndarray) -> SamplePath:
         """Some periods of a trace, from the state before the first of them."""
         first, end = periods.start, periods.stop
         fixed = network.lead_time.expand(len(periods), len(network.lanes))
@@ -146,7 +146,7 @@ class Model:
     Several models may share a programme.
     """
 
-    def __init__(self, network: TransferNetwork, path: Path, products: list[int], programme: Programme) -> None:
+    def __init__(self, network: TransferNetwork, path: SamplePath, products: list[int], programme: Programme) -> None:
         self.network, self.products, self.path, self.programme = network, products, path, programme
         self.T, self.K, self.N, self.E = len(path.demand), len(products), len(network.warehouses), len(network.lanes)
         self.X = 0 if network.reactive is None else len(network.reactive.names)
@@ -202,7 +202,7 @@ class Model:
         self.short = new(each)
         self.extra = new(each, np.broadcast_to(self.most_extra, each))
         self.rounding = new(each, self.rounded.astype(float))
-        stored = np.zeros(self.N, dtype=bool) if network.storage is None else network.storage.cpu().numpy()[:, 0] < UNLIMITED
+        stored = np.zeros(self.N, dtype=bool) if network.storage is None else ~unlimited(network.storage.cpu().numpy()[:, 0])
         self.keeps = stored & (_array(network.keeps_overflow, (self.N, 1))[:, 0] > 0)
         self.discarded = new(each, np.where(stored & ~self.keeps, np.inf, 0.0))
         self.rented = new((self.T, self.N), np.where(self.keeps, np.inf, 0.0))
@@ -254,7 +254,7 @@ class Model:
         if network.full_shipment is not None and not network.limits and self.X == 0:
             self._ship_everything(rows)
 
-    def _promote(self, rows: Rows, at: Block) -> None:
+    def _promote(self, rows: Rows, at: Positions) -> None:
         """Add to the demand on the right of some rows what decided promotions add to it, and up to a unit where that is rounded."""
         rows.put(at, self.extra, -self.per_level)
         rows.put(at[self.rounded], self.rounding[self.rounded], -1.0)
@@ -307,7 +307,7 @@ class Model:
         at = free[:, None, np.searchsorted(places, self.destination[lanes])]
         rows.put(at, self.shipped[:, :, lanes], self.volume[:, None] * (self.lead_time == 0)[:, None, lanes])
 
-    def _limits(self) -> dict[str, Block]:
+    def _limits(self) -> dict[str, Positions]:
         """Rows of every lane, pool and supplier with a capacity, by name."""
         rows, named = self.programme.at_most, {}
         for limit in self.network.limits:
@@ -315,7 +315,7 @@ class Model:
             capacity = np.broadcast_to(now, (len(now), self.T))
             group, reactive_group = limit.group.cpu().numpy(), limit.reactive_group.cpu().numpy()
             for number, name in enumerate(limit.names):
-                if capacity[number].min() >= 0.5 * UNLIMITED:
+                if unlimited(capacity[number].min()):
                     continue
                 at = rows.add(np.minimum(capacity[number], UNLIMITED))
                 rows.put(at[:, None, None], self.shipped[:, :, group == number], self.volume[:, None])

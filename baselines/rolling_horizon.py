@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from marl_inv.baselines.programme import Model, Path, Programme, check_linear, product_groups
+from marl_inv.baselines.programme import Model, Programme, SamplePath, check_linear, product_groups
 from marl_inv.interface import View
 from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem
@@ -69,11 +69,11 @@ class RollingHorizon:
         requests, promotion = (torch.from_numpy(np.stack(parts, axis=-1)).to(like) for parts in zip(*decided, strict=True))
         return Decision(requests, None if view.network.max_promotion is None else promotion), None
 
-    def _paths(self, view: View, replication: int) -> list[Path]:
+    def _paths(self, view: View, replication: int) -> list[SamplePath]:
         """What may come, seen from now: one path of expectations, or samples. Capacity and planned promotions are taken as they are now."""
         periods = min(self.horizon, len(view.trace) - view.period) if view.finite else self.horizon
         here = view.trace.history + view.period
-        now = Path.of(view.network, view.state, view.trace, replication, range(view.period, view.period + 1), np.ones(1))
+        now = SamplePath.of(view.network, view.state, view.trace, replication, range(view.period, view.period + 1), np.ones(1))
         demand = self.samples.demand[here : here + periods].double().cpu().numpy()
         expected = np.moveaxis(demand[..., : self.paths], -1, 0) if self.paths else [demand.mean(-1)]
         known = {
@@ -105,7 +105,7 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def decide(network: TransferNetwork, paths: list[Path]) -> Decided:
+def decide(network: TransferNetwork, paths: list[SamplePath]) -> Decided:
     """The first decision of a programme in which all paths share it."""
     requests = np.zeros((len(network.products), len(network.lanes)))
     promotion = np.zeros((len(network.products), len(network.warehouses)))

@@ -17,9 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from marl_inv.interface import rewards
 from marl_inv.policy import Policy
-from marl_inv.problem import Problem
+from marl_inv.problem import Problem, period_weights
 from marl_inv.progress import Progress, silently
 from marl_inv.rollout import play
 from marl_inv.trace import Trace
@@ -30,7 +29,7 @@ DECISIONS = 400_000
 POPULATION_DECISIONS = 4_000_000
 """A generation of CMA-ES plays at most so many."""
 
-FEW = 30
+MOST_EVOLVED = 30
 """So many numbers are found by CMA-ES sooner than by the gradient."""
 
 
@@ -84,14 +83,14 @@ def tune(
 ) -> Any:
     """The policy with the best parameters found, named `tuned ...`. `effort` multiplies iterations (generations) of the search.
 
-    Same seed, same result. `method` is by default the gradient for more than a `FEW` numbers, of a smooth policy in a continuous scenario.
+    Same seed, same result. `method` is by default the gradient for more than a `MOST_EVOLVED` numbers, of a smooth policy in a continuous scenario.
     """
     search = _Search(problem, seed, effort, progress)
     candidates, parameters = [policy], policy.parameters(problem)
     if parameters:
         begin = search.begin(policy.beginnings(problem))
         smooth = policy.smooth and _is_smooth(problem)
-        method = method or ("gradient" if smooth and _count(parameters) > FEW else "evolution")
+        method = method or ("gradient" if smooth and _count(parameters) > MOST_EVOLVED else "evolution")
         candidates += [begin, *(search.descend(begin) if method == "gradient" else search.evolve(begin))]
         if problem.network.integer:
             candidates.append(search.polish(search.best(candidates, search.checking)))
@@ -227,12 +226,11 @@ def _stay_within(parameter: Parameter, step: Tensor) -> None:
 
 def reward_by_replication(problem: Problem, policy: Policy, trace: Trace) -> Float[Tensor, " B"]:
     """Mean reward of a period over the scored periods, of the whole network; discounted as evaluation does it."""
-    scenario, total, weight, factor = problem.scenario, 0.0, 0.0, 1.0
-    for period, moment in enumerate(play(problem, policy, trace, trusted=True)):
-        if period >= scenario.warm_up:
-            total = total + factor * rewards(moment.costs).sum((0, 1))
-            weight, factor = weight + factor, factor * scenario.discount_factor
-    return total / weight
+    weights, total = period_weights(problem.scenario, len(trace)), 0.0
+    for moment, weight in zip(play(problem, policy, trace, trusted=True), weights, strict=True):
+        if weight:
+            total = total + weight * moment.costs.reward.sum((0, 1))
+    return total / sum(weights)
 
 
 def mean_reward(problem: Problem, policy: Policy, trace: Trace) -> Tensor:

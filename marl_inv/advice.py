@@ -5,7 +5,6 @@ Everything is reckoned on mean demand, by simple formulas, without playing a per
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +16,9 @@ from jaxtyping import Float
 
 from marl_inv.reading import Document
 from marl_inv.scenario import Scenario
-from marl_inv.schema import Between, Demand, DiscreteUniform, Empirical, Known, Lane, Normal, Warehouse, per_product
+from marl_inv.schema import Between, Empirical, Lane, ParametricDemand, Warehouse, per_product
 
-MOST_LANES = 5_000
+MOST_LANES_REASONED = 5_000
 """Flow through a larger network takes long to reckon; only reachability is looked at there."""
 
 
@@ -111,33 +110,9 @@ class _View:
         return landed[:, :-1]
 
 
-def rough_mean(demand: Demand, products: int, horizon: int) -> Float[np.ndarray, " K"]:
+def rough_mean(demand: ParametricDemand, products: int, horizon: int) -> Float[np.ndarray, " K"]:
     """Mean units per period over an episode, without what events and promotions do."""
-    if isinstance(demand, DiscreteUniform):
-        mean = np.full(products, (demand.low + demand.high) / 2)
-    elif isinstance(demand, Known):
-        values = [*demand.values[:horizon], *[demand.values[-1]] * (horizon - len(demand.values))]
-        mean = np.full(products, sum(values) / horizon)
-    else:
-        mean = np.array(per_product(demand.mean, products), dtype=float)
-    if isinstance(demand, Normal) and demand.cut_at_zero:
-        pairs = zip(mean, per_product(demand.sd, products), strict=True)
-        mean = np.array([_cut_at_zero(centre, sd) for centre, sd in pairs])
-    periods = np.arange(horizon)
-    factor, season = np.maximum(1 + demand.trend * periods, 0), demand.season
-    if season is not None and season.factors is not None:
-        factor = factor * np.array(season.factors)[periods % len(season.factors)]
-    elif season is not None:
-        factor = factor * (1 + season.amplitude * np.cos(2 * np.pi * (periods - season.peak) / season.period))
-    return mean * factor.mean()
-
-
-def _cut_at_zero(mean: float | int, sd: float | int) -> float:
-    """E max(X, 0) of a normal X."""
-    if sd == 0:
-        return max(mean, 0)
-    z = mean / sd
-    return mean * (1 + math.erf(z / math.sqrt(2))) / 2 + sd * math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+    return demand.mean_units(products) * demand.growth(np.arange(horizon)).mean()
 
 
 def _regime_factor(scenario: Scenario) -> float:
@@ -197,7 +172,7 @@ def capacities(view: _View) -> Iterator[Advice]:
     limited = any(entry.capacity for entry in (*scenario.suppliers, *scenario.lanes, *scenario.pools)) or any(
         warehouse.storage for warehouse in scenario.warehouses
     )
-    if not limited or not view.suppliers or len(scenario.lanes) > MOST_LANES or not view.known.all():
+    if not limited or not view.suppliers or len(scenario.lanes) > MOST_LANES_REASONED or not view.known.all():
         return
     reachable = _flow(view, limits=False)[0]
     if not reachable:

@@ -66,14 +66,14 @@ def main() -> None:
 @app.command("list")
 def list_scenarios() -> None:
     """The scenarios that come with marl_inv."""
-    from marl_inv.scenario import library, read_document
+    from marl_inv.scenario import library, read_document, read_scenario
 
     table = Table("scenario", "warehouses", "lanes", "objective", "description", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.columns[0].no_wrap = True
     for name in library():
-        data = read_document(name).data
-        objective = data.get("objective", "cost") + (", finite" if data.get("ending") == "finite" else "")
-        table.add_row(name, str(len(data["warehouses"])), str(len(data.get("lanes", []))), objective, data.get("description", ""))
+        scenario = read_scenario(read_document(name))
+        objective = scenario.objective + (", finite" if scenario.ending == "finite" else "")
+        table.add_row(name, str(len(scenario.warehouses)), str(len(scenario.lanes)), objective, scenario.description)
     for column in table.columns[1:3]:
         column.justify = "right"
     console.print(table)
@@ -104,45 +104,20 @@ def check(
     run: Annotated[bool, typer.Option("--run", help="Also play it: are units conserved, limits kept, seeds heeded?")] = False,
 ) -> None:
     """Is a scenario, and the data it names, as it should be? Mistakes end with exit code 2; warnings and notes are only told."""
-    from marl_inv.advice import advise, most_alike
-    from marl_inv.consistency import check_supply
-    from marl_inv.demand_file import FileDemand
-    from marl_inv.scenario import read_document, read_scenario, scenario_path
-    from marl_inv.schema import Empirical
+    from marl_inv.advice import most_alike
+    from marl_inv.inspection import counted, inspect
 
-    document = read_document(scenario, settings or [])
-    loaded = read_scenario(document, scenario_path(scenario).parent)
-    check_supply(loaded, document)
-    lanes = loaded.lanes
-    suppliers = {supplier.name for supplier in loaded.suppliers}
-    replenishment = sum(lane.origin in suppliers for lane in lanes)
-    console.print(f"[bold]{loaded.name}[/]: {loaded.description}")
-    console.print(
-        f"{_counted(len(loaded.warehouses), 'warehouse')}, {_counted(len(suppliers), 'supplier')}, {replenishment} replenishment and "
-        f"{_counted(len(lanes) - replenishment, 'transfer lane')}, {_counted(len(loaded.pools), 'pool')}, "
-        f"{_counted(len(loaded.product_list), 'product')}; {loaded.ending}, {_counted(loaded.horizon, 'period')}, objective {loaded.objective}"
-    )
-    means: dict[str, Any] = {}
-    for demand in {
-        model.model_dump_json(): model for w in loaded.warehouses if isinstance(model := loaded.demand_of(w), Empirical)
-    }.values():
-        members = [n for n, warehouse in enumerate(loaded.warehouses) if loaded.demand_of(warehouse) == demand]
-        sales = FileDemand(demand, loaded, members)
-        means |= {loaded.warehouses[n].name: mean for n, mean in zip(members, sales.mean.T, strict=True)}
-        console.print(sales.note)
-    advice = advise(loaded, document, means)
-    for line in most_alike(advice):
+    found = inspect(scenario, settings or [])
+    console.print(f"[bold]{found.scenario.name}[/]: {found.scenario.description}")
+    console.print(found.size)
+    for note in found.notes:
+        console.print(note)
+    for line in most_alike(found.advice):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     if run:
-        _check_by_playing(loaded)
-    warnings = sum(entry.warning for entry in advice)
-    console.print(
-        f"[yellow]The scenario can be played; {_counted(warnings, 'warning')}.[/]" if warnings else "[green]The scenario is in order.[/]"
-    )
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number} {thing}{'s' * (number != 1)}"
+        _check_by_playing(found.scenario)
+    warnings = counted(found.warnings, "warning")
+    console.print(f"[yellow]The scenario can be played; {warnings}.[/]" if found.warnings else "[green]The scenario is in order.[/]")
 
 
 def _check_by_playing(scenario: Any) -> None:
@@ -325,15 +300,13 @@ def run(
     address: Address = None,
 ) -> None:
     """A grid of scenarios x policies x training seeds to a table. Finished cells are kept: the same command goes on after a stop."""
+    from marl_inv.grid import grid_tables
     from marl_inv.grid import run as run_grid
-    from marl_inv.report import grid_tables, markdown
 
     with _going_on():
         results = run_grid(experiment, out, workers, progress_bar, _say, engine, address)
-    tables = grid_tables(results)
-    for table in tables:
+    for table in grid_tables(results):
         console.print(table)
-    (results.folder / "table.md").write_text("\n\n".join(map(markdown, tables)) + "\n", encoding="utf-8")
     console.print(f"the cells and table.md are in {results.folder}", soft_wrap=True, highlight=False)
 
 
@@ -380,14 +353,12 @@ def search(
     address: Address = None,
 ) -> None:
     """Find good settings of training, on validation traces, with Optuna. The same command goes on after a stop."""
-    from marl_inv.report import markdown, search_table
     from marl_inv.search import search as search_for
+    from marl_inv.search import search_table
 
     with _going_on():
         found = search_for(experiment, trials, out, workers, batch, seed, progress_bar, _say, engine, address)
-    table = search_table(found)
-    console.print(table)
-    (found.folder / "search.md").write_text(markdown(table) + "\n", encoding="utf-8")
+    console.print(search_table(found))
     console.print(f"use the best with\n  marl-inv train SCENARIO --settings {found.best}", soft_wrap=True, highlight=False)
 
 

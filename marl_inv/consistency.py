@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from marl_inv.reading import Document, InputError, Record, suggestion
-from marl_inv.schema import Between, Delay, Empirical, Known, Lane, NegativeBinomial, Normal, Outage, Surge, Warehouse, per_product
+from marl_inv.reading import Document, InputError, KeyPath, Record, suggestion
+from marl_inv.schema import Between, Delay, Empirical, Lane, Outage, Surge, Warehouse, per_product
 
 if TYPE_CHECKING:
     from marl_inv.scenario import Scenario
 
-Path = tuple[str | int, ...]
 
 NOT_PER_PRODUCT = {"factors", "values", "probabilities", "transition", "at", "correlation"}
 """Fields that hold lists of numbers which are not one for each product."""
@@ -66,11 +65,11 @@ class Checks:
             self.inbound[lane.destination].append(lane)
             self.outbound[lane.origin].append(lane)
 
-    def error(self, path: Path, message: str) -> InputError:
+    def error(self, path: KeyPath, message: str) -> InputError:
         name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
         return InputError(f"{self.document.place(path)}: {name} {message}")
 
-    def known(self, path: Path, given: str, known: Sequence[str], kind: str) -> None:
+    def known(self, path: KeyPath, given: str, known: Sequence[str], kind: str) -> None:
         if given not in set(known):
             raise self.error(path, f"is {given!r}, which is no {kind}{suggestion(given, known)}")
 
@@ -152,7 +151,7 @@ class Checks:
                 raise self.error((*path, "salvage_value"), "counts when an episode has ended; set ending: finite")
             self._initial_stock(path, warehouse)
 
-    def _initial_stock(self, path: Path, warehouse: Warehouse) -> None:
+    def _initial_stock(self, path: KeyPath, warehouse: Warehouse) -> None:
         given = warehouse.initial_stock
         low, high = (given.low, given.high) if isinstance(given, Between) else (given, given)
         lows, highs = per_product(low, self.products), per_product(high, self.products)
@@ -170,21 +169,18 @@ class Checks:
         scenario = self.scenario
         for index, warehouse in enumerate(scenario.warehouses):
             path, demand = ("warehouses", index), scenario.demand_of(warehouse)
-            if warehouse.faces_demand and demand is None:
-                raise self.error(path, "states no demand; add `demand`, here or for the whole scenario, or `faces_demand: false`")
-            if isinstance(demand, Normal) and not demand.cut_at_zero and warehouse.unmet_demand == "lost":
+            if demand is None:
+                if warehouse.faces_demand:
+                    raise self.error(path, "states no demand; add `demand`, here or for the whole scenario, or `faces_demand: false`")
+                continue
+            if demand.may_be_negative and warehouse.unmet_demand == "lost":
                 raise self.error(path, "loses unmet demand that can be negative; set cut_at_zero: true, or unmet_demand: backordered")
-            if isinstance(demand, NegativeBinomial):
-                pairs = zip(per_product(demand.mean, self.products), per_product(demand.sd, self.products), strict=True)
-                if any(mean > 0 and sd**2 <= mean for mean, sd in pairs):
-                    raise self.error(
-                        path,
-                        f"has negative binomial demand with sd {demand.sd} and mean {demand.mean}; give an sd above the square root of the mean",
-                    )
+            if fault := demand.fault(self.products):
+                raise self.error(path, fault)
             if scenario.initial_state == "steady" and isinstance(demand, Empirical):
                 raise self.error(("initial_state",), "is steady, which takes periods before those of a data file; give initial_stock")
-            for key, fixed in (("correlation", (Empirical, Known)), ("regimes", (Empirical,))):
-                if getattr(scenario, key) is not None and isinstance(demand, fixed):
+            for key in ("correlation", "regimes"):
+                if getattr(scenario, key) is not None and key in demand.cannot_have:
                     raise self.error((key,), f"cannot act on the {demand.kind} demand of {warehouse.name}; leave it out")
         if scenario.correlation is not None:
             self._correlation()
@@ -221,7 +217,7 @@ class Checks:
             raise self.error(("warm_up",), f"is {scenario.warm_up} of a horizon of {scenario.horizon}; leave periods to score")
 
 
-def _lists_by_product(record: Record, path: Path = ()) -> Iterable[tuple[Path, list[float]]]:
+def _lists_by_product(record: Record, path: KeyPath = ()) -> Iterable[tuple[KeyPath, list[float]]]:
     """Every list of numbers in a record that should have one for each product."""
     for key in type(record).model_fields:
         value = getattr(record, key)

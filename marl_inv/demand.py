@@ -19,9 +19,7 @@ from scipy.stats import norm
 from marl_inv.reading import InputError
 from marl_inv.scenario import Scenario
 from marl_inv.schema import (
-    Demand,
     DiscreteUniform,
-    Empirical,
     Gamma,
     Geometric,
     Known,
@@ -49,32 +47,6 @@ GUIDE, LONGEST_GUIDE = 2**18, 2**14
 
 AtRank = Callable[[Float[np.ndarray, "P K M B"], slice], Float[np.ndarray, "P K M B"]]
 """Demand at these ranks, in these of the periods."""
-
-
-def growth(model: Demand, periods: Int[np.ndarray, " P"]) -> Float[np.ndarray, " P"]:
-    """The factor that a model gives every period: trend times season, times the demand itself where that is known.
-
-    Negative periods are the past: trend and season have been there before, and known demand was its first value.
-    """
-    if isinstance(model, Empirical):
-        return np.ones(len(periods))
-    factor, season = np.maximum(1 + model.trend * periods, 0), model.season
-    if season is not None and season.factors is not None:
-        factor = factor * np.array(season.factors)[periods % len(season.factors)]
-    elif season is not None:
-        factor = factor * (1 + season.amplitude * np.cos(2 * np.pi * (periods - season.peak) / season.period))
-    if isinstance(model, Known):
-        factor = factor * np.array(model.values)[periods.clip(0, len(model.values) - 1)]
-    return factor
-
-
-def cycle(model: Demand) -> int | None:
-    """Periods after which growth repeats itself; None where it does not."""
-    if isinstance(model, Empirical):
-        return 1
-    if model.trend or isinstance(model, Known):
-        return None
-    return 1 if model.season is None else model.season.period or len(model.season.factors)
 
 
 def parametric(models: list[ParametricDemand], products: int) -> Counts | Measures:

@@ -23,33 +23,28 @@ from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PolyCollection
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Patch, Rectangle
 from torch import Tensor
 
 from marl_inv.layout import FOOT, MARGIN, Layout, Point, lay_out
-from marl_inv.metrics import Record
-from marl_inv.network import TransferNetwork
+from marl_inv.metrics import Totals
+from marl_inv.network import TransferNetwork, unlimited
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem
 from marl_inv.progress import Progress, silently
 from marl_inv.reading import InputError
 from marl_inv.rollout import Moment, play
 from marl_inv.simulator import Flows, State, on_order
+from marl_inv.style import CLOSED, FILL, INK, LABEL, LANE, ON_HAND, ON_ORDER, PALE, REACTIVE, REPLENISHMENT, TRANSFER, UNMET
 
-INK, PALE, LANE, CLOSED = "#263238", "#eceff1", "#d3dade", "#90a4ae"
-ON_HAND, ON_ORDER, UNMET = "#90caf9", "#b0bec5", "#d32f2f"
-REPLENISHMENT, TRANSFER, REACTIVE = "#00796b", "#ef6c00", "#8e24aa"
-FILL = LinearSegmentedColormap.from_list("fill", ["#ffffff", ON_HAND, "#1565c0"])
 LABELLED_LANES = 64
 """A network with more lanes has no numbers on its arrows."""
 ALARMING = 0.02
 """Share of demand that is not met above which a warehouse's frame is red."""
-LABEL = {"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
 PICTURES = [".gif", ".png", ".svg", ".pdf"]
-WIDEST_FILM, COLOURS = 1000.0, 128
+WIDEST_FILM, FILM_COLOURS = 1000.0, 128
 """Pixels, and colours: a film of a hundred periods is to be a few megabytes."""
 PLACE_UNITS = ("on_hand", "on_order", "backorders", "unmet", "demand", "promotion")
 LANE_UNITS = ("shipments", "asked", "owed", "transshipped")
@@ -132,7 +127,7 @@ def animate(frames: Iterable[UInt8[np.ndarray, "H W 3"]], path: str | Path, fram
     from PIL import Image  # comes with matplotlib
 
     path = Path(path)
-    pictures = [Image.fromarray(frame).quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE) for frame in frames]
+    pictures = [Image.fromarray(frame).quantize(FILM_COLOURS, method=Image.Quantize.MAXCOVERAGE) for frame in frames]
     if not pictures:
         raise InputError(f"{path}: would hold no pictures; give at least one")
     timing = {"duration": round(1000 / frames_per_second), "loop": 0}
@@ -359,11 +354,11 @@ def _limits(network: TransferNetwork, flows: Flows | None, available: Tensor | N
                 used = used.index_add(0, group, (units[..., replication] * network.volume[..., 0]).sum(0).double())
         opened = torch.ones_like(now) if limit.outage is None or share is None else share[limit.outage, 0].double()
         for name, volume, most, part in zip(limit.names, used.tolist(), now.tolist(), opened.tolist(), strict=False):
-            limits[name] = Capacity(name, volume, math.inf if most > 1e29 else most, part)
+            limits[name] = Capacity(name, volume, math.inf if unlimited(most) else most, part)
     return limits
 
 
-def average_scene(record: Record) -> Scene:
+def average_scene(record: Totals) -> Scene:
     """The average period of a record."""
     places = {name: record.per_period(name).sum(0).mean(-1).cpu().numpy() for name in ("on_hand", "backorders", "unmet", "demand")}
     names = {"requested": "asked", "shipped": "shipments", "owed": "owed", "transshipped": "transshipped"}
@@ -379,7 +374,7 @@ def average_capacities(network: TransferNetwork, volume: np.ndarray) -> dict[str
         group = torch.cat([limit.group, limit.reactive_group]).cpu()
         used = torch.zeros(len(limit.capacity), dtype=torch.float64).index_add(0, group, torch.from_numpy(volume[: len(group)]).double())
         for name, amount, most in zip(limit.names, used.tolist(), limit.capacity[:, 0].tolist(), strict=False):
-            limits[name] = Capacity(name, amount, math.inf if most > 1e29 else most, 1.0)
+            limits[name] = Capacity(name, amount, math.inf if unlimited(most) else most, 1.0)
     return limits
 
 
@@ -392,7 +387,7 @@ def _full(network: TransferNetwork) -> tuple[np.ndarray, np.ndarray]:
     if network.storage is None:
         return full, np.zeros(len(full), dtype=bool)
     storage = network.storage.double().cpu().numpy().ravel()
-    limited = storage < 1e29
+    limited = ~unlimited(storage)
     return np.where(limited, storage / float(network.volume.mean()), full), limited
 
 

@@ -49,7 +49,7 @@ from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem, load_problem
 from marl_inv.reading import InputError, suggestion
 from marl_inv.scenario import Scenario, library
-from marl_inv.schema import COST_PARTS, INCOME_PARTS, Normal, Warehouse
+from marl_inv.schema import COST_PARTS, INCOME_PARTS, Warehouse
 from marl_inv.simulator import Costs, Decision, Flows, State, on_order
 from marl_inv.trace import Stream, Trace
 
@@ -68,7 +68,7 @@ TOLD = ("requested", "shipped", "owed", "refused", *MONEY)
 MONEY_PARTS = (*INCOME_PARTS, *COST_PARTS)
 """As `Costs` calls what `MONEY` lists."""
 
-NOTHING = np.zeros(1)
+NOT_ASKED = np.zeros(1)
 """Comes after all actions: what is decided where nobody decides."""
 
 
@@ -159,7 +159,7 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         self.state_space = Box(low.ravel(), high.ravel())
         self._seed: int = np.random.SeedSequence().entropy
         self._episode = -1
-        self._moment: Moment | None = None
+        self._moment: Turn | None = None
 
     @property
     def _finite(self) -> bool:
@@ -205,7 +205,7 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         self._episode += 1
         trace = self.problem.trace(self.stream, self._seed, range(self._episode, self._episode + 1))
         self.agents = self.possible_agents[:]
-        self._show(Moment(trace, 0, self.problem.opening(trace)))
+        self._show(Turn(trace, 0, self.problem.opening(trace)))
         return self._observations(), self._masked({agent: {} for agent in self.agents})
 
     @torch.inference_mode()
@@ -218,7 +218,7 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         now = self._now()
         decision = self._layout.decision(self._layout.read(actions))
         state, flows, costs = self.problem.step(self.network, now.state, decision, now.trace.at(now.period))
-        self._show(Moment(now.trace, now.period + 1, state, flows, costs))
+        self._show(Turn(now.trace, now.period + 1, state, flows, costs))
         over = now.period + 1 == len(now.trace)
         terminated = over and self._finite
         truncated = not terminated and (over or now.period + 1 >= self.max_cycles)
@@ -229,7 +229,7 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
             self.agents = []
         return observations, rewards, terminations, truncations, infos
 
-    def _show(self, moment: Moment) -> None:
+    def _show(self, moment: Turn) -> None:
         """Make a moment the present one: its facts are what is observed until the next."""
         self._moment = moment
         view = View(self.network, moment.state, moment.trace, moment.period, self._finite)
@@ -238,7 +238,7 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         if self.render_mode == "human":
             self.render()
 
-    def _now(self) -> Moment:
+    def _now(self) -> Turn:
         if self._moment is None:
             raise InputError("environment: no episode has begun; call reset() first")
         return self._moment
@@ -293,10 +293,10 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         text = f"{self._title(now)}\n{table(self.network, now)}"
         return text if self.render_mode == "ansi" else print(text)
 
-    def _title(self, now: Moment) -> str:
+    def _title(self, now: Turn) -> str:
         return f"{self.problem.scenario.name}, after {now.period} of {len(now.trace)} periods"
 
-    def _picture(self, now: Moment) -> UInt8[np.ndarray, "H W 3"]:
+    def _picture(self, now: Turn) -> UInt8[np.ndarray, "H W 3"]:
         from marl_inv.drawing import draw_network, figure_to_rgb  # matplotlib takes long to import, and only pictures need it
 
         available = now.trace.at(now.period - 1).available if now.period else None
@@ -319,7 +319,7 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
 
 
 @dataclass(frozen=True)
-class Moment:
+class Turn:
     """Where an episode stands before period `period`, and what happened in the one before it."""
 
     trace: Trace
@@ -411,7 +411,7 @@ class ActionLayout:
         given = [_numbers(agent, actions[agent]) for agent in self.entries]
         if [action.shape for action in given] != self.shapes:
             raise self._misshapen(given)
-        asked = np.concatenate([*given, NOTHING])
+        asked = np.concatenate([*given, NOT_ASKED])
         playable = (asked >= 0) & (asked < np.inf)
         if self.levels is not None:
             playable &= (asked < self.levels.count) & (asked == np.floor(asked))
@@ -523,7 +523,7 @@ def _least(fact: str, scenario: Scenario, warehouse: Warehouse, owing: bool) -> 
     if fact.startswith("inventory"):
         backordered = warehouse.unmet_demand == "backordered" and demand is not None
         return -np.inf if backordered or (owing and fact == "inventory_position") else 0.0
-    returned = isinstance(demand, Normal) and not demand.cut_at_zero
+    returned = demand is not None and demand.may_be_negative
     return -np.inf if returned and fact.startswith(("demand", "forecast")) else 0.0
 
 
@@ -546,7 +546,7 @@ def _most(fact: str, scenario: Scenario) -> float:
             return np.inf
 
 
-def table(network: TransferNetwork, now: Moment) -> str:
+def table(network: TransferNetwork, now: Turn) -> str:
     """The warehouses and their sum as lines of text, over all products: stock now, flows and profit of the period before."""
     columns = {"on hand": now.state.on_hand, "backorders": now.state.backorders, "on order": on_order(network, now.state)}
     if now.flows is not None and now.costs is not None:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from marl_inv.metrics import Record, score
+from marl_inv.metrics import Totals, score
 from marl_inv.policy import Policy
-from marl_inv.problem import Problem
+from marl_inv.problem import Problem, period_weights
 from marl_inv.progress import Progress, silently
 from marl_inv.rollout import play
 from marl_inv.statistics import Interval
@@ -27,7 +27,7 @@ class Score:
 
     policy: str
     knows: str
-    record: Record
+    record: Totals
     reward: Interval
     """Per period, of the whole network, as the objective counts it: profit, or minus the cost."""
     samples: Tensor
@@ -57,12 +57,12 @@ class Score:
         return _scale_of(self.record)
 
 
-def _scale_of(record: Record) -> float:
+def _scale_of(record: Totals) -> float:
     """Products are samples of a sum, replications of a mean."""
     return float(len(record.network.products)) if _over_products(record) else 1.0
 
 
-def _over_products(record: Record) -> bool:
+def _over_products(record: Totals) -> bool:
     return record.replications == 1
 
 
@@ -79,18 +79,18 @@ def evaluate(
     Replications that do not fit into TRACE_BYTES together are played one part after the other.
     """
     parts = list(problem.in_parts(stream, replications, TRACE_BYTES))
-    records: list[list[Record]] = [[] for _ in policies]
+    records: list[list[Totals]] = [[] for _ in policies]
     plays = progress([(number, part) for part in parts for number in range(len(policies))], "evaluating")
     for number, part in plays:
         if number == 0:
             trace = problem.trace(stream, seed, part)
         with torch.no_grad():
             moments = play(problem, policies[number], trace)
-            records[number].append(score(moments, problem.scenario.warm_up, problem.scenario.discount_factor))
-    return [_scored(policy, Record.of_parts(found)) for policy, found in zip(policies, records, strict=True)]
+            records[number].append(score(moments, period_weights(problem.scenario, len(trace))))
+    return [_scored(policy, Totals.of_parts(found)) for policy, found in zip(policies, records, strict=True)]
 
 
-def _scored(policy: Policy, record: Record) -> Score:
+def _scored(policy: Policy, record: Totals) -> Score:
     reward = record.per_period("reward")
     samples = reward.sum((1, 2)) if _over_products(record) else reward.sum((0, 1))
     return Score(policy.name, policy.knows, record, Interval.of(samples, _scale_of(record)), samples)

@@ -19,7 +19,7 @@ from xml.etree.ElementTree import ParseError
 
 import networkx
 
-from marl_inv.reading import InputError, Record, suggestion, write_yaml
+from marl_inv.reading import InputError, Record, suggestion, write_whole, write_yaml
 from marl_inv.schema import Lane, Supplier, Warehouse
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ WORDS = {"name", "origin", "destination", "source_lane", "kind"}
 # Out
 
 
-def to_graph(
+def scenario_graph(
     scenario: Scenario, fields: Callable[[Record], dict[str, Any]] = lambda record: record.model_dump(mode="json")
 ) -> networkx.MultiDiGraph:
     """The scenario as a graph of plain data, which `scenario_from_graph` reads back; `fields` says which of a record."""
@@ -57,6 +57,10 @@ def stated(record: Record) -> dict[str, Any]:
     return {key: value for key, value in plain.items() if getattr(record, key) != type(record).model_fields[key].default}
 
 
+PLACE = "give another place"
+"""What to do where nothing can be written."""
+
+
 def write_scenario(scenario: Scenario, path: str | Path) -> list[Path]:
     """Write a scenario so that it can be read back, and return the files written.
 
@@ -70,17 +74,17 @@ def write_scenario(scenario: Scenario, path: str | Path) -> list[Path]:
     try:
         return write[path.suffix](scenario, path)
     except OSError as error:
-        raise InputError(f"{error.filename or path}: cannot be written ({error.strerror}); give another place") from error
+        raise InputError(f"{error.filename or path}: cannot be written ({error.strerror}); {PLACE}") from error
 
 
 def _write_yaml(scenario: Scenario, path: Path) -> list[Path]:
     entries = {table: [stated(record) for record in getattr(scenario, table)] for table in TABLES}
-    write_yaml(path, stated(scenario) | {table: rows for table, rows in entries.items() if rows})
+    write_yaml(path, stated(scenario) | {table: rows for table, rows in entries.items() if rows}, PLACE)
     return [path]
 
 
 def _write_node_link(scenario: Scenario, path: Path) -> list[Path]:
-    graph = to_graph(scenario, stated)
+    graph = scenario_graph(scenario, stated)
     data = {
         "directed": True,
         "multigraph": True,
@@ -91,12 +95,12 @@ def _write_node_link(scenario: Scenario, path: Path) -> list[Path]:
             for origin, destination, name, attributes in graph.edges(keys=True, data=True)
         ],
     }
-    path.write_text(json.dumps(data, indent=1), encoding="utf-8")
+    write_whole(path, json.dumps(data, indent=1), PLACE)
     return [path]
 
 
 def _write_graphml(scenario: Scenario, path: Path) -> list[Path]:
-    graph = to_graph(scenario, stated)
+    graph = scenario_graph(scenario, stated)
     plain = [graph.graph, *(data for _, data in graph.nodes(data=True)), *(data for _, _, data in graph.edges(data=True))]
     for attributes in plain:
         flat = dict(_flat(attributes))
@@ -120,7 +124,7 @@ def _write_tables(scenario: Scenario, folder: Path) -> list[Path]:
                 writer.writerows(rows)
     rest = _without(stated(scenario), *TABLES)
     path = folder / f"{scenario.name}.yaml"
-    write_yaml(path, rest | {"network": {file.stem: file.name for file in reversed(written)}})
+    write_yaml(path, rest | {"network": {file.stem: file.name for file in reversed(written)}}, PLACE)
     return [path, *written]
 
 

@@ -28,10 +28,8 @@ from pydantic import NonNegativeInt, create_model
 
 from marl_inv.exchange import TABLES, directed, plain, read_graph, read_tables
 from marl_inv.generate import AnyKind, LaneTemplate, SupplierTemplate, WarehouseTemplate, numbered
-from marl_inv.reading import Document, InputError, Record, validate
+from marl_inv.reading import Document, InputError, KeyPath, Record, validate
 from marl_inv.schema import Lane, Supplier, Warehouse
-
-Path_ = tuple[str | int, ...]
 
 
 class OptionalLaneTemplate(LaneTemplate):
@@ -97,7 +95,7 @@ def expand(document: Document, folder: Path | None, fields: Collection[str]) -> 
         _merge(document, table, all_of_them, where)
 
 
-def _networks(document: Document) -> Iterator[tuple[Path_, str, Any]]:
+def _networks(document: Document) -> Iterator[tuple[KeyPath, str, Any]]:
     """Where each network stands in the document, what its names begin with, and what is said of it."""
     network = document.data["network"]
     if not isinstance(network, dict) or "networks" not in network:
@@ -107,7 +105,7 @@ def _networks(document: Document) -> Iterator[tuple[Path_, str, Any]]:
     if not isinstance(listed, list) or not listed or not all(isinstance(entry, dict) and "generate" in entry for entry in listed):
         where = document.place(("network", "networks"))
         raise InputError(f"{where}: network.networks is {_words(listed)}; give a list of generated ones: [{{generate: ring, size: 6}}]")
-    copied: list[tuple[Path_, dict[str, Any]]] = []
+    copied: list[tuple[KeyPath, dict[str, Any]]] = []
     for index, entry in enumerate(listed):
         path, copies = ("network", "networks", index), entry.get("copies", 1)
         if type(copies) is not int or not 1 <= copies <= MOST_COPIES:
@@ -118,7 +116,7 @@ def _networks(document: Document) -> Iterator[tuple[Path_, str, Any]]:
         yield path, f"{name}.", entry | {"seed": Random(f"{entry.get('seed', 0)} {name}").randrange(2**31)}
 
 
-def _graph(document: Document, network: Any, path: Path_, folder: Path) -> networkx.MultiDiGraph:
+def _graph(document: Document, network: Any, path: KeyPath, folder: Path) -> networkx.MultiDiGraph:
     """What is said of a network, checked, as the graph it stands for."""
     if isinstance(network, networkx.Graph):
         return networkx.MultiDiGraph(directed(network), _place=document.name)
@@ -128,13 +126,13 @@ def _graph(document: Document, network: Any, path: Path_, folder: Path) -> netwo
         )
     seed = network.get("seed", 0)
 
-    def lowest(where: Path_, ends: Any) -> int | float:
+    def lowest(where: KeyPath, ends: Any) -> int | float:
         return _ends(where, ends, document)[0]
 
-    def highest(where: Path_, ends: Any) -> int | float:
+    def highest(where: KeyPath, ends: Any) -> int | float:
         return _ends(where, ends, document)[1]
 
-    def drawn(where: Path_, ends: Any) -> int | float:
+    def drawn(where: KeyPath, ends: Any) -> int | float:
         of_an_entry = where[len(path)] in TEMPLATES
         return highest(where, ends) if of_an_entry else _between(Random(f"{seed} {_dotted(where[len(path) :])}"), *ends)
 
@@ -148,7 +146,7 @@ def _graph(document: Document, network: Any, path: Path_, folder: Path) -> netwo
     return source.graph()
 
 
-def _checked(document: Document, network: dict[str, Any], path: Path_) -> Any:
+def _checked(document: Document, network: dict[str, Any], path: KeyPath) -> Any:
     """The network as a record of its kind; mistakes are told where they stand in the document."""
     [key, *_] = [key for key in SOURCES if key in network]
     model, data = create_model("Sourced", __base__=Record, network=(SOURCES[key], ...)), {"network": network}
@@ -156,7 +154,7 @@ def _checked(document: Document, network: dict[str, Any], path: Path_) -> Any:
     return validate(model, Document(document.name, data, document.places | places)).network
 
 
-def _dotted(path: Path_) -> str:
+def _dotted(path: KeyPath) -> str:
     return ".".join(map(str, path))
 
 
@@ -169,7 +167,7 @@ def _found(name: str, folder: Path) -> Path:
     return beside if beside.exists() or not Path(name).exists() else Path(name)
 
 
-def _filled(template: Any, draw: Callable[[Path_, Any], Any], path: Path_ = ()) -> Any:
+def _filled(template: Any, draw: Callable[[KeyPath, Any], Any], path: KeyPath = ()) -> Any:
     """A copy with a number in the place of every `{draw: [low, high]}`."""
     if isinstance(template, dict):
         if template.keys() == {"draw"}:
@@ -180,7 +178,7 @@ def _filled(template: Any, draw: Callable[[Path_, Any], Any], path: Path_ = ()) 
     return template
 
 
-def _ends(path: Path_, ends: Any, document: Document) -> list[int | float]:
+def _ends(path: KeyPath, ends: Any, document: Document) -> list[int | float]:
     if isinstance(ends, list) and len(ends) == 2 and all(type(end) in (int, float) for end in ends) and ends[0] <= ends[1]:
         return ends
     raise InputError(f"{document.place((*path, 'draw'))}: {_dotted(path)}.draw is {ends!r}; give the lowest and the highest value: [2, 8]")
@@ -194,7 +192,7 @@ def _between(random: Random, low: int | float, high: int | float) -> int | float
 
 
 def _entries(
-    document: Document, network: Mapping[str, Any], path: Path_, graph: networkx.MultiDiGraph
+    document: Document, network: Mapping[str, Any], path: KeyPath, graph: networkx.MultiDiGraph
 ) -> dict[str, list[tuple[dict[str, Any], str]]]:
     """The graph's suppliers, warehouses and lanes with what the templates say of them, each with its place."""
     entries: dict[str, list[tuple[dict[str, Any], str]]] = {table: [] for table in TABLES}

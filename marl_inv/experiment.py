@@ -39,7 +39,7 @@ COMPARE_DECISIONS = 2_000_000
 
 PLAYING = (
     *("demand", "demand_file", "events", "incidence", "interface", "luck", "metrics", "network", "problem", "rationing", "rollout"),
-    *("simulator", "trace", "transshipment"),
+    *("schema", "simulator", "trace", "transshipment"),
 )
 """The modules that say what a policy earns."""
 

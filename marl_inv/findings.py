@@ -16,12 +16,13 @@ from marl_inv.baselines.perfect_information import perfect_information
 from marl_inv.drawing import average_capacities
 from marl_inv.evaluate import evaluate
 from marl_inv.experiment import bounds
-from marl_inv.grid import Outcome, Results
-from marl_inv.network import TransferNetwork
+from marl_inv.grid import Judged, Outcome, Results
+from marl_inv.network import TransferNetwork, unlimited
 from marl_inv.problem import Problem
 from marl_inv.reading import InputError
-from marl_inv.report import MEANINGLESS, measured, plus_minus
+from marl_inv.report import MEANINGLESS
 from marl_inv.statistics import Interval, Scores, bootstrapped, interquartile_mean, performance_profile, probability_of_improvement
+from marl_inv.tables import measured, plus_minus
 
 WORTHWHILE = 1.0
 """Percent below which a difference is called small, whatever can be told of it."""
@@ -38,7 +39,7 @@ BOUND_TRACES = 32
 LARGEST_PLAN = 40_000
 """Quantities (product, warehouse or lane, period) beyond which a linear programme is not solved for a report."""
 
-IDLE, FEW, MOST_CAPACITIES = 0.1, 4, 16
+IDLE, FEW_CAPACITIES, MOST_CAPACITIES = 0.1, 4, 16
 """The share of a capacity below which it is idle and not drawn, unless there are few; and the most that are drawn."""
 
 VALIDATION = "test/percent_over_baseline"
@@ -47,14 +48,14 @@ VALIDATION = "test/percent_over_baseline"
 # In words
 
 
-def found_on(results: Results, scenario: str) -> list[str]:
+def found_on(judged: Judged) -> list[str]:
     """Who did best on a scenario, by how much, and from whom that cannot be told."""
-    best, reference, gains = results.best(scenario), results.reference(scenario), results.gains(scenario)
-    what = f"a {best.problem.measured} of {plus_minus(measured(best.problem, results.reward(best)))} a period"
-    alike = [policy for policy, gain in results.gains(scenario, best).items() if not gain.significant]
+    best, reference, gains = judged.best, judged.reference, judged.gains
+    what = f"a {best.problem.measured} of {plus_minus(measured(best.problem, judged.rewards[best.policy]))} a period"
+    alike = [policy for policy, gain in judged.behind.items() if not gain.significant]
     sides = {
         side: [
-            f"{policy} (by {_share(gain.times(float(side)), reference)})"
+            f"{policy} (by {_share(gain.times(float(side)), judged.base)})"
             for policy, gain in gains.items()
             if gain.significant and side * gain.mean > 0 and policy != best.policy
         ]
@@ -69,11 +70,11 @@ def found_on(results: Results, scenario: str) -> list[str]:
         )
     elif gains[best.policy].significant:
         gain = gains[best.policy]
-        small = f" (more than chance, though below {WORTHWHILE:g}%)" if abs(_percent(gain, reference)) < WORTHWHILE else ""
-        told.append(f"{best.policy} does best, with {what}: {_share(gain, reference)} better than {reference.policy}{small}.")
+        small = f" (more than chance, though below {WORTHWHILE:g}%)" if abs(100 * gain.mean / (judged.base or 1)) < WORTHWHILE else ""
+        told.append(f"{best.policy} does best, with {what}: {_share(gain, judged.base)} better than {reference.policy}{small}.")
         also = "also "
     else:
-        but = f"its gain of {_share(gains[best.policy], reference)} over {reference.policy} may be chance"
+        but = f"its gain of {_share(gains[best.policy], judged.base)} over {reference.policy} may be chance"
         nobody = "" if sides[1] else f"No policy is shown to be better than {reference.policy}: "
         told.append(f"{nobody}{best.policy} has the best mean, with {what}, but {but}.")
     if others := [policy for policy in alike if policy != reference.policy]:
@@ -86,13 +87,8 @@ def found_on(results: Results, scenario: str) -> list[str]:
     return told
 
 
-def _percent(gain: Interval, reference: Outcome) -> float:
-    return 100 * gain.mean / (abs(float(reference.samples.mean())) or 1)
-
-
-def _share(gain: Interval, reference: Outcome) -> str:
+def _share(gain: Interval, base: float) -> str:
     """`12.3% (10.1 to 14.5)`, or money where the reference has none."""
-    base = abs(float(reference.samples.mean()))
     if not base:
         return plus_minus(gain)
     share = gain.times(100 / base)
@@ -125,22 +121,23 @@ class Together:
 
 def together(results: Results) -> list[Together]:
     """Every policy but the reference, where the reference is there and its reward is not 0."""
-    gains = {scenario: results.gains(scenario) for scenario in results.scenarios()}
     there = [
-        name for name in gains if results.reference(name).policy == results.experiment.reference and results.reference(name).samples.mean()
+        judged
+        for judged in results.judged.values()
+        if judged.reference.policy == results.experiment.reference and judged.reference.samples.mean()
     ]
     found = []
     for policy in results.policies():
-        outcomes = [each for name in there for each in results.of(name) if each.policy == policy and each is not results.reference(name)]
-        if not outcomes:
+        played = [(judged, each) for judged in there for each in judged.outcomes if each.policy == policy and each is not judged.reference]
+        if not played:
             continue
-        ours = [results.percent(outcome) for outcome in outcomes]
-        theirs = [results.percent(results.reference(outcome.scenario)) for outcome in outcomes]
-        told = [gains[outcome.scenario][policy] for outcome in outcomes]
+        ours = [judged.percent(outcome) for judged, outcome in played]
+        theirs = [judged.percent(judged.reference) for judged, _ in played]
+        told = [judged.gains[policy] for judged, _ in played]
         found.append(
             Together(
                 policy,
-                len(outcomes),
+                len(played),
                 sum(gain.significant and gain.mean > 0 for gain in told),
                 sum(gain.significant and gain.mean < 0 for gain in told),
                 bootstrapped(lambda mine, others: interquartile_mean(gains_over(mine, others)), ours, theirs),
@@ -227,11 +224,11 @@ def capacities_used(network: TransferNetwork, outcomes: Sequence[Outcome]) -> di
     for outcome in outcomes:
         volume = carried(network, outcome)
         for name, capacity in ({} if volume is None else average_capacities(network, volume)).items():
-            if 0 < capacity.most < 1e29:
+            if 0 < capacity.most < math.inf:
                 used.setdefault(name, {})[outcome.policy] = capacity.used / capacity.most
         if network.storage is not None and (stored := outcome.details.get("warehouse.volume")) is not None:
             for name, held, most in zip(network.warehouses, stored.mean(0).tolist(), network.storage[:, 0].tolist(), strict=True):
-                if most < 1e29:
+                if not unlimited(most):
                     used.setdefault(f"storage of {name}", {})[outcome.policy] = held / most
     return used
 
@@ -244,7 +241,9 @@ def telling(used: dict[str, dict[str, float]], prices: dict[str, float]) -> dict
 
     most = max(prices.values(), default=0.0)
     order = sorted(used, key=scarcity, reverse=True)[:MOST_CAPACITIES]
-    return {name: used[name] for name in order if scarcity(name)[0] > 0.01 * most or scarcity(name)[1] > IDLE or len(used) <= FEW}
+    return {
+        name: used[name] for name in order if scarcity(name)[0] > 0.01 * most or scarcity(name)[1] > IDLE or len(used) <= FEW_CAPACITIES
+    }
 
 
 def how_far(problem: Problem, outcomes: Sequence[Outcome]) -> str:

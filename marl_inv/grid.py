@@ -26,6 +26,7 @@ from typing import Annotated, Any
 import torch
 from jaxtyping import Float
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
+from rich.table import Table
 from torch import Tensor
 
 from marl_inv.engines import Engine, engine_named
@@ -38,11 +39,12 @@ from marl_inv.models.learned import POLICY, load_policy
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem
 from marl_inv.progress import Progress, Say, say_nothing, silently
-from marl_inv.reading import Document, InputError, Record, read_yaml, validate, write_yaml
+from marl_inv.reading import Document, InputError, Record, read_yaml, validate, write_whole, write_yaml
 from marl_inv.rollout import play
 from marl_inv.scenario import Scenario, load_scenario
 from marl_inv.sealed import read_sealed, write_sealed
 from marl_inv.statistics import Interval, Spread, holm
+from marl_inv.tables import headed_table, markdown, measured, plus_minus, quantity
 
 SCORES = "scores.safetensors"
 
@@ -107,7 +109,7 @@ class ScenarioEntry(Varied):
         beside = Path(document.name).parent / self.scenario
         file = beside if Path(self.scenario).suffix and beside.exists() else self.scenario
         for label, settings in self.variants():
-            with told_at(document, path, label):
+            with error_at(document, path, label):
                 yield label, load_scenario(file, [f"{key}={json.dumps(value)}" for key, value in settings.items()])
 
 
@@ -291,42 +293,128 @@ class Results:
     def policies(self) -> list[str]:
         return list(dict.fromkeys(outcome.policy for outcome in self.outcomes))
 
-    def reference(self, scenario: str) -> Outcome:
-        """What the others are compared with; the first there is where the reference itself is not there yet."""
-        there = self.of(scenario)
-        return next((outcome for outcome in there if outcome.policy == self.experiment.reference), there[0])
+    @cached_property
+    def judged(self) -> dict[str, Judged]:
+        """By scenario."""
+        return {name: Judged.of(name, self.of(name), self.experiment.reference) for name in self.scenarios()}
 
-    def best(self, scenario: str) -> Outcome:
-        return max(self.of(scenario), key=lambda outcome: float(outcome.samples.mean()))
 
-    def spread(self, outcome: Outcome) -> Spread | None:
-        """How much training seeds differ, which is taken to be the same for the variants of one entry, or as much as this one's own differ if that is
-        more; None where there is one seed."""
-        alike = [other.samples for other in self.of(outcome.scenario) if other.group == outcome.group and len(other.samples) > 1]
-        pooled = Spread.of(alike) if alike else None
-        return pooled.at_least(Spread.of([outcome.samples])) if pooled and len(outcome.samples) > 1 else pooled
+@dataclass(frozen=True)
+class Judged:
+    """How everybody did on one scenario, and beside the reference and the best. All that is told, tabulated and drawn is from here.
 
-    def gain(self, outcome: Outcome, over: Outcome | None = None) -> Interval:
-        """Reward per period over another's on the same traces: the reference's if none is given."""
-        other = over or self.reference(outcome.scenario)
-        if outcome is other:
-            return Interval.exactly(0.0)
-        return Interval.over_seeds(outcome.samples, other.samples, self.spread(outcome), self.spread(other))
+    Intervals are of the reward per period, by policy.
+    """
 
-    def gains(self, scenario: str, over: Outcome | None = None) -> dict[str, Interval]:
-        """Of every other policy, by its label; p-values are corrected for their number (Holm), so that a scenario's table as a whole raises a
-        false alarm once in twenty times at most."""
-        other = over or self.reference(scenario)
-        found = {outcome.policy: self.gain(outcome, other) for outcome in self.of(scenario) if outcome is not other}
-        corrected = holm([gain.p_value for gain in found.values()])
-        return {policy: replace(gain, p_value=value) for (policy, gain), value in zip(found.items(), corrected, strict=True)}
+    scenario: str
+    outcomes: list[Outcome]
+    reference: Outcome
+    """What the others are compared with; the first there is where the reference itself is not there yet."""
+    best: Outcome
+    """By its mean."""
+    spreads: dict[str, Spread | None]
+    """How much training seeds differ, which is taken to be the same for the variants of one entry, or as much as this one's own differ if that is
+    more; None where there is one seed."""
+    rewards: dict[str, Interval]
+    differences: dict[str, Interval]
+    """To the reference on the same traces, each by itself; the reference's is exactly 0."""
+    gains: dict[str, Interval]
+    """The same of the others, with p-values corrected for their number (Holm), so that a scenario's table as a whole raises a false alarm once in
+    twenty times at most."""
+    behind: dict[str, Interval]
+    """To the best, of the others, corrected likewise."""
+
+    @classmethod
+    def of(cls, scenario: str, outcomes: list[Outcome], reference: str) -> Judged:
+        compared = next((outcome for outcome in outcomes if outcome.policy == reference), outcomes[0])
+        best = max(outcomes, key=lambda outcome: float(outcome.samples.mean()))
+        spreads = {outcome.policy: _spread(outcome, outcomes) for outcome in outcomes}
+        rewards = {each.policy: Interval.over_seeds(each.samples, None, spreads[each.policy], None) for each in outcomes}
+        differences = {each.policy: _difference(each, compared, spreads) for each in outcomes}
+        behind = {each.policy: _difference(each, best, spreads) for each in outcomes}
+        gains = _corrected(differences, compared)
+        return cls(scenario, outcomes, compared, best, spreads, rewards, differences, gains, _corrected(behind, best))
+
+    @property
+    def problem(self) -> Scenario:
+        return self.reference.problem
+
+    @property
+    def base(self) -> float:
+        """What gains are shares of: the reference's mean reward, without its sign."""
+        return abs(float(self.reference.samples.mean()))
 
     def percent(self, outcome: Outcome) -> Float[Tensor, "S R"]:
         """Reward on every trace, in percent of the reference's mean; NaN where that is 0."""
-        return 100 * outcome.samples.double() / (self.reference(outcome.scenario).samples.double().mean().abs() or math.nan)
+        return 100 * outcome.samples.double() / (self.reference.samples.double().mean().abs() or math.nan)
 
-    def reward(self, outcome: Outcome) -> Interval:
-        return Interval.over_seeds(outcome.samples, None, self.spread(outcome), None)
+
+def _spread(outcome: Outcome, outcomes: Sequence[Outcome]) -> Spread | None:
+    alike = [other.samples for other in outcomes if other.group == outcome.group and len(other.samples) > 1]
+    pooled = Spread.of(alike) if alike else None
+    return pooled.at_least(Spread.of([outcome.samples])) if pooled and len(outcome.samples) > 1 else pooled
+
+
+def _difference(outcome: Outcome, other: Outcome, spreads: dict[str, Spread | None]) -> Interval:
+    """In reward per period, on the same traces."""
+    if outcome is other:
+        return Interval.exactly(0.0)
+    return Interval.over_seeds(outcome.samples, other.samples, spreads[outcome.policy], spreads[other.policy])
+
+
+def _corrected(differences: dict[str, Interval], other: Outcome) -> dict[str, Interval]:
+    """Of everybody else, by Holm."""
+    found = {policy: difference for policy, difference in differences.items() if policy != other.policy}
+    corrected = holm([difference.p_value for difference in found.values()])
+    return {policy: replace(gain, p_value=value) for (policy, gain), value in zip(found.items(), corrected, strict=True)}
+
+
+def grid_tables(results: Results) -> list[Table]:
+    """A table for each scenario of an experiment: every policy over its training seeds, and what it gains over the reference."""
+    away = any(entry.train_on is not None for entry in results.experiment.policies)
+    return [_grid_table(judged, away) for judged in results.judged.values()]
+
+
+def _grid_table(judged: Judged, away: bool) -> Table:
+    outcomes, reference, gains = judged.outcomes, judged.reference, judged.gains
+    scenario = judged.problem
+    columns = [scenario.measured, "fill", "on hand", "moved", "gain", "gain %", "CPU-min"]
+    pooled = any(sum(other.group == outcome.group for other in outcomes) > 1 for outcome in outcomes if outcome.trained)
+    caption = (
+        f"Per period, whole network; {_compared_on(outcomes, pooled)} Gain: over {reference.policy}, paired, "
+        f"positive is better; n.s.: not told from 0 at 5%{f', after Holm over the {len(gains)} gains of this table' * (len(gains) > 1)}. CPU-min: mean of a seed, evaluation and what was not remembered of tuning and training{' (that elsewhere is left out)' * away}."
+    )
+    table = headed_table(f"{judged.scenario}: {scenario.description}", "policy", columns, caption)
+    for outcome in outcomes:
+        told = ["", ""]
+        if gain := gains.get(outcome.policy):
+            share = f"{100 * gain.mean / judged.base:+z,.1f}{'' if gain.significant else ' n.s.'}" if judged.base else ""
+            told = [plus_minus(gain, sign=True), share]
+        fill, held, moved = (float(outcome.measures[measure].mean()) for measure in ("fill_rate", "on_hand", "transferred"))
+        table.add_row(
+            outcome.policy,
+            plus_minus(measured(scenario, judged.rewards[outcome.policy])),
+            f"{fill:.3f}",
+            quantity(held),
+            quantity(moved),
+            *told,
+            f"{sum(outcome.seconds) / len(outcome.seconds) / 60:.1f}",
+        )
+    return table
+
+
+def _compared_on(outcomes: Sequence[Outcome], pooled: bool) -> str:
+    """The samples, the seeds, and which of the two chances intervals count."""
+    count, units = outcomes[0].samples.shape[1], outcomes[0].units
+    what = (
+        f"{count} evaluation traces" if units == "traces" else f"the one evaluation trace of the data, whose {count} products are samples"
+    )
+    seeds = sorted({len(outcome.seeds) for outcome in outcomes if outcome.trained})
+    if not seeds:
+        return f"{what}, the same for all. 95% intervals count the {units}."
+    told = f"{seeds[0]}{f' to {seeds[-1]}' * (len(seeds) > 1)} training seed{'s' * (seeds[-1] > 1)}"
+    alone = f"the {units} alone" if seeds[-1] == 1 else f"both{f' (of one seed, the {units} alone)' * (seeds[0] == 1)}"
+    return f"{what}, the same for all, and {told}. 95% intervals count {alone}{', seeds as spread alike among the variants of one policy' * (pooled and seeds[-1] > 1)}."
 
 
 def read_experiment(path: str | Path) -> tuple[Experiment, list[Cell]]:
@@ -345,12 +433,12 @@ def cells(experiment: Experiment, document: Document) -> Iterator[Cell]:
     for scenario, problem in scenarios:
         for policy, group, entry, settings, elsewhere in policies:
             if entry.policy is not None:
-                with told_at(document, ("policies", group), policy):
+                with error_at(document, ("policies", group), policy):
                     check_policy_name(entry.policy)
                 yield Cell(scenario, policy, group, 0, problem, entry.policy, experiment.replications)
                 continue
             for seed in experiment.training_seeds:
-                with told_at(document, ("policies", group), policy):
+                with error_at(document, ("policies", group), policy):
                     plan = training_settings(source="settings", **settings | {"algorithm": entry.algorithm, "seed": seed})
                 yield Cell(scenario, policy, group, seed, problem, plan, experiment.replications, elsewhere)
 
@@ -373,7 +461,7 @@ def _policies(experiment: Experiment, document: Document) -> Iterator[tuple[str,
 
 
 @contextmanager
-def told_at(document: Document, path: tuple[str | int, ...], label: str) -> Iterator[None]:
+def error_at(document: Document, path: tuple[str | int, ...], label: str) -> Iterator[None]:
     """What is wrong with an entry is told with its place in the experiment."""
     try:
         yield
@@ -392,19 +480,21 @@ def run(
 ) -> Results:
     """Compute all cells that are not there yet, so many at a time, and gather the results.
 
-    Every cell lies in `out` (runs/NAME by default) with its configuration, checkpoint, TensorBoard log, and metrics per trace. The same call
-    again goes on where the last one was stopped, by whatever; a worker that is lost is replaced. Results do not depend on `workers` or on the
+    Every cell lies in `out` (runs/NAME by default) with its configuration, checkpoint, TensorBoard log, and metrics per trace; beside them the
+    tables, as table.md. The same call again goes on where the last one was stopped, by whatever; a worker that is lost is replaced. Results do not depend on `workers` or on the
     engine, `processes` or `ray`; `address` is of a Ray cluster, whose nodes all see `out` at the same path. A script calls it under
     `if __name__ == "__main__":`, since worker processes import the script.
     """
     chosen, grid = read_experiment(experiment)
-    with closing(engine_named(engine, workers, address)) as those, opened(experiment, out) as folder:
-        missing = missing_of(grid, folder)
+    with closing(engine_named(engine, workers, address)) as team, locked_folder(experiment, out) as folder:
+        missing = unfinished(grid, folder)
         _write_listing(folder, chosen, grid)
         if len(missing) < len(grid):
             say(f"{folder}: {len(grid) - len(missing)} of {len(grid)} cells are there already")
-        compute_all(missing, folder, those, progress, say)
-        return Results(chosen, folder, list(_gathered(grid, folder)))
+        compute_all(missing, folder, team, progress, say)
+        results = Results(chosen, folder, list(_gathered(grid, folder)))
+        _write_anew(folder / "table.md", "\n\n".join(map(markdown, grid_tables(results))) + "\n")
+    return results
 
 
 def _write_listing(folder: Path, experiment: Experiment, grid: list[Cell]) -> None:
@@ -413,11 +503,13 @@ def _write_listing(folder: Path, experiment: Experiment, grid: list[Cell]) -> No
     keys = [field.name for field in fields(Listed) if field.name != "problem"]
     cells = [{key: getattr(cell, key) for key in keys} for cell in grid]
     listing = {"experiment": json.loads(experiment.model_dump_json(exclude_none=True)), "scenarios": scenarios, "cells": cells}
-    text, file = json.dumps(listing, indent=1), folder / LISTING
+    _write_anew(folder / LISTING, json.dumps(listing, indent=1))
+
+
+def _write_anew(file: Path, text: str) -> None:
+    """Unless it says just that already."""
     if not file.exists() or file.read_text(encoding="utf-8") != text:
-        unfinished = file.with_suffix(".tmp")
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(file)
+        write_whole(file, text)
 
 
 def _with_data_found(data: Any) -> Any:
@@ -432,7 +524,7 @@ def _with_data_found(data: Any) -> Any:
 
 
 @contextmanager
-def opened(experiment: str | Path, out: str | Path | None) -> Iterator[Path]:
+def locked_folder(experiment: str | Path, out: str | Path | None) -> Iterator[Path]:
     """The folder of an experiment's cells, where nobody else computes, as far as the system can tell."""
     path = Path(experiment)
     folder = Path(out) if out is not None else Path("runs") / (path.parent.name if path.stem == "experiment" else path.stem)
@@ -449,7 +541,7 @@ def opened(experiment: str | Path, out: str | Path | None) -> Iterator[Path]:
         yield folder
 
 
-def missing_of(grid: list[Cell], folder: Path) -> list[Cell]:
+def unfinished(grid: list[Cell], folder: Path) -> list[Cell]:
     """The cells that are still to compute, each once."""
     return list({cell.folder: cell for cell in grid if not _done(folder / cell.folder)}.values())
 

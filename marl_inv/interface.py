@@ -1,4 +1,4 @@
-"""Between the simulator and those who decide: state to named facts, actions to a Decision, costs to rewards."""
+"""Between the simulator and those who decide: state to named facts, and actions to a Decision."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from marl_inv.network import UNLIMITED, TransferNetwork
 from marl_inv.reading import InputError
 from marl_inv.scenario import Scenario
-from marl_inv.simulator import Costs, Decision, State, inventory_position, owed_to_others
+from marl_inv.simulator import Decision, State, inventory_position, owed_to_others
 from marl_inv.trace import Trace
 
 
@@ -79,11 +79,6 @@ def source_available(network: TransferNetwork, available: Float[Tensor, "M B"]) 
             group = torch.cat([limit.group, unlimited])[network.source_lane]
             share = torch.minimum(share, available.index_select(0, limit.outage[group]))
     return share
-
-
-def rewards(costs: Costs) -> Float[Tensor, "K N B"]:
-    """What every product earned its warehouse, as the objective counts it. They add up to the system's."""
-    return costs.reward
 
 
 def checked(network: TransferNetwork, decision: Decision, replications: int) -> Decision:

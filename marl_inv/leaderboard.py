@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from marl_inv.reading import InputError
+from marl_inv.reading import InputError, write_whole
 
-TABLES = "tables.csv"
+TABLES_FILE = "tables.csv"
 
 BEGIN, END = "<!-- leaderboard -->", "<!-- end of the leaderboard -->"
 """What is between them in README.md is written anew."""
 
-SHOWN = 3
+PLACES = 3
 """Places on a scenario."""
 
 
@@ -27,15 +27,15 @@ def write_leaderboard(folder: Path) -> Path:
     _, end, after = rest.partition(END)
     if not end:
         raise InputError(f"{page}: has no place for the leaderboard; add the lines {BEGIN} and {END}")
-    page.write_text(f"{before}{begin}\n{leaderboard(folder)}\n{end}{after}", encoding="utf-8")
+    write_whole(page, f"{before}{begin}\n{leaderboard(folder)}\n{end}{after}")
     return page
 
 
 def leaderboard(folder: Path) -> str:
     """A Markdown table: the best policies on each scenario, what they gain over the experiment's reference, and who cannot be told from the first."""
-    tables = sorted(folder.glob(f"*/{TABLES}"))
+    tables = sorted(folder.glob(f"*/{TABLES_FILE}"))
     if not tables:
-        raise InputError(f"{folder}: holds no experiment's {TABLES}; run `marl-inv report RUN --out {folder}/NAME`")
+        raise InputError(f"{folder}: holds no experiment's {TABLES_FILE}; run `marl-inv report RUN --out {folder}/NAME`")
     lines = ["| experiment | scenario | first | second | third |", "|---|---|---|---|---|"]
     for table in tables:
         with table.open(encoding="utf-8", newline="") as file:
@@ -43,15 +43,15 @@ def leaderboard(folder: Path) -> str:
         for scenario in dict.fromkeys(row["scenario"] for row in rows):
             there = [row for row in rows if row["scenario"] == scenario]
             costs = there[0]["measured"] == "cost"
-            best = sorted(there, key=lambda row: float(row["mean"]) * (1 if costs else -1))[:SHOWN]
-            places = [_place(row) for row in best] + [""] * (SHOWN - len(best))
+            best = sorted(there, key=lambda row: float(row["mean"]) * (1 if costs else -1))[:PLACES]
+            places = [_place(row) for row in best] + [""] * (PLACES - len(best))
             lines.append(f"| {table.parent.name} | {scenario}, {there[0]['measured']} | {' | '.join(places)} |")
     lines += [
         "",
         "In brackets the gain over the experiment's reference; n.s.: not told from 0; ≈: not told from the first (5%, after Holm).",
     ]
     if without := sorted({file.parent.name for file in folder.glob("*/experiment.yaml")} - {table.parent.name for table in tables}):
-        lines.append(f"Experiments without {TABLES} are not in it: {', '.join(without)}.")
+        lines.append(f"Experiments without {TABLES_FILE} are not in it: {', '.join(without)}.")
     return "\n".join(lines)
 
 

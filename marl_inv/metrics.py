@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 
 import torch
 from jaxtyping import Float
@@ -28,7 +29,7 @@ MEASURES: dict[str, Callable[[Flows, Costs], Tensor]] = {
     "on_hand": lambda flows, costs: flows.on_hand,
     "backorders": lambda flows, costs: flows.backorders,
 }
-"""Per period, (K, N, B); `Record` adds them up. A new measure is a line here."""
+"""Per period, (K, N, B); `Totals` adds them up. A new measure is a line here."""
 
 MONEY = (*INCOME_PARTS, *(f"{part}_cost" for part in COST_PARTS))
 """The measures that are parts of the reward."""
@@ -44,18 +45,18 @@ LANE_MEASURES: dict[str, Callable[[Flows], Tensor | None]] = {
 
 
 @dataclass(frozen=True)
-class Record:
-    """Sums over the scored periods of a batch of episodes; with a discount, of every period times its discount factor."""
+class Totals:
+    """Sums over the scored periods of a batch of episodes, of every period times its weight."""
 
     network: TransferNetwork
     periods: int
     weight: float
-    """The sum of the periods' discount factors: `periods` without a discount."""
+    """The sum of the periods' weights: `periods` without a discount."""
     sums: dict[str, Float[Tensor, "K N B"]]
     lane_sums: dict[str, Float[Tensor, "K _ B"]]
 
     @classmethod
-    def of_parts(cls, parts: Sequence[Record]) -> Record:
+    def of_parts(cls, parts: Sequence[Totals]) -> Totals:
         """Replications that were played one part after the other."""
         first = parts[0]
         if len(parts) == 1:
@@ -94,29 +95,29 @@ class Record:
         return moved + self.per_lane("transshipped").sum((0, 1)) if "transshipped" in self.lane_sums else moved
 
 
-def score(moments: Iterable[Moment], warm_up: int = 0, discount: float = 1.0) -> Record:
-    """Add up the periods after the warm-up, in float64; the first of them counts fully, each later one `discount` times the one before."""
+def score(moments: Iterable[Moment], weights: Iterable[float] | None = None) -> Totals:
+    """Add up the periods by their weights (see `period_weights`), in float64; without weights each counts fully. One of weight 0 is not scored."""
     sums: dict[str, Tensor] = {}
     lane_sums: dict[str, Tensor] = {}
-    factor, weight = 1.0, 0.0
-    for period, moment in enumerate(moments):
-        if period < warm_up:
+    scored, total = 0, 0.0
+    for moment, weight in zip(moments, repeat(1.0) if weights is None else weights, strict=weights is not None):
+        if not weight:
             continue
         values = {name: measure(moment.flows, moment.costs) for name, measure in MEASURES.items()}
         lane_values = {name: measure(moment.flows) for name, measure in LANE_MEASURES.items()}
-        _accumulate(sums, values, factor)
-        _accumulate(lane_sums, lane_values, factor)
-        weight, factor = weight + factor, factor * discount
+        _accumulate(sums, values, weight)
+        _accumulate(lane_sums, lane_values, weight)
+        scored, total = scored + 1, total + weight
     if not sums:
         raise ValueError("no period was scored: the warm-up is as long as the episode")
-    return Record(moment.view.network, period + 1 - warm_up, weight, sums, lane_sums)
+    return Totals(moment.view.network, scored, total, sums, lane_sums)
 
 
-def _accumulate(sums: dict[str, Tensor], values: dict[str, Tensor | None], factor: float) -> None:
+def _accumulate(sums: dict[str, Tensor], values: dict[str, Tensor | None], weight: float) -> None:
     for name, value in values.items():
         if value is None:
             continue
         if name not in sums:
             sums[name] = torch.zeros(value.shape, dtype=torch.float64, device=value.device)
         if any(value.stride()):  # what a network does not have is a zero that takes no memory, and need not be added
-            sums[name].add_(value, alpha=factor)
+            sums[name].add_(value, alpha=weight)

@@ -29,7 +29,12 @@ UNLIMITED = 1e30
 """Volume that stands for no limit: finite, because infinity makes gradients NaN."""
 
 
-def to_graph(scenario: Scenario, mean_demand: Float[np.ndarray, "K N"], sd_demand: Float[np.ndarray, "K N"]) -> networkx.MultiDiGraph:
+def unlimited(volume: Any) -> Any:
+    """Whether a volume, or each of an array's or a tensor's, stands for no limit, also where an outage leaves a tenth of it."""
+    return volume > UNLIMITED / 10
+
+
+def network_graph(scenario: Scenario, mean_demand: Float[np.ndarray, "K N"], sd_demand: Float[np.ndarray, "K N"]) -> networkx.MultiDiGraph:
     """The scenario's network with the moments of its customers' demand per period."""
     graph = networkx.MultiDiGraph(
         products=[product.model_dump() for product in scenario.product_list],

@@ -19,16 +19,17 @@ from rich.table import Table
 
 from marl_inv import findings, pictures
 from marl_inv.drawing import Scene, draw_scene
+from marl_inv.experiment import make_folder
 from marl_inv.findings import PLANS, Together
-from marl_inv.grid import Outcome, Results
+from marl_inv.grid import Judged, Outcome, Results, grid_tables
 from marl_inv.layout import lay_out
 from marl_inv.metrics import MONEY
 from marl_inv.problem import Problem
 from marl_inv.progress import Progress, silently
-from marl_inv.reading import InputError
-from marl_inv.report import cells_of, grid_tables, headed_table, latex, markdown, measured
+from marl_inv.reading import InputError, write_whole
 from marl_inv.scenario import Scenario
 from marl_inv.statistics import Interval
+from marl_inv.tables import cells_of, headed_table, latex, markdown, measured
 
 LARGEST_SVG = 700_000
 """Characters of a picture above which it is put in as pixels."""
@@ -71,12 +72,9 @@ def write_report(results: Results, out: Path | None = None, progress: Progress =
         "samples.csv": samples_csv(results),
         "tables.tex": "% with \\usepackage{booktabs}\n\n" + "\n\n".join(map(latex, tables)) + "\n",
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in contents.items():
-            (folder / name).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror}); give another --out") from error
+    make_folder(folder)
+    for name, text in contents.items():
+        write_whole(folder / name, text, "give another --out")
     return [folder / name for name in contents]
 
 
@@ -90,8 +88,8 @@ def report(results: Results, progress: Progress = silently) -> list[Section]:
     if many and every:
         sections.append(_together(results, every, look))
     tables = grid_tables(results)
-    pairs = list(zip(results.scenarios(), tables, strict=True))
-    sections += [_scenario(results, name, table, look) for name, table in progress(pairs, "reporting")]
+    pairs = list(zip(results.judged.values(), tables, strict=True))
+    sections += [_scenario(judged, table, look) for judged, table in progress(pairs, "reporting")]
     return [*sections, _methods(results)]
 
 
@@ -101,7 +99,7 @@ def _opening(results: Results) -> Section:
     revisions = sorted({revision for outcome in results.outcomes for revision in outcome.revisions if revision})
     seeds = sorted({seed for outcome in results.outcomes if outcome.trained for seed in outcome.seeds})
     compared = [
-        f"Scenarios: {'; '.join(f'{name} ({results.reference(name).problem.description})' for name in results.scenarios())}",
+        f"Scenarios: {'; '.join(f'{name} ({judged.problem.description})' for name, judged in results.judged.items())}",
         f"Policies: {', '.join(results.policies())}; compared with {experiment.reference}",
         f"Training seeds: {', '.join(map(str, seeds))}" if seeds else "Nothing was trained, so there are no training seeds",
         f"Evaluated on: {' or '.join(samples)}, the same for every policy",
@@ -115,12 +113,12 @@ def _opening(results: Results) -> Section:
             f"Not complete: {len(results.missing)} cell{'s are' if len(results.missing) > 1 else ' is'} missing ({named}{f'; and {more} more' if more > 0 else ''}). "
             "What follows is of those that are there; marl-inv run with the same experiment and folder computes the rest."
         )
-    blocks += [f"On {name}, {experiment.reference} is missing; gains are over {there.policy}." for name in results.scenarios() if (there := results.reference(name)).policy != experiment.reference]  # fmt: skip
+    blocks += [f"On {name}, {experiment.reference} is missing; gains are over {judged.reference.policy}." for name, judged in results.judged.items() if judged.reference.policy != experiment.reference]  # fmt: skip
     return Section("What was compared", [*blocks, compared])
 
 
 def _found(results: Results, every: Sequence[Together]) -> Section:
-    told = [f"{name}: {' '.join(findings.found_on(results, name))}" for name in results.scenarios()]
+    told = [f"{name}: {' '.join(findings.found_on(judged))}" for name, judged in results.judged.items()]
     overall = findings.found_together(every, results.experiment.reference)
     return Section("What was found", [told, *([overall] if overall else [])])
 
@@ -163,13 +161,13 @@ def _bracketed(interval: Interval, shape: str) -> str:
     return f"{interval.mean:{shape}} ({interval.low:{shape}} to {interval.high:{shape}})"
 
 
-def _scenario(results: Results, name: str, table: Table, look: dict[str, pictures.Look]) -> Section:
-    outcomes, reference = results.of(name), results.reference(name)
+def _scenario(judged: Judged, table: Table, look: dict[str, pictures.Look]) -> Section:
+    outcomes, reference = judged.outcomes, judged.reference
     problem, lack = _tried(lambda: Problem.of(reference.problem))
-    blocks: list[Block] = [_described(reference.problem), " ".join(findings.found_on(results, name)), table]
+    blocks: list[Block] = [_described(reference.problem), " ".join(findings.found_on(judged)), table]
     blocks.append(
         Picture(
-            pictures.results_of(results, name, look),
+            pictures.results_of(judged, look),
             f"Left, what each policy {'costs' if reference.problem.measured == 'cost' else 'earns'}, with 95% intervals, which all policies' luck widens alike; right, the difference to {reference.policy} on the same "
             "traces, where that luck cancels out. Right of the line is better; hollow marks are not told from 0 (5%, after Holm).",
         )
@@ -183,10 +181,10 @@ def _scenario(results: Results, name: str, table: Table, look: dict[str, picture
             )
         )
     if problem is None:
-        return Section(name, [*blocks, f"What has to be played again is left out: {lack}"])
+        return Section(judged.scenario, [*blocks, f"What has to be played again is left out: {lack}"])
     far, _ = _tried(lambda: findings.how_far(problem, outcomes))
     blocks.insert(2, far or "How far that is from the best possible would take a linear programme that is too large for a report.")
-    return Section(name, [*blocks, *_played(problem, results, name, look)])
+    return Section(judged.scenario, [*blocks, *_played(problem, judged, look)])
 
 
 def _described(scenario: Scenario) -> str:
@@ -209,8 +207,8 @@ def _tried(measure: Callable[[], Value]) -> tuple[Value | None, str]:
         return None, str(error)
 
 
-def _played(problem: Problem, results: Results, name: str, look: dict[str, pictures.Look]) -> Iterator[Block]:
-    outcomes, reference, best = results.of(name), results.reference(name), results.best(name)
+def _played(problem: Problem, judged: Judged, look: dict[str, pictures.Look]) -> Iterator[Block]:
+    outcomes, reference, best = judged.outcomes, judged.reference, judged.best
     curve, lack = _tried(lambda: findings.efficiency_curve(problem, reference.samples.shape[1]))
     yield Picture(
         pictures.efficiency_of(outcomes, look, curve),
@@ -295,7 +293,7 @@ def _methods(results: Results) -> Section:
 def tables_csv(results: Results) -> str:
     """One row for every policy on every scenario, with all digits; gains are positive where the policy is better."""
     file = io.StringIO()
-    rows = [_row(results, outcome) for outcome in results.outcomes]
+    rows = [_row(results.judged[outcome.scenario], outcome) for outcome in results.outcomes]
     writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
@@ -315,17 +313,14 @@ def samples_csv(results: Results) -> str:
     return file.getvalue()
 
 
-def _row(results: Results, outcome: Outcome) -> dict[str, Any]:
-    reference = results.reference(outcome.scenario)
-    gain, plain = results.gains(outcome.scenario).get(outcome.policy), results.gain(outcome)
-    behind = results.gains(outcome.scenario, results.best(outcome.scenario)).get(outcome.policy)
-    result = measured(outcome.problem, results.reward(outcome))
-    base = abs(float(reference.samples.mean()))
+def _row(judged: Judged, outcome: Outcome) -> dict[str, Any]:
+    gain, plain, behind = (found.get(outcome.policy) for found in (judged.gains, judged.differences, judged.behind))
+    result = measured(outcome.problem, judged.rewards[outcome.policy])
     compared = {
         "gain": plain.mean,
         "gain_low": plain.low,
         "gain_high": plain.high,
-        "gain_percent": 100 * plain.mean / base if base else "",
+        "gain_percent": 100 * plain.mean / judged.base if judged.base else "",
         "p_value": plain.p_value,
         "p_value_holm": gain.p_value if gain else "",
     }
@@ -338,7 +333,7 @@ def _row(results: Results, outcome: Outcome) -> dict[str, Any]:
         "mean": result.mean,
         "low": result.low,
         "high": result.high,
-        "reference": reference.policy,
+        "reference": judged.reference.policy,
         **{key: value if gain else "" for key, value in compared.items()},
         "p_value_holm_of_best": behind.p_value if behind else "",
         **{name: float(outcome.measures[name].mean()) for name in ("fill_rate", "on_hand", "transferred", "demand", "unmet", *MONEY)},

@@ -19,17 +19,17 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
-from marl_inv.grid import Outcome, Results
+from marl_inv.grid import Judged, Outcome, Results
 from marl_inv.metrics import MONEY
-from marl_inv.report import SHORT, measured
+from marl_inv.report import SHORT
 from marl_inv.schema import INCOME_PARTS
 from marl_inv.statistics import Interval
+from marl_inv.style import COLOURS, GREY, GRID, INK
+from marl_inv.tables import measured
 
 WIDTH = 9.0
 """Inches: of the page's text."""
-COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#882255", "#999933", "#332288", "#661100"]
 MARKS = "sD^vPXph<>"
-INK, GREY, PALE = "#222222", "#767676", "#e4e4e4"
 PART_COLOURS = dict(
     zip(
         MONEY,
@@ -53,7 +53,7 @@ STYLE = {
     "axes.titlelocation": "left",
     "axes.grid": True,
     "axes.axisbelow": True,
-    "grid.color": PALE,
+    "grid.color": GRID,
     "grid.linewidth": 0.8,
     "text.color": INK,
     "xtick.color": GREY,
@@ -116,14 +116,13 @@ def _put(axes: Axes, row: float | int, interval: Interval, look: Look, filled: b
     )
 
 
-def results_of(results: Results, scenario: str, look: dict[str, Look]) -> Figure:
+def results_of(judged: Judged, look: dict[str, Look]) -> Figure:
     """What every policy cost or earned, and beside it what it gains over the reference."""
-    outcomes, reference, gains = results.of(scenario), results.reference(scenario), results.gains(scenario)
-    base = abs(float(reference.samples.mean()))
+    outcomes, reference, base = judged.outcomes, judged.reference, judged.base
     with _sheet(_tall(len(outcomes)), 2, sharey=True) as (figure, [[left, right]]):
         for row, outcome in enumerate(outcomes):
-            _put(left, row, measured(outcome.problem, results.reward(outcome)), look[outcome.policy])
-            if gain := gains.get(outcome.policy):
+            _put(left, row, measured(outcome.problem, judged.rewards[outcome.policy]), look[outcome.policy])
+            if gain := judged.gains.get(outcome.policy):
                 _put(right, row, gain.times(100 / base) if base else gain, look[outcome.policy], gain.significant)
         _list_policies(left, [outcome.policy for outcome in outcomes])
         right.tick_params("y", length=0)
@@ -265,7 +264,7 @@ def capacities_of(used: dict[str, dict[str, float]], prices: dict[str, float] | 
     shown = list(used)
     with _sheet(_tall(len(shown)) + 0.3, 2 if prices else 1, sharey=True, width_ratios=[3, 2] if prices else None) as (figure, [panels]):
         for row, name in enumerate(shown):
-            panels[0].axhline(row, color=PALE, linewidth=0.8, zorder=1)
+            panels[0].axhline(row, color=GRID, linewidth=0.8, zorder=1)
             for policy, share in used[name].items():
                 panels[0].plot(
                     100 * share,
@@ -326,11 +325,11 @@ def matrix(results: Results) -> Figure:
     scenarios = results.scenarios()
     gains = np.full((len(scenarios), len(policies)), np.nan)
     told = np.zeros_like(gains, dtype=bool)
-    for row, scenario in enumerate(scenarios):
-        found, base = results.gains(scenario), abs(float(results.reference(scenario).samples.mean()))
+    for row, judged in enumerate(results.judged.values()):
         for column, policy in enumerate(policies):
-            if policy in found and base:
-                gains[row, column], told[row, column] = 100 * found[policy].mean / base, found[policy].significant
+            if policy in judged.gains and judged.base:
+                gain = judged.gains[policy]
+                gains[row, column], told[row, column] = 100 * gain.mean / judged.base, gain.significant
     scale = max(float(np.nanmax(np.abs(gains), initial=1.0)), 1.0)
     with _sheet(1.2 + 0.36 * len(scenarios)) as (figure, [[axes]]):
         limit = min(scale, 30.0)

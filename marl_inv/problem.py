@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import accumulate, repeat
+from operator import mul
 from pathlib import Path
 
 import torch
 
 from marl_inv.compiled import CompiledStep, Step
-from marl_inv.network import TransferNetwork, network_from_graph, to_graph
+from marl_inv.network import TransferNetwork, network_from_graph, network_graph
 from marl_inv.scenario import Scenario, load_scenario
 from marl_inv.simulator import Decision, State, initial_state, inventory_position, step
 from marl_inv.trace import DemandSource, Stream, Trace
@@ -29,7 +31,7 @@ class Problem:
     @classmethod
     def of(cls, scenario: Scenario, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Problem:
         demand = DemandSource(scenario)
-        graph = to_graph(scenario, demand.mean, demand.sd)
+        graph = network_graph(scenario, demand.mean, demand.sd)
         return cls(scenario, network_from_graph(graph, device, dtype), demand)
 
     def compiled(self) -> Problem:
@@ -81,6 +83,15 @@ class Problem:
             decision = Decision(requests.index_add(1, lanes.clamp(min=0), shortfall))
             state = self.step(network, state, decision, before.at(period))[0]
         return state
+
+
+def period_weights(scenario: Scenario, periods: int) -> list[float]:
+    """What every period counts in a result: nothing in the warm-up, then 1, and each later one `discount_factor` times the one before.
+
+    A mean per period is over their sum.
+    """
+    factors = accumulate(repeat(scenario.discount_factor, max(0, periods - scenario.warm_up - 1)), mul, initial=1.0)
+    return [*repeat(0.0, scenario.warm_up), *factors][:periods]
 
 
 def load_problem(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
@@ -38,7 +40,7 @@ class Record(BaseModel):
 
 
 AnyRecord = TypeVar("AnyRecord", bound=BaseModel)
-Path_ = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 
 @dataclass
@@ -47,9 +49,9 @@ class Document:
 
     name: str
     data: dict[str, Any]
-    places: dict[Path_, str] = field(default_factory=dict)
+    places: dict[KeyPath, str] = field(default_factory=dict)
 
-    def place(self, path: Path_) -> str:
+    def place(self, path: KeyPath) -> str:
         """The nearest known place at or above `path`."""
         while path and path not in self.places:
             path = path[:-1]
@@ -99,7 +101,7 @@ def _place(name: str | Path, mark: Any) -> str:
     return f"{name}:{mark.line + 1}:{mark.column + 1}"
 
 
-def _places(node: Node | None, name: str, path: Path_ = ()) -> Iterable[tuple[Path_, str]]:
+def _places(node: Node | None, name: str, path: KeyPath = ()) -> Iterable[tuple[KeyPath, str]]:
     if node is None:
         return
     yield path, _place(name, node.start_mark)
@@ -116,11 +118,37 @@ def _places(node: Node | None, name: str, path: Path_ = ()) -> Iterable[tuple[Pa
             yield from _places(value, name, (*path, index))
 
 
-def write_yaml(path: Path, data: Mapping[str, Any]) -> None:
-    """Write plain data, renamed into place when whole."""
-    unfinished = path.with_name(path.name + ".tmp")
-    unfinished.write_text(as_yaml(data), encoding="utf-8")
-    unfinished.replace(path)
+def write_whole(file: Path, content: str | bytes, remedy: str = "make room, or give another folder") -> None:
+    """Write a file; whenever the machine stops, it is the old one or the new one.
+
+    Raises InputError, ending in the remedy, where there is no room or no permission.
+    """
+    unfinished = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    try:
+        with unfinished.open("wb") as disk:
+            disk.write(content.encode() if isinstance(content, str) else content)
+            disk.flush()
+            os.fsync(disk.fileno())
+        unfinished.replace(file)
+        _settle(file.parent)
+    except OSError as error:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise InputError(f"{file}: cannot be written ({error.strerror}); {remedy}") from error
+
+
+def _settle(folder: Path) -> None:
+    """Have the folder remember the file's new name, where the system can be asked to."""
+    with suppress(PermissionError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write_yaml(path: Path, data: Mapping[str, Any], remedy: str = "make room, or give another folder") -> None:
+    write_whole(path, as_yaml(data), remedy)
 
 
 def as_yaml(data: Mapping[str, Any]) -> str:
@@ -235,7 +263,7 @@ def shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
 
 
-def _path_in(data: Any, location: Path_) -> tuple[Path_, Any]:
+def _path_in(data: Any, location: KeyPath) -> tuple[KeyPath, Any]:
     """The part of a pydantic location that exists in the data (it also names union members, which do not), and the value there."""
     path: list[str | int] = []
     for part in location:
@@ -246,7 +274,7 @@ def _path_in(data: Any, location: Path_) -> tuple[Path_, Any]:
     return tuple(path), data
 
 
-def _keys_at(model: type[BaseModel], location: Path_) -> list[str]:
+def _keys_at(model: type[BaseModel], location: KeyPath) -> list[str]:
     """The keys allowed at a location, following pydantic's own JSON schema."""
     schema = model.model_json_schema()
     node: dict[str, Any] = schema

@@ -1,23 +1,19 @@
-"""Results as tables a person reads."""
+"""What was played on one scenario, as tables."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
-from rich import box
 from rich.table import Table
 
 from marl_inv.evaluate import Score
-from marl_inv.grid import Outcome, Results
 from marl_inv.problem import Problem
-from marl_inv.scenario import Scenario
 from marl_inv.schema import COST_PARTS, INCOME_PARTS
-from marl_inv.search import Found
 from marl_inv.statistics import Interval
+from marl_inv.tables import headed_table, measured, plus_minus, quantity
 
-FEW = 6
+FEW_PRODUCTS = 6
 """Products that tables list one by one."""
 
 MEANINGLESS = 10_000
@@ -59,105 +55,6 @@ def comparison_table(problem: Problem, scores: list[Score], reference: Score, bo
         gain = 100 * (bound.mean - reference.reward.mean) / abs(reference.reward.mean)
         table.add_row(name, plus_minus(measured(problem.scenario, bound)), "", "", "", "", f"{gain:+z,.1f}")
     return table
-
-
-def grid_tables(results: Results) -> list[Table]:
-    """A table for each scenario of an experiment: every policy over its training seeds, and what it gains over the reference."""
-    return [_grid_table(results, name) for name in results.scenarios()]
-
-
-def _grid_table(results: Results, name: str) -> Table:
-    outcomes, reference = results.of(name), results.reference(name)
-    scenario = reference.problem
-    columns, gains = [scenario.measured, "fill", "on hand", "moved", "gain", "gain %", "CPU-min"], results.gains(name)
-    pooled = any(sum(other.group == outcome.group for other in outcomes) > 1 for outcome in outcomes if outcome.trained)
-    away = any(entry.train_on is not None for entry in results.experiment.policies)
-    caption = (
-        f"Per period, whole network; {_compared_on(outcomes, pooled)} Gain: over {reference.policy}, paired, "
-        f"positive is better; n.s.: not told from 0 at 5%{f', after Holm over the {len(gains)} gains of this table' * (len(gains) > 1)}. CPU-min: mean of a seed, evaluation and what was not remembered of tuning and training{' (that elsewhere is left out)' * away}."
-    )
-    table = headed_table(f"{name}: {scenario.description}", "policy", columns, caption)
-    for outcome in outcomes:
-        told = ["", ""]
-        if gain := gains.get(outcome.policy):
-            base = abs(float(reference.samples.mean()))
-            share = f"{100 * gain.mean / base:+z,.1f}{'' if gain.significant else ' n.s.'}" if base else ""
-            told = [plus_minus(gain, sign=True), share]
-        fill, held, moved = (float(outcome.measures[measure].mean()) for measure in ("fill_rate", "on_hand", "transferred"))
-        table.add_row(
-            outcome.policy,
-            plus_minus(measured(scenario, results.reward(outcome))),
-            f"{fill:.3f}",
-            quantity(held),
-            quantity(moved),
-            *told,
-            f"{sum(outcome.seconds) / len(outcome.seconds) / 60:.1f}",
-        )
-    return table
-
-
-def _compared_on(outcomes: Sequence[Outcome], pooled: bool) -> str:
-    """The samples, the seeds, and which of the two chances intervals count."""
-    count, units = outcomes[0].samples.shape[1], outcomes[0].units
-    what = (
-        f"{count} evaluation traces" if units == "traces" else f"the one evaluation trace of the data, whose {count} products are samples"
-    )
-    seeds = sorted({len(outcome.seeds) for outcome in outcomes if outcome.trained})
-    if not seeds:
-        return f"{what}, the same for all. 95% intervals count the {units}."
-    told = f"{seeds[0]}{f' to {seeds[-1]}' * (len(seeds) > 1)} training seed{'s' * (seeds[-1] > 1)}"
-    alone = f"the {units} alone" if seeds[-1] == 1 else f"both{f' (of one seed, the {units} alone)' * (seeds[0] == 1)}"
-    return f"{what}, the same for all, and {told}. 95% intervals count {alone}{', seeds as spread alike among the variants of one policy' * (pooled and seeds[-1] > 1)}."
-
-
-def search_table(found: Found) -> Table:
-    """The trials of a search, best first."""
-    what = found.search
-    names, seeds = list(dict.fromkeys(cell.scenario for cell in what.own)), len(what.experiment.training_seeds)
-    caption = (
-        f"Gain: over {what.experiment.reference} on {what.experiment.replications} validation traces, others than training chooses its best policy on; in percent, "
-        f"mean of {len(names)} scenario{'s' * (len(names) > 1)} and {seeds} training seed{'s' * (seeds > 1)}. The best of many looks better than it is: judge it on "
-        f"evaluation traces. CPU-min: of all seeds and scenarios."
-    )
-    table = headed_table(f"{what.own[0].policy} on {', '.join(names)}", "trial", [*what.entry.search, "gain %", "CPU-min"], caption)
-    for trial in found.trials:
-        values = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in trial.values.values()]
-        table.add_row(str(trial.number), *values, f"{trial.gain:+z,.2f}", f"{trial.seconds / 60:.1f}")
-    return table
-
-
-def markdown(table: Table) -> str:
-    """The same table for a page."""
-    lines = ["| " + " | ".join(cells) + " |" for cells in cells_of(table)]
-    aligned = "".join("|---:" if column.justify == "right" else "|---" for column in table.columns) + "|"
-    return "\n".join([f"### {table.title}", "", lines[0], aligned, *lines[1:], "", str(table.caption)])
-
-
-def latex(table: Table) -> str:
-    """The same table for a paper, with the package booktabs."""
-    aligned = "".join("r" if column.justify == "right" else "l" for column in table.columns)
-    heads, *rows = (" & ".join(map(_escaped, cells)) + r" \\" for cells in cells_of(table))
-    body = [r"\toprule", heads, r"\midrule", *rows, r"\bottomrule"]
-    caption = rf"\caption{{{_escaped(str(table.title))}. {_escaped(str(table.caption))}}}"
-    lines = [r"\begin{table}", r"\centering", caption, rf"\begin{{tabular}}{{{aligned}}}", *body, r"\end{tabular}", r"\end{table}"]
-    return "\n".join(lines)
-
-
-def _escaped(text: str) -> str:
-    """As LaTeX takes it."""
-    signs = {"\\": r"\textbackslash{}", "±": r"$\pm$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\N{MINUS SIGN}": "$-$"}
-    signs |= {sign: rf"\{sign}" for sign in "&%$#_{}"}
-    return "".join(signs.get(sign, sign) for sign in text)
-
-
-def cells_of(table: Table) -> list[tuple[str, ...]]:
-    """The head, then the rows."""
-    return [tuple(str(column.header) for column in table.columns), *zip(*(map(str, column.cells) for column in table.columns), strict=True)]
-
-
-def measured(scenario: Scenario, reward: Interval) -> Interval:
-    """A reward as tables tell it: profit, or what was paid."""
-    return reward.times(-1.0) if scenario.measured == "cost" else reward
 
 
 def _explanation(problem: Problem, scores: list[Score], reference: Score) -> str:
@@ -202,13 +99,13 @@ def parameter_table(problem: Problem, policy: Any, scores: list[Score]) -> Table
     share = after.gain_in_percent_over(before).mean
     caption = (
         f"On validation traces {plus_minus(gain, sign=True)} ({share:+z.1f}%) a period over {before.policy} as it begins. "
-        f"Units{'' if products <= FEW else f', means over {products} products'}."
+        f"Units{'' if products <= FEW_PRODUCTS else f', means over {products} products'}."
     )
     table = headed_table(f"{policy.name} on {problem.scenario.name}", "warehouse", list(parameters), caption)
     table.min_width = 60
     rows = [parameter.value.double().cpu() for parameter in parameters.values()]
     for n, name in enumerate(network.warehouses):
-        if products > FEW:
+        if products > FEW_PRODUCTS:
             table.add_row(name, *(quantity(float(values[:, n].mean())) for values in rows))
         else:
             for k, product in enumerate(network.products):
@@ -230,29 +127,3 @@ def lane_table(problem: Problem, score: Score) -> Table:
         for row, name in enumerate(network.reactive.names):
             table.add_row(f"{name} (reactive)", "", quantity(float(extra[row])), *[""] * (len(moved) - 2))
     return table
-
-
-def headed_table(title: str, first: str, columns: list[str], caption: str) -> Table:
-    table = Table(
-        title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=0
-    )
-    table.add_column(first, no_wrap=True)
-    for column in columns:
-        table.add_column(column, justify="right", overflow="fold")
-    return table
-
-
-def plus_minus(interval: Interval, sign: bool = False) -> str:
-    """`1,234.5 ± 6.7`, with as many digits as the interval justifies; from a million on in thousands. The mean alone where it is exact, or of
-    one sample."""
-    unit, suffix = (1000, "k") if abs(interval.mean) >= 1e6 else (1, "")
-    if interval.half_width in (0, math.inf):
-        return f"{interval.mean / unit:{'+' if sign else ''}z,.{2 if unit == 1 else 0}f}{suffix}"
-    mean, half = interval.mean / unit, interval.half_width / unit
-    digits = 0 if half >= 10 else 1 if half >= 1 else 2
-    return f"{mean:{'+' if sign else ''}z,.{digits}f}{suffix} ± {half:,.{digits}f}{suffix}"
-
-
-def quantity(units: float) -> str:
-    """`12.3` or `4,567`; from a million on in thousands."""
-    return f"{units / 1000:,.0f}k" if units >= 1e6 else f"{units:,.0f}" if units >= 1000 else f"{units:z,.1f}"

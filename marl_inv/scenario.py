@@ -124,45 +124,50 @@ def scenario_path(name: str | Path) -> Path:
     return known[str(name)]
 
 
-def read_document(name: str | Path, settings: Iterable[str] = ()) -> Document:
-    """What a scenario's file says, with `key.path=value` settings applied and its `network` in full, before it is checked."""
-    path = scenario_path(name)
-    document = Document(str(path), {"network": {"file": path.name}}) if path.suffix in GRAPH_FILES else read_yaml(path)
-    document.data.setdefault("name", path.stem)
-    settings = list(settings)
-    of_network = [setting for setting in settings if setting.partition("=")[0].split(".")[0] == "network"]
-    override(document, of_network)
-    expand(document, path.parent, Scenario.model_fields)
-    override(document, [setting for setting in settings if setting not in of_network])
-    return document
-
-
-def read_scenario(document: Document, folder: Path | None = None) -> Scenario:
-    """A scenario from a document; a relative data path is looked for in `folder` when it is not in the working directory."""
-    expand(document, folder, Scenario.model_fields)
-    document.data.setdefault("name", Path(document.name).stem)
-    warehouses = document.data.get("warehouses")
-    for part in [document.data, *(warehouses if isinstance(warehouses, list) else [])]:
-        demand = part.get("demand") if isinstance(part, dict) else None
-        path = demand.get("path") if isinstance(demand, dict) else None
-        if isinstance(path, str) and folder is not None and not Path(path).exists() and (folder / path).exists():
-            demand["path"] = str(folder / path)
-    scenario = validate(Scenario, document)
-    check(scenario, document)
-    return scenario
-
-
 def load_scenario(name: str | Path, settings: Iterable[str] = ()) -> Scenario:
     """Load a scenario by path or bare name, with `key.path=value` settings applied.
 
     Raises InputError with file, line, value and remedy for anything wrong in it.
     """
     document = read_document(name, settings)
-    scenario = read_scenario(document, scenario_path(name).parent)
+    scenario = read_scenario(document)
     check_supply(scenario, document)
+    return scenario
+
+
+def read_document(name: str | Path, settings: Iterable[str] = ()) -> Document:
+    """What a scenario's file says, with `key.path=value` settings applied and its `network` in full, before it is checked."""
+    path, settings = scenario_path(name), list(settings)
+    of_network = [setting for setting in settings if setting.partition("=")[0].split(".")[0] == "network"]
+    document = Document(str(path), {"network": {"file": path.name}}) if path.suffix in GRAPH_FILES else read_yaml(path)
+    document.data.setdefault("name", path.stem)
+    override(document, of_network)
+    expand(document, path.parent, Scenario.model_fields)
+    override(document, [setting for setting in settings if setting not in of_network])
+    _find_data(document, path.parent)
+    return document
+
+
+def _find_data(document: Document, folder: Path) -> None:
+    """A relative data path is looked for in `folder` when it is not in the working directory."""
+    warehouses = document.data.get("warehouses")
+    for part in [document.data, *(warehouses if isinstance(warehouses, list) else [])]:
+        demand = part.get("demand") if isinstance(part, dict) else None
+        path = demand.get("path") if isinstance(demand, dict) else None
+        if isinstance(path, str) and not Path(path).exists() and (folder / path).exists():
+            demand["path"] = str(folder / path)
+
+
+def read_scenario(document: Document) -> Scenario:
+    """A scenario from a document whose `network` is in full."""
+    document.data.setdefault("name", Path(document.name).stem)
+    scenario = validate(Scenario, document)
+    check(scenario, document)
     return scenario
 
 
 def scenario_from_graph(graph: Graph, **fields: Any) -> Scenario:
     """A scenario on a networkx graph, with the attributes that `exchange` describes; `fields` are the scenario's other fields, as plain data."""
-    return read_scenario(Document("graph", {"network": graph, **fields}))
+    document = Document("graph", {"network": graph, **fields})
+    expand(document, None, Scenario.model_fields)
+    return read_scenario(document)

@@ -6,8 +6,11 @@ one number for all products or a list with one for each.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+import math
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
+import numpy as np
+from jaxtyping import Float, Int
 from pydantic import (
     BeforeValidator,
     Discriminator,
@@ -146,48 +149,119 @@ class Season(Record):
 
 
 class DemandModel(Record):
+    """What everybody may ask about demand of any kind; how it is drawn is in `demand`."""
+
+    normal: ClassVar[bool] = False
+    """Whether demand over several periods is taken for normal, whatever its mean and variance."""
+    cannot_have: ClassVar[frozenset[str]] = frozenset()
+    """Fields of a scenario that would have to act on it, and cannot."""
+
+    @property
+    def may_be_negative(self) -> bool:
+        """Whether customers may return more than they buy."""
+        return False
+
+    @property
+    def cycle(self) -> int | None:
+        """Periods after which growth repeats itself; None where it does not."""
+        return 1
+
+    def growth(self, periods: Int[np.ndarray, " P"]) -> Float[np.ndarray, " P"]:
+        """The factor that it has in every period; negative periods are the past."""
+        return np.ones(len(periods))
+
+    def fault(self, products: int) -> str | None:
+        """What is wrong with its numbers, if anything: the end of a sentence about the warehouse that has it."""
+        return None
+
+
+class ParametricModel(DemandModel):
     """What parametric demand has in common: a mean that may change with time."""
 
     season: Season | None = None
     trend: float = Field(default=0.0, ge=-LARGEST, le=LARGEST)
     """Mean demand is multiplied by 1 + trend x period (at least 0)."""
 
+    @property
+    def cycle(self) -> int | None:
+        if self.trend:
+            return None
+        return 1 if self.season is None else self.season.period or len(self.season.factors)
 
-class Poisson(DemandModel):
+    def growth(self, periods: Int[np.ndarray, " P"]) -> Float[np.ndarray, " P"]:
+        """Trend times season, which have been there before."""
+        factor, season = np.maximum(1 + self.trend * periods, 0), self.season
+        if season is not None and season.factors is not None:
+            return factor * np.array(season.factors)[periods % len(season.factors)]
+        if season is not None:
+            return factor * (1 + season.amplitude * np.cos(2 * np.pi * (periods - season.peak) / season.period))
+        return factor
+
+    def mean_units(self, products: int) -> Float[np.ndarray, " K"]:
+        """Mean units per period where growth is 1."""
+        return np.array(per_product(self.mean, products), dtype=float)
+
+
+class Poisson(ParametricModel):
     kind: Literal["poisson"]
     mean: PerProduct
     """Units per period."""
 
 
-class Normal(DemandModel):
+class Normal(ParametricModel):
+    normal = True
     kind: Literal["normal"]
     mean: PerProduct
     sd: PerProduct
     cut_at_zero: bool = True
     """Whether negative draws count as no demand; otherwise they are returns, which only backordered demand allows."""
 
+    @property
+    def may_be_negative(self) -> bool:
+        return not self.cut_at_zero
 
-class NegativeBinomial(DemandModel):
+    def mean_units(self, products: int) -> Float[np.ndarray, " K"]:
+        mean = super().mean_units(products)
+        if not self.cut_at_zero:
+            return mean
+        return np.array([_cut_at_zero(centre, sd) for centre, sd in zip(mean, per_product(self.sd, products), strict=True)])
+
+
+def _cut_at_zero(mean: float | int, sd: float | int) -> float:
+    """E max(X, 0) of a normal X."""
+    if sd == 0:
+        return max(mean, 0)
+    z = mean / sd
+    return mean * (1 + math.erf(z / math.sqrt(2))) / 2 + sd * math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+
+
+class NegativeBinomial(ParametricModel):
     kind: Literal["negative_binomial"]
     mean: PerProduct
     sd: PerProduct
     """Standard deviation; its square must exceed the mean."""
 
+    def fault(self, products: int) -> str | None:
+        pairs = zip(per_product(self.mean, products), per_product(self.sd, products), strict=True)
+        if any(mean > 0 and sd**2 <= mean for mean, sd in pairs):
+            return f"has negative binomial demand with sd {self.sd} and mean {self.mean}; give an sd above the square root of the mean"
+        return None
 
-class Geometric(DemandModel):
+
+class Geometric(ParametricModel):
     """On 0, 1, 2..: the number of failures before a success."""
 
     kind: Literal["geometric"]
     mean: PerProduct
 
 
-class Gamma(DemandModel):
+class Gamma(ParametricModel):
     kind: Literal["gamma"]
     mean: PerProduct
     sd: PerProduct
 
 
-class DiscreteUniform(DemandModel):
+class DiscreteUniform(ParametricModel):
     """Every whole number from `low` to `high`, both included, as likely as any other."""
 
     kind: Literal["discrete_uniform"]
@@ -200,17 +274,33 @@ class DiscreteUniform(DemandModel):
             raise ValueError(f"has high {self.high} below low {self.low}; give a higher one")
         return self
 
+    def mean_units(self, products: int) -> Float[np.ndarray, " K"]:
+        return np.full(products, (self.low + self.high) / 2)
 
-class Known(DemandModel):
+
+class Known(ParametricModel):
     """No chance: the demand of period 0, 1, 2..; the last value stays."""
 
+    cannot_have = frozenset({"correlation"})
     kind: Literal["known"]
     values: list[Amount] = Field(min_length=1)
 
+    @property
+    def cycle(self) -> None:
+        return None
 
-class Empirical(Record):
+    def growth(self, periods: Int[np.ndarray, " P"]) -> Float[np.ndarray, " P"]:
+        """Times the demand itself, of which there is 1 unit; before period 0 it was its first value."""
+        return super().growth(periods) * np.array(self.values)[periods.clip(0, len(self.values) - 1)]
+
+    def mean_units(self, products: int) -> Float[np.ndarray, " K"]:
+        return np.ones(products)
+
+
+class Empirical(DemandModel):
     """Demand read from a CSV file: one row per period and product, one column per warehouse."""
 
+    cannot_have = frozenset({"correlation", "regimes"})
     kind: Literal["empirical"]
     path: str | None = None
     """The CSV file, seen from the working directory or else from the scenario's folder."""

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, contiguous_format
 
-from marl_inv.reading import InputError
+from marl_inv.reading import InputError, write_whole
 
 UNSEALED = b'"sha256":"' + b"0" * 64 + b'"'
 """The digest's place. Quotes inside metadata are escaped, so nothing else in the header reads like it."""
@@ -31,18 +29,7 @@ def write_sealed(file: Path, tensors: Mapping[str, Tensor], about: Mapping[str, 
     apart = {name: tensor.detach().cpu().clone(memory_format=contiguous_format) for name, tensor in tensors.items()}
     content = save(apart, {**about, "sha256": "0" * 64})
     digest = hashlib.sha256(content).hexdigest().encode()
-    unfinished = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    try:
-        with unfinished.open("wb") as disk:
-            disk.write(content.replace(UNSEALED, b'"sha256":"' + digest + b'"', 1))
-            disk.flush()
-            os.fsync(disk.fileno())
-        unfinished.replace(file)
-        _settle(file.parent)
-    except OSError as error:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-        raise InputError(f"{file}: cannot be written ({error.strerror}); make room, or give another folder") from error
+    write_whole(file, content.replace(UNSEALED, b'"sha256":"' + digest + b'"', 1))
 
 
 def read_sealed(file: Path, remedy: str) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -61,13 +48,3 @@ def read_sealed(file: Path, remedy: str) -> tuple[dict[str, str], dict[str, Tens
         return {name: text for name, text in about.items() if name != "sha256"}, load(content)
     except (SafetensorError, ValueError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"{file}: cannot be read (it is damaged, or was not written by marl_inv); {remedy}") from error
-
-
-def _settle(folder: Path) -> None:
-    """Have the folder remember the file's new name, where the system can be asked to."""
-    with suppress(PermissionError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

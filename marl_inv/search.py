@@ -16,11 +16,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from rich.table import Table
+
 from marl_inv.engines import engine_named
 from marl_inv.experiment import training_settings
-from marl_inv.grid import Cell, Experiment, PolicyEntry, Range, cells, compute_all, missing_of, opened, scores_in, told_at
+from marl_inv.grid import Cell, Experiment, PolicyEntry, Range, cells, compute_all, error_at, locked_folder, scores_in, unfinished
 from marl_inv.progress import Progress, Say, say_nothing, silently
-from marl_inv.reading import Document, InputError, read_yaml, validate, write_yaml
+from marl_inv.reading import Document, InputError, read_yaml, validate, write_whole, write_yaml
+from marl_inv.tables import headed_table, markdown
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Search:
         label = " ".join(
             [self.own[0].policy, *(f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in values.items())]
         )
-        with told_at(self.document, ("policies", self.index, "search"), label):
+        with error_at(self.document, ("policies", self.index, "search"), label):
             plan = training_settings((), None, **self.settings(values))
         return [replace(cell, policy=label, plan=plan.model_copy(update={"seed": cell.seed})) for cell in self.own]
 
@@ -109,7 +112,7 @@ def search(
     engine: str = "processes",
     address: str | None = None,
 ) -> Found:
-    """Try so many settings, and write the best into `best.yaml` of the folder of the experiment's cells.
+    """Try so many settings, and write the best into `best.yaml` of the folder of the experiment's cells, and all of them into `search.md`.
 
     `batch` trials are chosen at once, not knowing of each other, by a tree-structured Parzen estimator (Bergstra et al. 2011) whose chance
     comes from `seed`: what is found depends on both, and neither on `workers` nor on the engine. The same call goes on where the last one was
@@ -124,12 +127,12 @@ def search(
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed, constant_liar=True))
     study.enqueue_trial(_as_it_is(what))
     done: list[Trial] = []
-    with closing(engine_named(engine, workers, address)) as those, opened(experiment, out) as folder:
+    with closing(engine_named(engine, workers, address)) as team, locked_folder(experiment, out) as folder:
         while len(done) < trials:
             asked = [study.ask() for _ in range(min(batch, trials - len(done)))]
             chosen = [{key: _choice(trial, key, among) for key, among in what.entry.search.items()} for trial in asked]
             wanted = [*what.references, *(cell for values in chosen for cell in what.cells(values))]
-            compute_all(missing_of(wanted, folder), folder, those, progress, say)
+            compute_all(unfinished(wanted, folder), folder, team, progress, say)
             for trial, values in zip(asked, chosen, strict=True):
                 gain = what.gain(values, folder)
                 study.tell(trial, gain)
@@ -138,7 +141,24 @@ def search(
             say(f"{folder}: {len(done)} of {trials} trials, the best is {best.number}: {best.gain:+.2f}%")
         found = Found(what, sorted(done, key=lambda trial: -trial.gain), folder)
         write_yaml(found.best, what.settings(found.trials[0].values))
+        write_whole(folder / "search.md", markdown(search_table(found)) + "\n")
     return found
+
+
+def search_table(found: Found) -> Table:
+    """The trials of a search, best first."""
+    what = found.search
+    names, seeds = list(dict.fromkeys(cell.scenario for cell in what.own)), len(what.experiment.training_seeds)
+    caption = (
+        f"Gain: over {what.experiment.reference} on {what.experiment.replications} validation traces, others than training chooses its best policy on; in percent, "
+        f"mean of {len(names)} scenario{'s' * (len(names) > 1)} and {seeds} training seed{'s' * (seeds > 1)}. The best of many looks better than it is: judge it on "
+        f"evaluation traces. CPU-min: of all seeds and scenarios."
+    )
+    table = headed_table(f"{what.own[0].policy} on {', '.join(names)}", "trial", [*what.entry.search, "gain %", "CPU-min"], caption)
+    for trial in found.trials:
+        values = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in trial.values.values()]
+        table.add_row(str(trial.number), *values, f"{trial.gain:+z,.2f}", f"{trial.seconds / 60:.1f}")
+    return table
 
 
 def read_search(experiment: str | Path) -> Search:

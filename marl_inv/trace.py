@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
-from marl_inv.demand import LAST_RANK, LEAST_RANK, Counts, Measures, cycle, growth, mixing, parametric
+from marl_inv.demand import LAST_RANK, LEAST_RANK, Counts, Measures, mixing, parametric
 from marl_inv.demand_file import FileDemand
 from marl_inv.events import (
     available,
@@ -30,7 +30,7 @@ from marl_inv.events import (
 from marl_inv.luck import Kind, Luck, Stream
 from marl_inv.reading import InputError
 from marl_inv.scenario import Scenario
-from marl_inv.schema import Between, Demand, Empirical, Normal, Surge, per_product
+from marl_inv.schema import Between, Demand, Empirical, Surge, per_product
 from marl_inv.simulator import Chance, State
 
 IN_CACHE = 2**17
@@ -163,7 +163,7 @@ class DemandSource:
         demand[:, :, self._without] = 0
         few = max(1, IN_CACHE // demand[0].size)
         for members, group in self._groups:
-            rate = growth(group.model, np.array(periods))[:, None, None]
+            rate = group.model.growth(np.array(periods))[:, None, None]
             rate = rate if factor is None else rate * factor[:, members]
             if isinstance(group, FileDemand):
                 demand[:, :, members] = group.stretches(luck, stream, periods, beyond) * rate[:, None]
@@ -207,8 +207,8 @@ class DemandSource:
     def _lowest(self) -> Float[Tensor, "N 1"]:
         """The least that demand can be."""
         models = [self.scenario.demand_of(warehouse) for warehouse in self.scenario.warehouses]
-        returns = [isinstance(model, Normal) and not model.cut_at_zero for model in models]
-        return torch.tensor([[-torch.inf if negative else 0.0] for negative in returns], dtype=torch.float64)
+        lowest = [-torch.inf if model is not None and model.may_be_negative else 0.0 for model in models]
+        return torch.tensor(lowest, dtype=torch.float64).unsqueeze(-1)
 
 
 def _by_kind(scenario: Scenario) -> list[list[tuple[int, Demand]]]:
@@ -236,9 +236,9 @@ def _slice(members: list[int]) -> slice | list[int]:
 def _factor_moments(scenario: Scenario, model: Demand, members: list[int]) -> tuple[Float[np.ndarray, " M"], Float[np.ndarray, " M"]]:
     """Mean, and mean square, of what growth, regimes and surges together multiply demand by."""
     surges = [event for event in scenario.events if isinstance(event, Surge)]
-    length = None if any(surge.at for surge in surges) else cycle(model)
+    length = None if any(surge.at for surge in surges) else model.cycle
     periods = np.arange(min(length or scenario.horizon, scenario.horizon))
-    rate = growth(model, periods)[:, None]
+    rate = model.growth(periods)[:, None]
     moments = []
     for power in (1, 2):
         expected = np.broadcast_to(rate**power, (len(periods), len(members)))

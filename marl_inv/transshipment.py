@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -20,8 +19,7 @@ def transship(
 ) -> Float[Tensor, "K X B"]:
     """Greedily, what saves most per volume first. `level` is after demand; below 0 it is what is short.
 
-    Without limits this is optimal with one origin or one destination, and on a complete network where savings are the same;
-    `best_transshipment` is optimal always.
+    Without limits this is optimal with one origin or one destination, and on a complete network where savings are the same.
     """
     surplus = level.clamp(min=0) if reserve is None else (level.clamp(min=0) - reserve).clamp(min=0)
     surplus, short = surplus.flatten(0, 1), (-level).clamp(min=0).flatten(0, 1)
@@ -55,27 +53,3 @@ def _left(network: TransferNetwork, limit: SharedLimit, shipments: Tensor, avail
     capacity = limit.now(available).expand(-1, shipments.shape[-1])
     used = torch.zeros_like(capacity).index_add(0, limit.group, add_up(shipments * network.volume, 0))
     return (capacity - used).clamp(min=0)
-
-
-def best_transshipment(network: TransferNetwork, level: Float[Tensor, "K N B"], reserve: Float[Tensor, "K N B"] | None = None) -> Tensor:
-    """The plan that saves most, by linear programming (HiGHS), product by product and without limits of lanes: (K, X, B), float64.
-
-    For verification: it solves one programme for each product and replication.
-    """
-    from scipy.optimize import linprog  # takes long to import, and only verification needs it
-
-    lanes = network.reactive
-    origin, destination = lanes.origin.cpu().numpy(), lanes.destination.cpu().numpy()
-    warehouses, ways = level.shape[1], np.arange(len(origin))
-    leaving, entering = np.zeros((warehouses, len(ways))), np.zeros((warehouses, len(ways)))
-    leaving[origin, ways], entering[destination, ways] = 1, 1
-    levels = level.detach().double().cpu().numpy()
-    kept = np.zeros_like(levels) if reserve is None else reserve.detach().double().cpu().numpy()
-    plan = np.zeros((level.shape[0], len(ways), level.shape[-1]))
-    for k, _, b in np.ndindex(level.shape[0], 1, level.shape[-1]):
-        surplus = (np.maximum(levels[k, :, b], 0) - kept[k, :, b]).clip(0)
-        saving = lanes.saving[k, :, 0].double().cpu().numpy()
-        bounds = np.concatenate([surplus, np.maximum(-levels[k, :, b], 0)])
-        solved = linprog(-saving, A_ub=np.concatenate([leaving, entering]), b_ub=bounds, bounds=(0, None), method="highs")
-        plan[k, :, b] = solved.x
-    return torch.from_numpy(plan)

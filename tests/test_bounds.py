@@ -15,7 +15,7 @@ from marl_inv.baselines.rolling_horizon import RollingHorizon
 from marl_inv.interface import View
 from marl_inv.metrics import score
 from marl_inv.network import TransferNetwork
-from marl_inv.problem import Problem, load_problem
+from marl_inv.problem import Problem, load_problem, period_weights
 from marl_inv.reading import InputError
 from marl_inv.rollout import play
 from marl_inv.simulator import Decision
@@ -48,7 +48,7 @@ class Follow:
 def rewards_of(made: Problem, policy: Any, trace: Trace) -> torch.Tensor:
     """Of every replication, per period as evaluation counts it."""
     with torch.no_grad():
-        record = score(play(made, policy, trace), made.scenario.warm_up, made.scenario.discount_factor)
+        record = score(play(made, policy, trace), period_weights(made.scenario, len(trace)))
     return record.per_period("reward").sum((0, 1))
 
 

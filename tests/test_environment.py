@@ -16,7 +16,7 @@ from pettingzoo.test import parallel_api_test
 
 from building import problem
 from marl_inv.environment import WarehouseEnv, parallel_env
-from marl_inv.interface import View, observe, rewards
+from marl_inv.interface import View, observe
 from marl_inv.reading import InputError
 from marl_inv.scenario import library
 from marl_inv.simulator import Decision, step
@@ -321,7 +321,7 @@ def test_the_env_is_a_column_of_a_batch(name):
             for n, agent in enumerate(env.possible_agents):
                 assert np.array_equal(observations[agent], facts[column, :, n].flatten().numpy())
                 assert infos[agent]["holding_cost"] == pytest.approx(float(costs.holding[:, n, column].double().sum()), rel=1e-12)
-            assert sum(earned.values()) == pytest.approx(float(rewards(costs)[..., column].double().sum()), rel=1e-4, abs=1e-3)
+            assert sum(earned.values()) == pytest.approx(float(costs.reward[..., column].double().sum()), rel=1e-4, abs=1e-3)
 
 
 def test_a_new_environment_without_a_seed_has_luck_of_its_own():

@@ -8,7 +8,7 @@ import networkx
 import numpy as np
 import pytest
 
-from marl_inv.exchange import to_graph, write_scenario
+from marl_inv.exchange import scenario_graph, write_scenario
 from marl_inv.reading import InputError
 from marl_inv.scenario import Scenario, library, load_scenario, scenario_from_graph
 
@@ -55,7 +55,7 @@ def test_a_scenario_is_read_back_as_it_was_written(tmp_path: Path, everything: S
 @pytest.mark.parametrize("name", sorted(library()))
 def test_every_scenario_of_the_library_survives_every_format(tmp_path: Path, name: str):
     scenario = load_scenario(name)
-    assert scenario_from_graph(to_graph(scenario)) == scenario
+    assert scenario_from_graph(scenario_graph(scenario)) == scenario
     for way in (f"{name}.yaml", f"{name}.json", f"{name}.graphml", "tables"):
         assert load_scenario(write_scenario(scenario, tmp_path / way)[0]) == scenario
 
@@ -72,7 +72,7 @@ def test_tables_hold_only_columns_that_say_something(tmp_path: Path, everything:
 
 
 def test_the_graph_is_networkx_all_through(everything: Scenario):
-    graph = to_graph(everything)
+    graph = scenario_graph(everything)
     assert graph.nodes["mill"]["kind"] == "supplier"
     assert graph.nodes["shop"]["storage"] == 20
     assert graph.edges["mill", "depot", "mill->depot"]["lead_time"] == 2
@@ -128,7 +128,7 @@ def test_an_attribute_that_cannot_be_is_told_with_its_node(attributes: dict, mes
 def test_networkx_reads_and_writes_the_same_files(tmp_path: Path, everything: Scenario):
     write_scenario(everything, tmp_path / "it.graphml")
     read = networkx.read_graphml(tmp_path / "it.graphml", force_multigraph=True)
-    assert set(read.edges(keys=True)) == set(to_graph(everything).edges(keys=True))
+    assert set(read.edges(keys=True)) == set(scenario_graph(everything).edges(keys=True))
     networkx.write_graphml_xml(read, tmp_path / "again.graphml")
     assert load_scenario(tmp_path / "again.graphml", ["name=it"]) == everything
 

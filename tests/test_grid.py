@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from marl_inv.evaluate import evaluate
-from marl_inv.grid import Cell, Results, compute, read_experiment, run
+from marl_inv.grid import Cell, Results, compute, grid_tables, read_experiment, run
 from marl_inv.models.learned import POLICY, load_policy
 from marl_inv.problem import Problem
 from marl_inv.reading import InputError
-from marl_inv.report import grid_tables, markdown
 from marl_inv.statistics import Spread
+from marl_inv.tables import markdown
 from small_grid import SMALL, metrics, same
 
 
@@ -111,7 +111,7 @@ def test_products_are_samples_of_the_one_trace_that_a_file_has(products: int, tm
     results = run(tmp_path / "data.yaml", tmp_path / "out")
     [table] = map(markdown, grid_tables(results))
     assert f"the one evaluation trace of the data, whose {products} products are samples, the same for all. 95% intervals" in table
-    [gain] = results.gains("shops").values()
+    [gain] = results.judged["shops"].gains.values()
     assert math.isinf(gain.half_width) == (products == 1)
     assert math.isnan(gain.p_value) == (products == 1)
 
@@ -221,12 +221,13 @@ def check_outcomes(results: Results, grid: list[Cell]) -> None:
     assert order_up_to.samples.shape == (1, 8)
     assert mappo.samples.shape == selfish.samples.shape == (2, 8)
     assert not torch.equal(mappo.samples[0], mappo.samples[1])
-    assert results.gain(order_up_to).half_width == 0
+    judged = results.judged[order_up_to.scenario]
+    assert judged.differences[order_up_to.policy].half_width == 0
     pooled = Spread.of([mappo.samples, selfish.samples])
     assert pooled.degrees == 2
     for outcome in (mappo, selfish):
-        assert results.spread(outcome) == pooled.at_least(Spread.of([outcome.samples]))
-    assert results.gain(mappo).mean == pytest.approx(float((mappo.samples - order_up_to.samples).mean()))
+        assert judged.spreads[outcome.policy] == pooled.at_least(Spread.of([outcome.samples]))
+    assert judged.gains[mappo.policy].mean == pytest.approx(float((mappo.samples - order_up_to.samples).mean()))
 
 
 def test_a_folder_is_one_runs_at_a_time(file: Path, tmp_path: Path):

@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from building import network
-from marl_inv.interface import rewards
 from marl_inv.network import TransferNetwork
 from marl_inv.rationing import ration
 from marl_inv.schema import COST_PARTS, INCOME_PARTS
@@ -258,7 +257,7 @@ class Laws:
             assert close(given, due, 1e3 * due), part
         weights = self.net.weights
         reward = sum(weights[part] * expected[part] for part in INCOME_PARTS) - sum(weights[part] * expected[part] for part in COST_PARTS)
-        assert close(rewards(period.costs), reward, sum(1e3 * expected[part].abs() for part in expected))
+        assert close(period.costs.reward, reward, sum(1e3 * expected[part].abs() for part in expected))
         assert close(period.costs.transfer_payment.sum((0, 1)), torch.zeros(REPLICATIONS).to(reward), expected["transfer_payment"])
 
     def stock_money(self, period: Period) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from building import problem
 from marl_inv.interface import View
 from marl_inv.metrics import score
 from marl_inv.network import TransferNetwork
-from marl_inv.problem import Problem
+from marl_inv.problem import Problem, period_weights
 from marl_inv.rollout import play
 from marl_inv.simulator import Decision
 from marl_inv.trace import Trace
@@ -49,7 +49,7 @@ SHOP = """
 def test_a_record_adds_up_the_periods_after_the_warm_up():
     """3 a period come in. Stock after demand: 3 - 1, 5 - 4, 4 - 9: 2, 1, 5 short. Period 0 is not scored."""
     shop = problem(SHOP % "lost")
-    record = score(play(shop, Always(torch.full((1, 1, 1), 3.0).double()), trace(shop, 1, 4, 9)), warm_up=1)
+    record = score(play(shop, Always(torch.full((1, 1, 1), 3.0).double()), trace(shop, 1, 4, 9)), [0.0, 1.0, 1.0])
     assert record.periods == 2
     sums = {name: value.item() for name, value in record.sums.items()}
     assert (sums["demand"], sums["unmet"], sums["on_hand"], sums["backorders"]) == (13, 5, 1, 0)
@@ -91,17 +91,20 @@ def test_scoring_leaves_what_was_played_as_it_was(dtype: torch.dtype):
 def test_an_episode_that_is_all_warm_up_cannot_be_scored():
     shop = problem(SHOP % "lost")
     with pytest.raises(ValueError, match="no period was scored"):
-        score(play(shop, Always(torch.zeros(1, 1, 1).double()), trace(shop, 1, 4)), warm_up=2)
+        score(play(shop, Always(torch.zeros(1, 1, 1).double()), trace(shop, 1, 4)), [0.0, 0.0])
 
 
 def test_a_discount_counts_later_periods_less():
     """Of holding costs 1, 1 and 1, with half of each period's weight in the next: 1 + 0.5 + 0.25 over a weight of 1.75."""
     shop = problem((SHOP % "lost").replace("initial_stock: 3", "initial_stock: 1"))
+    halved = shop.scenario.model_copy(update={"discount_factor": 0.5})
     nothing = Always(torch.zeros(1, 1, 1).double())
-    record = score(play(shop, nothing, trace(shop, 0, 0, 0)), discount=0.5)
+    record = score(play(shop, nothing, trace(shop, 0, 0, 0)), period_weights(halved, 3))
     assert (record.periods, record.weight, record.sums["holding_cost"].item()) == (3, 1.75, 1.75)
     assert record.per_period("holding_cost").item() == 1
-    after_one = score(play(shop, nothing, trace(shop, 0, 0, 9)), warm_up=1, discount=0.5)  # holding 1, then 8 lost at half
+    after_one = score(
+        play(shop, nothing, trace(shop, 0, 0, 9)), period_weights(halved.model_copy(update={"warm_up": 1}), 3)
+    )  # holding 1, then 8 lost at half
     assert (after_one.sums["reward"].item(), after_one.per_period("reward").item()) == (-1 - 0.5 * 80, pytest.approx(-41 / 1.5))
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from building import network, problem
 from marl_inv.incidence import Incidence
 from marl_inv.interface import source_available
-from marl_inv.network import TransferNetwork, network_from_graph, to_graph
+from marl_inv.network import TransferNetwork, network_from_graph, network_graph
 from marl_inv.reading import InputError
 
 
@@ -320,7 +320,7 @@ def test_a_graph_that_cannot_be_is_refused(edges: list[tuple[str, str, str | Non
 
 def test_the_graph_speaks_the_scenarios_words():
     made = problem(AB | {"lanes": lanes("s->a", transport_cost=2)})
-    graph = to_graph(made.scenario, made.demand.mean, made.demand.sd)
+    graph = network_graph(made.scenario, made.demand.mean, made.demand.sd)
     assert graph.nodes["s"] == {"kind": "supplier", "capacity": None}
     assert graph.nodes["a"]["mean_demand"] == [1.0]
     assert graph.edges["s", "a", "s->a"]["transport_cost"] == 2

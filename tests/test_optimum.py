@@ -14,7 +14,7 @@ from marl_inv.baselines.optimum import Box, Optimal, solve
 from marl_inv.baselines.perfect_information import perfect_information
 from marl_inv.metrics import score
 from marl_inv.policy import Policy
-from marl_inv.problem import Problem, load_problem
+from marl_inv.problem import Problem, load_problem, period_weights
 from marl_inv.reading import InputError
 from marl_inv.rollout import play
 
@@ -35,8 +35,9 @@ def shop(lead_time: int = 0, demand: Data | None = None, lane: Data | None = Non
 def rewards(made: Problem, policy: Policy, replications: int = 2000, warm_up: int = 0) -> torch.Tensor:
     """Of every replication, per period."""
     trace = made.trace("evaluate", 0, replications, made.scenario.horizon + warm_up)
+    weights = period_weights(made.scenario.model_copy(update={"warm_up": warm_up}), len(trace))
     with torch.no_grad():
-        played = score(play(made, policy, trace, trusted=True), warm_up, made.scenario.discount_factor)
+        played = score(play(made, policy, trace, trusted=True), weights)
     return played.per_period("reward").sum((0, 1))
 
 

@@ -15,14 +15,14 @@ import torch
 
 from marl_inv.experiment import bounds
 from marl_inv.findings import CURVE_SCALES, capacities_used, efficiency_curve, found_on, how_far, shadow_prices, telling
-from marl_inv.grid import LISTING, Experiment, Outcome, Results, read_results, run
+from marl_inv.grid import LISTING, Experiment, Outcome, Results, grid_tables, read_results, run
 from marl_inv.page import write_report
 from marl_inv.pictures import counted_parts, looks
 from marl_inv.problem import Problem, load_problem
 from marl_inv.reading import InputError
-from marl_inv.report import grid_tables, latex, measured
 from marl_inv.scenario import Scenario, library, load_scenario
 from marl_inv.schema import COST_PARTS
+from marl_inv.tables import latex, measured
 
 SMALL = """description: Does it pay & is <it> worth_it?
 scenarios:
@@ -103,15 +103,16 @@ def test_the_tables_hold_the_results_numbers(folder: Path):
     rows = list(csv.DictReader((folder / "tables.csv").read_text(encoding="utf-8").splitlines()))
     assert [(row["scenario"], row["policy"]) for row in rows] == [(name, policy) for name in ("short_one", "other") for policy in POLICIES]
     for row, outcome in zip(rows, results.outcomes, strict=True):
-        result = measured(outcome.problem, results.reward(outcome))
+        judged = results.judged[outcome.scenario]
+        result = measured(outcome.problem, judged.rewards[outcome.policy])
         assert (float(row["mean"]), float(row["low"]), float(row["high"])) == (result.mean, result.low, result.high)
         assert float(row["fill_rate"]) == float(outcome.measures["fill_rate"].mean())
         assert int(row["seeds"]) == len(outcome.seeds) == (2 if "learner" in outcome.policy else 1)
         if outcome.policy == "order_up_to":
             assert row["gain"] == row["p_value_holm"] == ""
         else:
-            assert float(row["gain"]) == results.gain(outcome).mean
-            assert float(row["p_value_holm"]) == results.gains(outcome.scenario)[outcome.policy].p_value
+            assert float(row["gain"]) == judged.differences[outcome.policy].mean
+            assert float(row["p_value_holm"]) == judged.gains[outcome.policy].p_value
     samples = list(csv.DictReader((folder / "samples.csv").read_text(encoding="utf-8").splitlines()))
     for row, outcome in zip(rows, results.outcomes, strict=True):
         own = [float(each["result"]) for each in samples if (each["scenario"], each["policy"]) == (row["scenario"], row["policy"])]
@@ -154,7 +155,7 @@ def test_what_is_missing_is_told_and_the_rest_is_shown(folder: Path, tmp_path: P
         shutil.rmtree(found)
     results = read_results([part])
     assert results.missing == ["learner_1 & <co>, seed 1, on short_one", "order_up_to, on other"]
-    assert results.reference("other").policy == "threshold_balancing"
+    assert results.judged["other"].reference.policy == "threshold_balancing"
     assert [len(each.samples) for each in results.outcomes] == [1, 1, 1, 1, 2]
     write_report(results, tmp_path / "told")
     text = Seen((tmp_path / "told" / "report.html").read_text(encoding="utf-8")).text
@@ -205,14 +206,14 @@ CLEAR = [4.0, 5.0, 6.0, 5.0]
 
 def test_gains_of_a_table_are_corrected_for_their_number():
     alone, together = made_up(one=CLEAR), made_up(one=CLEAR, two=CLOSE, three=[-each for each in CLEAR])
-    p_value = alone.gains("pair")["one"].p_value
+    p_value = alone.judged["pair"].gains["one"].p_value
     assert p_value == pytest.approx(0.0012, abs=1e-4)
-    assert together.gains("pair")["one"].p_value == pytest.approx(3 * p_value)
-    assert together.gain(together.outcomes[1]).p_value == pytest.approx(p_value)
+    assert together.judged["pair"].gains["one"].p_value == pytest.approx(3 * p_value)
+    assert together.judged["pair"].differences["one"].p_value == pytest.approx(p_value)
     near = made_up(one=[1.0, 2.0, 3.0, 4.0], two=[2.0, 4.0, 6.0, 8.0])
-    [p_value] = {round(near.gain(outcome).p_value, 9) for outcome in near.outcomes[1:]}
+    [p_value] = {round(near.judged["pair"].differences[each.policy].p_value, 9) for each in near.outcomes[1:]}
     assert p_value == pytest.approx(0.0305, abs=1e-3)
-    assert [gain.significant for gain in near.gains("pair").values()] == [False, False]
+    assert [gain.significant for gain in near.judged["pair"].gains.values()] == [False, False]
     [table] = grid_tables(replace(near, outcomes=[with_measures(outcome) for outcome in near.outcomes]))
     assert list(table.columns[6].cells) == ["", "+2.5 n.s.", "+5.0 n.s."]
     assert "after Holm over the 2 gains" in str(table.caption)
@@ -223,13 +224,13 @@ def with_measures(outcome: Outcome) -> Outcome:
 
 
 def test_the_words_follow_from_the_numbers():
-    told = " ".join(found_on(made_up(good=CLEAR, close=CLOSE, bad=[-each for each in CLEAR]), "pair"))
+    told = " ".join(found_on(made_up(good=CLEAR, close=CLOSE, bad=[-each for each in CLEAR]).judged["pair"]))
     assert "good does best, with a cost of 95" in told
     assert "5.0% (3.7 to 6.3) better than reference" in told
     assert "Not to be told apart from good: close" in told
     assert "Worse than reference: bad (by 5.0% (3.7 to 6.3))" in told
-    assert "No policy is shown to be better than reference: close has the best mean" in found_on(made_up(close=CLOSE), "pair")[0]
-    assert "Nobody is shown to do better than reference" in found_on(made_up(bad=[-each for each in CLEAR]), "pair")[0]
+    assert "No policy is shown to be better than reference: close has the best mean" in found_on(made_up(close=CLOSE).judged["pair"])[0]
+    assert "Nobody is shown to do better than reference" in found_on(made_up(bad=[-each for each in CLEAR]).judged["pair"])[0]
 
 
 def test_a_policy_looks_the_same_everywhere_and_like_no_other():

@@ -12,7 +12,7 @@ from building import problem
 from marl_inv.baselines import BASELINES
 from marl_inv.baselines.pooling import pooling_bound
 from marl_inv.metrics import score
-from marl_inv.problem import Problem, load_problem
+from marl_inv.problem import Problem, load_problem, period_weights
 from marl_inv.reading import InputError
 from marl_inv.rollout import play
 from reference_scenarios import cross_dock, cross_dock_bound
@@ -88,7 +88,10 @@ def below(name: str, policies: list[str], horizon: int, replications: int) -> li
     for baseline in policies:
         with torch.no_grad():
             earned = (
-                score(play(made, BASELINES[baseline].of(made), trace, trusted=True), horizon // 3).per_period("reward").sum((0, 1)).double()
+                score(play(made, BASELINES[baseline].of(made), trace, trusted=True), period_weights(made.scenario, horizon))
+                .per_period("reward")
+                .sum((0, 1))
+                .double()
             )
         if earned.mean() > bound + 3 * earned.std() / math.sqrt(replications):
             found.append(baseline)

@@ -22,7 +22,7 @@ from torch import Tensor
 import reference_scenarios as scenarios
 from marl_inv.baselines import ConstantOrder, DualIndex, EchelonBaseStock, EqualFractile, OrderUpTo, TailoredBaseSurge
 from marl_inv.baselines.optimum import Optimal, solve
-from marl_inv.metrics import Record, score
+from marl_inv.metrics import Totals, score
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem
 from marl_inv.rollout import play
@@ -102,10 +102,10 @@ class Length:
     scored: int = 400
 
 
-def record(made: Problem, policy: Policy, length: Length, name: str) -> Record:
+def record(made: Problem, policy: Policy, length: Length, name: str) -> Totals:
     """Every test has luck of its own: its name is the seed."""
     trace = made.trace("validate", crc32(name.encode()), length.replications, length.warm_up + length.scored)
-    return score(play(made, policy, trace, trusted=True), length.warm_up)
+    return score(play(made, policy, trace, trusted=True), [0.0] * length.warm_up + [1.0] * length.scored)
 
 
 def rewards(made: Problem, policy: Policy, name: str, length: Length = Length()) -> Tensor:

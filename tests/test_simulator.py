@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from building import network, play, problem, units
-from marl_inv.interface import rewards
 from marl_inv.schema import COST_PARTS, INCOME_PARTS
 from marl_inv.simulator import Chance, Decision, State, initial_state, inventory_position, step
 
@@ -408,7 +407,7 @@ def test_the_cost_objective_leaves_revenue_out_and_the_profit_objective_counts_i
             network(shop(also=f"objective: {objective}", initial_stock=4, price=10, holding_cost=2)), ask=[{}], demand=[{"shop": 3}]
         )
         costs = played.costs[0]
-        assert (units(costs.revenue), units(costs.holding), units(rewards(costs))) == ([30], [2], [reward])
+        assert (units(costs.revenue), units(costs.holding), units(costs.reward)) == ([30], [2], [reward])
 
 
 def test_goods_in_transit_cost_their_lead_time_when_they_leave():

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from best_transshipment import best_transshipment
 from building import Played, network, play, units
 from marl_inv.network import TransferNetwork
-from marl_inv.transshipment import best_transshipment, transship
+from marl_inv.transshipment import transship
 
 
 def reactive(*routes: str, **fields: Any) -> list[dict[str, Any]]:

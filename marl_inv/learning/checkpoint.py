@@ -23,7 +23,7 @@ from torch import Tensor
 
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.progress import Say
-from marl_inv.reading import Document, InputError, Path_, shown
+from marl_inv.reading import Document, InputError, KeyPath, shown
 from marl_inv.scenario import Scenario
 from marl_inv.sealed import read_sealed, write_sealed
 
@@ -32,7 +32,7 @@ BASELINE_EVENTS = "tuned-order-up-to"
 BOUND_EVENTS = "complete-pooling"
 """The folders inside a run's in which TensorBoard finds the baseline, and the bound."""
 
-Tree = dict[str, Any]
+Nested = dict[str, Any]
 
 
 def versions() -> dict[str, str]:
@@ -40,7 +40,7 @@ def versions() -> dict[str, str]:
     return {package: version(package) for package in ("marl_inv", "torch", "tianshou", "torch-geometric", "numpy")}
 
 
-def run_of(scenario: Scenario, settings: TrainSettings) -> Tree:
+def run_of(scenario: Scenario, settings: TrainSettings) -> Nested:
     """What makes a run what it is, everything resolved, as plain data."""
     return {
         "scenario": json.loads(scenario.model_dump_json(exclude_none=True)),
@@ -48,7 +48,7 @@ def run_of(scenario: Scenario, settings: TrainSettings) -> Tree:
     }
 
 
-def check_same_run(document: Document, run: Tree) -> None:
+def check_same_run(document: Document, run: Nested) -> None:
     """Raises InputError, naming the first key that differs, unless the document is of this run."""
     for path, before, now in _differences({key: document.data.get(key) for key in run}, run):
         key = ".".join(map(str, path))
@@ -57,7 +57,7 @@ def check_same_run(document: Document, run: Tree) -> None:
         )
 
 
-def _differences(before: Any, now: Any, path: Path_ = ()) -> Iterator[tuple[Path_, Any, Any]]:
+def _differences(before: Any, now: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any, Any]]:
     if isinstance(before, dict) and isinstance(now, dict):
         for key in dict.fromkeys([*before, *now]):
             yield from _differences(before.get(key), now.get(key), (*path, key))
@@ -72,13 +72,13 @@ def _given(value: Any) -> str:
     return "not given" if value is None else shown(value)
 
 
-def write_checkpoint(folder: Path, run: Tree, state: Tree) -> None:
+def write_checkpoint(folder: Path, run: Nested, state: Nested) -> None:
     tensors: dict[str, Tensor] = {}
     rest = _without_tensors(state, "", tensors)
     write_sealed(folder / CHECKPOINT, tensors, {"run": json.dumps(run), "versions": json.dumps(versions()), "state": json.dumps(rest)})
 
 
-def read_checkpoint(folder: Path, run: Tree, say: Say) -> Tree | None:
+def read_checkpoint(folder: Path, run: Nested, say: Say) -> Nested | None:
     """The state that was written last; None where there is none yet. What has another version by now is said.
 
     Raises InputError for a file that is damaged, that is no checkpoint, or that is of another run.
@@ -123,12 +123,12 @@ def _with_tensors(tree: Any, tensors: dict[str, Tensor]) -> Any:
     return tree
 
 
-def record(data: Any) -> Tree:
-    """A dataclass as its fields, not copied; `of_record` makes it again."""
+def record(data: Any) -> Nested:
+    """A dataclass as its fields, not copied; `from_fields` makes it again."""
     return {field.name: getattr(data, field.name) for field in fields(data)}
 
 
-def of_record(kind: type[Any], state: Tree, device: torch.device) -> Any:
+def from_fields(kind: type[Any], state: Nested, device: torch.device) -> Any:
     return kind(**{name: _moved(value, device) for name, value in state.items()})
 
 
@@ -138,18 +138,18 @@ def _moved(value: Any, device: torch.device) -> Any:
     return value.to(device) if isinstance(value, Tensor) else value
 
 
-def numbers(part: Any) -> Tree:
+def numbers(part: Any) -> Nested:
     """The plain attributes of a part: its counters and flags, among settings that are the same anyway. `vars(part).update` restores them."""
     return {name: value for name, value in vars(part).items() if isinstance(value, bool | int | float)}
 
 
-def trainer_state(trainer: Trainer) -> Tree:
+def trainer_state(trainer: Trainer) -> Nested:
     """Epoch, steps, the best score so far, whether to stop, and the averages that TensorBoard shows."""
     averages = {name: [float(value) for value in average.cache] for name, average in trainer._stat.items()}
     return {"numbers": numbers(trainer), "averages": averages, "seconds": time.time() - trainer._start_time}
 
 
-def restore_trainer(trainer: Trainer, state: Tree) -> None:
+def restore_trainer(trainer: Trainer, state: Nested) -> None:
     """In place of `trainer.reset`, which would validate and call whatever comes out the best so far."""
     vars(trainer).update(state["numbers"])
     trainer._start_time = time.time() - state["seconds"]
@@ -157,7 +157,7 @@ def restore_trainer(trainer: Trainer, state: Tree) -> None:
         trainer._stat[name].cache = values
 
 
-def algorithm_state(algorithm: Algorithm) -> Tree:
+def algorithm_state(algorithm: Algorithm) -> Nested:
     """All modules, networks of the past among them, with their buffers; optimizers, which Tianshou files under the modules; schedules and
     counters, which it leaves out."""
     modules = algorithm.state_dict()
@@ -170,7 +170,7 @@ def algorithm_state(algorithm: Algorithm) -> Tree:
     }
 
 
-def restore_algorithm(algorithm: Algorithm, state: Tree) -> None:
+def restore_algorithm(algorithm: Algorithm, state: Nested) -> None:
     optimizers = [each | {"state": {int(number): held for number, held in each["state"].items()}} for each in state["optimizers"]]
     algorithm.load_state_dict(state["modules"] | {Algorithm._STATE_DICT_KEY_OPTIMIZERS: optimizers})
     for schedule, its_state in zip(algorithm.lr_schedulers, state["schedules"], strict=True):
@@ -179,7 +179,7 @@ def restore_algorithm(algorithm: Algorithm, state: Tree) -> None:
     vars(algorithm.policy).update(state["policy"])
 
 
-def chance_state(generator: torch.Generator) -> Tree:
+def chance_state(generator: torch.Generator) -> Nested:
     """Of the run's own generator, and of those that torch and numpy share among everybody."""
     shared = np.random.get_state(legacy=False)  # noqa: NPY002 (what Tianshou draws from)
     words = torch.from_numpy(shared["state"]["key"].astype(np.int64))
@@ -189,7 +189,7 @@ def chance_state(generator: torch.Generator) -> Tree:
     return state
 
 
-def restore_chance(generator: torch.Generator, state: Tree) -> None:
+def restore_chance(generator: torch.Generator, state: Nested) -> None:
     generator.set_state(state["run"])
     torch.set_rng_state(state["torch"])
     shared = state["numpy"]

@@ -14,14 +14,13 @@ from gymnasium.spaces import Box
 from tianshou.data import Batch, CollectStats, SequenceSummaryStats
 from tianshou.data.collector import BaseCollector
 
-from marl_inv.interface import rewards
 from marl_inv.learning.buffer import TensorBuffer
-from marl_inv.learning.checkpoint import of_record, record
+from marl_inv.learning.checkpoint import from_fields, record
 from marl_inv.learning.policy import JointPolicy, MeanActions
-from marl_inv.metrics import MEASURES, MONEY, Record, score
+from marl_inv.metrics import MEASURES, MONEY, Totals, score
 from marl_inv.models.encoding import Encoding
 from marl_inv.policy import Policy
-from marl_inv.problem import Problem
+from marl_inv.problem import Problem, period_weights
 from marl_inv.rollout import Moment, play
 from marl_inv.simulator import State
 from marl_inv.trace import Trace
@@ -39,7 +38,7 @@ class InventoryStats(CollectStats):
     """0 while training: only validation plays the same traces as the baseline."""
 
 
-def stats_of(problem: Problem, record: Record, steps: int, episodes: int) -> InventoryStats:
+def stats_of(problem: Problem, record: Totals, steps: int, episodes: int) -> InventoryStats:
     means = {name: float(record.per_period(name).sum((0, 1)).mean()) for name in MEASURES}
     reward, measured = means.pop("reward"), problem.scenario.measured
     objective = {measured: -reward if measured == "cost" else reward}
@@ -180,7 +179,7 @@ class RolloutCollector(TraceCollector):
         self.buffer.restore(state["buffer"])
         self._begun, reached = state["begun"], state["reached"]
         if reached is not None:
-            self._reached = reached["period"], of_record(State, reached["state"], self.reward_scale.device)
+            self._reached = reached["period"], from_fields(State, reached["state"], self.reward_scale.device)
             self._playing = self._episodes(self._trace(self._begun - 1), self._reached)
 
     def _play_on(self, n_step: int | None) -> InventoryStats:
@@ -215,11 +214,11 @@ class RolloutCollector(TraceCollector):
         """Every period, or those from a given state on, with its reward, above the baseline's on the same trace where there is one."""
         ours = play(self.problem, _Acting(self.policy), trace, True, begin)
         if self.baseline is None:
-            yield from ((moment, rewards(moment.costs)) for moment in ours)
+            yield from ((moment, moment.costs.reward) for moment in ours)
             return
         theirs = islice(play(self.problem, self.baseline, trace, True), begin[0] if begin else 0, None)
         for moment, reference in zip(ours, theirs, strict=True):
-            yield moment, rewards(moment.costs) - rewards(reference.costs)
+            yield moment, moment.costs.reward - reference.costs.reward
 
     def _store(self, moment: Moment, reward: torch.Tensor) -> None:
         features, action, logp, _ = moment.memory
@@ -271,5 +270,5 @@ class ValidationCollector(TraceCollector):
         return 100 * (mean_return - baseline) / abs(baseline) if baseline else 0.0
 
     def _stats(self, moments: Iterator[Moment]) -> InventoryStats:
-        self.record = record = score(moments, self.problem.scenario.warm_up, self.problem.scenario.discount_factor)
+        self.record = record = score(moments, period_weights(self.problem.scenario, len(self.trace)))
         return stats_of(self.problem, record, len(self.trace) * self.trace.replications, self.trace.replications)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from marl_inv.interface import View
-from marl_inv.models.encoding import LARGEST, Encoding
+from marl_inv.models.encoding import LARGEST_FEATURE, Encoding
 
 REMEMBERED = 0.9
 """How much of its running moments an update leaves, once there have been many."""
@@ -69,4 +69,4 @@ class Foresight(Encoding):
         coming = trace.demand[first : first + self.periods]
         unknown = network.mean_demand.unsqueeze(-1).expand(self.periods - len(coming), -1, -1, trace.replications)
         scaled = torch.cat([coming, unknown]) / network.size.unsqueeze(-1) - 1
-        return torch.cat([super().__call__(view), scaled.clamp(-LARGEST, LARGEST).permute(3, 1, 2, 0)], -1)
+        return torch.cat([super().__call__(view), scaled.clamp(-LARGEST_FEATURE, LARGEST_FEATURE).permute(3, 1, 2, 0)], -1)

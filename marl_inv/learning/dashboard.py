@@ -16,11 +16,11 @@ from torch.utils.tensorboard.summary import hparams
 
 from marl_inv.baselines.pooling import check_pooled, pooling_bound
 from marl_inv.learning.settings import TrainSettings
-from marl_inv.metrics import Record
+from marl_inv.metrics import Totals
 from marl_inv.problem import Problem
 from marl_inv.reading import InputError, as_yaml
 
-SHOWN = 16
+MOST_SHOWN = 16
 """Warehouses that have curves of their own; of a larger network the least, the middle and the most are shown."""
 
 BY_WAREHOUSE = {"stock on hand": "on_hand", "fill rate by warehouse": "fill_rate"}
@@ -48,13 +48,13 @@ def begin(writer: SummaryWriter, problem: Problem, settings: TrainSettings) -> N
         writer.add_text(name, f"```yaml\n{as_yaml(json.loads(record.model_dump_json(exclude_none=True)))}\n```", 0)
 
 
-def validated(writer: SummaryWriter, step: int, record: Record, seen: Mapping[str, Tensor]) -> None:
+def validated(writer: SummaryWriter, step: int, record: Totals, seen: Mapping[str, Tensor]) -> None:
     """What a validation showed, warehouse by warehouse, and what the latest update learned from."""
     names = record.network.warehouses
     served = 1 - record.sums["unmet"].sum((0, 2)) / record.sums["demand"].sum((0, 2)).clamp(min=1e-9)
     for what, values in zip(BY_WAREHOUSE.values(), (record.per_period("on_hand").sum(0).mean(-1), served), strict=True):
         values = values.cpu().numpy()
-        if len(names) > SHOWN:
+        if len(names) > MOST_SHOWN:
             values = np.quantile(values, (0, 0.5, 1))
         for name, value in zip(_names(names), values.tolist(), strict=True):
             writer.add_scalar(f"{what}/{name}", value, step)
@@ -64,7 +64,7 @@ def validated(writer: SummaryWriter, step: int, record: Record, seen: Mapping[st
             writer.add_histogram(name, numbers, step)
 
 
-def end(writer: SummaryWriter, step: int, record: Record, problem: Problem, settings: TrainSettings, percent: float) -> None:
+def end(writer: SummaryWriter, step: int, record: Totals, problem: Problem, settings: TrainSettings, percent: float) -> None:
     """Where goods flowed in the last validation, and how the settings did: percent over the baseline, of the policy that is kept."""
     if len(record.network.warehouses) + len(record.network.lanes) <= DRAWN and bool(record.lane_sums["shipped"].isfinite().all()):
         writer.add_figure("average flows at the last validation", _flows(record), step)
@@ -93,10 +93,10 @@ def bound(problem: Problem) -> float | None:
 
 
 def _names(warehouses: Sequence[str]) -> Sequence[str]:
-    return warehouses if len(warehouses) <= SHOWN else ["least", "median", "most"]
+    return warehouses if len(warehouses) <= MOST_SHOWN else ["least", "median", "most"]
 
 
-def _flows(record: Record) -> Any:
+def _flows(record: Totals) -> Any:
     from marl_inv.drawing import average_scene, draw_scene
     from marl_inv.layout import lay_out
 

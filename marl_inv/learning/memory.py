@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-from marl_inv.interface import View, rewards
+from marl_inv.interface import View
 from marl_inv.learning.policy import MeanActions
 from marl_inv.machine import free_memory
 from marl_inv.problem import Problem
@@ -25,10 +25,10 @@ from marl_inv.reading import InputError
 from marl_inv.rollout import play
 from marl_inv.simulator import State
 
-MARGIN = 1.6
+SPARE = 1.6
 """For what comes and goes: gradients on their way, optimizers, and what allocators round up to."""
 
-FEW = 8
+TRIED = 8
 """Replications from which what more of them need is known."""
 
 BESIDES = 10
@@ -66,7 +66,7 @@ class Need:
 
     @property
     def total(self) -> int:
-        return round(MARGIN * (self.experience + self.gradient))
+        return round(SPARE * (self.experience + self.gradient))
 
 
 def needed(training: Any) -> Need:
@@ -77,7 +77,7 @@ def needed(training: Any) -> Need:
 def _by_episodes(training: Any) -> Need:
     problem, algorithm = training.problem, training.algorithm
     horizon, replications = problem.scenario.horizon, training.trainer.params.batch_size // problem.scenario.horizon
-    some = min(replications, FEW)
+    some = min(replications, TRIED)
     one, more = (_period_remembers(problem, training.policy, count) for count in (1, some))
     period = one + (replications - 1) * (more - one) / max(1, some - 1)
     remembered = horizon * period
@@ -93,20 +93,20 @@ def _period_remembers(problem: Problem, policy: Any, replications: int) -> int:
 def _periods_remember(problem: Problem, policy: Any, periods: int, replications: int) -> int:
     trace = problem.trace("train", 0, range(replications), periods)
     with Saved() as saved:
-        earned = [rewards(moment.costs).sum() for moment in play(problem, MeanActions(policy), trace, True)]
+        earned = [moment.costs.reward.sum() for moment in play(problem, MeanActions(policy), trace, True)]
     del earned
     return saved.bytes
 
 
 def _by_rows(training: Any) -> Need:
     problem, collector = training.problem, training.collector
-    trace = problem.trace("train", 0, range(FEW), 1)
+    trace = problem.trace("train", 0, range(TRIED), 1)
     view = View(problem.network, problem.opening(trace), trace, 0, problem.scenario.ending == "finite")
     seen = [encoding(view) for encoding in (training.policy.encoding, collector.critic_encoding) if encoding is not None]
     row = sum(facts[0].nbytes for facts in seen) + BESIDES * problem.network.size.nbytes
     kept = collector.buffer.periods * collector.replications
     step = training.trainer.params.batch_size or math.ceil(kept / training.settings.minibatches)
-    remembered = (_rows_remember(training, seen, FEW) - _rows_remember(training, seen, FEW // 2)) // (FEW // 2)
+    remembered = (_rows_remember(training, seen, TRIED) - _rows_remember(training, seen, TRIED // 2)) // (TRIED // 2)
     valued = min(kept, getattr(training.algorithm, "max_batchsize", 0))
     return Need(kept * row + collector.replications * problem.trace_bytes, step * remembered + valued * remembered // 3)
 

@@ -21,7 +21,6 @@ from tianshou.trainer import OnPolicyTrainerParams, Trainer
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
-from marl_inv.interface import rewards
 from marl_inv.learning.buffer import TensorBuffer
 from marl_inv.learning.collector import RolloutCollector
 from marl_inv.learning.policy import JointPolicy
@@ -47,7 +46,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """How training is cut up: epochs that each end with a validation, of `updates` that each take `periods` x `replications`."""
 
     periods: int
@@ -75,20 +74,22 @@ class Parts:
     common: dict[str, Any]
     """What every trainer of Tianshou's is told: how to validate, score, keep the best, and log."""
 
-    def plan(self, periods: int, fewest: int = 1) -> Plan:
+    def plan(self, periods: int, fewest: int = 1) -> TrainingPlan:
         """With so many periods in an update, and as many replications as the settings' decisions allow, at least `fewest`."""
         settings, agents = self.settings, self.problem.network.size.numel()
         replications = max(fewest, round(settings.decisions_per_update / agents / periods))
         updates = max(1, round(settings.decisions / (agents * periods * replications)))
         epochs = min(settings.validations, updates)
-        return Plan(periods, replications, epochs, math.ceil(updates / epochs))
+        return TrainingPlan(periods, replications, epochs, math.ceil(updates / epochs))
 
-    def optimizer(self, plan: Plan, steps: int = 1) -> OptimizerFactory:
+    def optimizer(self, plan: TrainingPlan, steps: int = 1) -> OptimizerFactory:
         """`steps` are those of the schedule in an update."""
         schedule = _Schedule(SCHEDULES[self.settings.schedule], plan.epochs * plan.updates * steps)
         return OPTIMIZERS[self.settings.optimizer](self.settings.lr).with_lr_scheduler_factory(schedule)
 
-    def collector(self, plan: Plan, critic_encoding: Encoding | None = None, buffer: TensorBuffer | None = None) -> RolloutCollector:
+    def collector(
+        self, plan: TrainingPlan, critic_encoding: Encoding | None = None, buffer: TensorBuffer | None = None
+    ) -> RolloutCollector:
         same_luck = self.settings.control_variate
         return RolloutCollector(
             self.problem,
@@ -125,7 +126,9 @@ class Built:
     """Plays the policy in training; None where learning does it itself."""
 
 
-def on_policy(parts: Parts, plan: Plan, algorithm: OnPolicyAlgorithm, passes: int = 1, critic_encoding: Encoding | None = None) -> Built:
+def on_policy(
+    parts: Parts, plan: TrainingPlan, algorithm: OnPolicyAlgorithm, passes: int = 1, critic_encoding: Encoding | None = None
+) -> Built:
     """An algorithm that learns from what its policy has just played."""
     collector = parts.collector(plan, critic_encoding)
     parameters = OnPolicyTrainerParams(
@@ -173,4 +176,4 @@ def usual_reward(problem: Problem, policy: Policy, seed: int) -> Float[Tensor, "
 def _earned(problem: Problem, policy: Policy, seed: int) -> Float[Tensor, "T K N B"]:
     trace = problem.trace("train", seed, range(8))
     with torch.no_grad():
-        return torch.stack([rewards(moment.costs) for moment in play(problem, policy, trace, trusted=True)])
+        return torch.stack([moment.costs.reward for moment in play(problem, policy, trace, trusted=True)])

@@ -18,10 +18,9 @@ from tianshou.trainer import OfflineTrainerParams
 from torch import Tensor
 
 from marl_inv.baselines.order_up_to import landed_cost
-from marl_inv.interface import rewards
 from marl_inv.learning.parts import Built, Parts
 from marl_inv.learning.policy import JointPolicy, MeanActions
-from marl_inv.problem import Problem
+from marl_inv.problem import Problem, period_weights
 from marl_inv.rollout import play
 from marl_inv.simulator import inventory_position
 from marl_inv.trace import Trace
@@ -101,11 +100,11 @@ class Pathwise(OfflineAlgorithm[JointPolicy]):
     def earned(self, trace: Trace) -> Float[Tensor, " B"]:
         """Reward per period as evaluation counts it. An episode that goes on beyond its trace is left with stock, which is worth what
         it cost to bring there."""
-        scenario, total, weight, factor = self.problem.scenario, 0.0, 0.0, 1.0
-        for period, moment in enumerate(play(self.problem, MeanActions(self.policy), trace, True, recompute=self.recompute)):
-            if period >= scenario.warm_up:
-                total = total + factor * rewards(moment.costs).sum((0, 1))
-                weight, factor = weight + factor, factor * scenario.discount_factor
+        *weights, afterwards = period_weights(self.problem.scenario, len(trace) + 1)
+        moments, total = play(self.problem, MeanActions(self.policy), trace, True, recompute=self.recompute), 0.0
+        for moment, weight in zip(moments, weights, strict=True):
+            if weight:
+                total = total + weight * moment.costs.reward.sum((0, 1))
         if self.left_over is not None:
-            total = total + factor * (self.left_over * inventory_position(self.problem.network, moment.state)).sum((0, 1))
-        return total / weight
+            total = total + afterwards * (self.left_over * inventory_position(self.problem.network, moment.state)).sum((0, 1))
+        return total / sum(weights)

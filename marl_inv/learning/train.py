@@ -22,12 +22,12 @@ from marl_inv.learning.checkpoint import (
     BASELINE_EVENTS,
     BOUND_EVENTS,
     CHECKPOINT,
-    Tree,
+    Nested,
     algorithm_state,
     chance_state,
     cut_back,
     events,
-    of_record,
+    from_fields,
     read_checkpoint,
     record,
     restore_algorithm,
@@ -43,7 +43,7 @@ from marl_inv.learning.parts import Built, Parts
 from marl_inv.learning.pathwise import FreshTraces
 from marl_inv.learning.policy import JointPolicy
 from marl_inv.learning.settings import TrainSettings
-from marl_inv.metrics import Record
+from marl_inv.metrics import Totals
 from marl_inv.models.encoding import Beginning
 from marl_inv.models.learned import BEGINNINGS, Actor, LearnedPolicy, encode
 from marl_inv.problem import Problem
@@ -97,7 +97,7 @@ class Training:
         epoch, since = self.trainer._epoch, self.trainer._epoch - self.trainer._best_epoch
         return epoch == self.trainer.params.max_epochs or 0 < self.settings.patience <= since
 
-    def shown(self) -> tuple[SummaryWriter, int, Record, dict[str, Tensor]]:
+    def shown(self) -> tuple[SummaryWriter, int, Totals, dict[str, Tensor]]:
         """Where TensorBoard's events go, the step they are of, the latest validation, and what the latest update learned from."""
         return self.trainer.params.logger.writer, self.trainer._env_step, self.validation.record, getattr(self.algorithm, "seen", {})
 
@@ -106,7 +106,7 @@ class Training:
         """What learning learns from."""
         return self.trainer.params.buffer if self.collector is None else self.collector
 
-    def state(self) -> Tree:
+    def state(self) -> Nested:
         """All that `prepare` cannot make again, between two epochs."""
         return {
             "baseline": record(self.baseline),
@@ -119,7 +119,7 @@ class Training:
             "chance": chance_state(self.policy.generator),
         }
 
-    def restore(self, state: Tree) -> None:
+    def restore(self, state: Nested) -> None:
         """Go on from where `state` was told."""
         restore_algorithm(self.algorithm, state["algorithm"])
         self.best.update(state["best"])
@@ -256,8 +256,8 @@ def _taken_up(problem: Problem, settings: TrainSettings, folder: Path, say: Say)
     device = problem.network.size.device
     try:
         cut_back(folder, state["events"])
-        baseline = of_record(OrderUpTo, state["baseline"], device)
-        beginning = of_record(BEGINNINGS[state["beginning"]["kind"]], state["beginning"]["policy"], device)
+        baseline = from_fields(OrderUpTo, state["baseline"], device)
+        beginning = from_fields(BEGINNINGS[state["beginning"]["kind"]], state["beginning"]["policy"], device)
         training = prepare(problem, settings, baseline, beginning, folder)
         training.restore(state)
     except InputError:

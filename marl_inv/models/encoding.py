@@ -19,7 +19,7 @@ from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem
 from marl_inv.reading import InputError
 
-LARGEST = 5.0
+LARGEST_FEATURE = 5.0
 """Features are cut here: beyond five times the typical, more is no news."""
 
 NO_QUANTITY = ("planned_promotion", "past_promotion", "source_available", "periods_left")
@@ -138,9 +138,9 @@ class Encoding:
             facts[..., POSITION] = self.position(view).permute(2, 0, 1)
         if self.beginning.following is not None:
             facts = torch.where(self.in_units, facts / self.times(view).permute(2, 0, 1).unsqueeze(-1), facts)
-        features = (facts * self.factor + self.offset).clamp(-LARGEST, LARGEST).contiguous()
+        features = (facts * self.factor + self.offset).clamp(-LARGEST_FEATURE, LARGEST_FEATURE).contiguous()
         if self.translation is not None:
-            features = (features @ self.translation).clamp(-LARGEST, LARGEST)
+            features = (features @ self.translation).clamp(-LARGEST_FEATURE, LARGEST_FEATURE)
         if self.order_levels is None or view.trace.available is None:
             return features
         return torch.cat([features, self.order_levels.as_facts(view.trace.available[view.period])], -1)
@@ -176,7 +176,7 @@ def _supply(network: TransferNetwork) -> Float[Tensor, " N"]:
     for limit in network.limits:
         group = torch.where(lanes >= 0, limit.group[lanes.clamp(min=0)] if network.lanes else lanes, len(limit.names))
         used = torch.zeros_like(limit.capacity[:, 0]).index_add(0, group, usual) / limit.capacity[:, 0]
-        supply = torch.maximum(supply, torch.where(group < len(limit.names), used[group], 0).clamp(max=LARGEST))
+        supply = torch.maximum(supply, torch.where(group < len(limit.names), used[group], 0).clamp(max=LARGEST_FEATURE))
     return torch.where(supply > 1e-20, supply, 0)
 
 
@@ -185,15 +185,17 @@ def _warehouse_features(network: TransferNetwork, levels: Tensor, vocabulary: Vo
     nothing = torch.zeros_like(size)
 
     def rate(rates: Tensor | None) -> Tensor:
-        return nothing if rates is None else (rates.squeeze(-1) / money).clamp(max=LARGEST).expand_as(size)
+        return nothing if rates is None else (rates.squeeze(-1) / money).clamp(max=LARGEST_FEATURE).expand_as(size)
 
-    storage = nothing if network.storage is None else (size * network.volume.squeeze(-1) / network.storage.squeeze(-1)).clamp(max=LARGEST)
-    spread = (network.throughput_sd / size).clamp(max=LARGEST)
-    relative_size = (size / network.mean(size)).log().clamp(-LARGEST, LARGEST) / 2
-    lead_time = (_lead_time(network).expand_as(size) / (vocabulary.longest_lead_time + 1)).clamp(max=LARGEST)
+    storage = (
+        nothing if network.storage is None else (size * network.volume.squeeze(-1) / network.storage.squeeze(-1)).clamp(max=LARGEST_FEATURE)
+    )
+    spread = (network.throughput_sd / size).clamp(max=LARGEST_FEATURE)
+    relative_size = (size / network.mean(size)).log().clamp(-LARGEST_FEATURE, LARGEST_FEATURE) / 2
+    lead_time = (_lead_time(network).expand_as(size) / (vocabulary.longest_lead_time + 1)).clamp(max=LARGEST_FEATURE)
     features = [rate(network.holding_cost), rate(network.shortage_cost), rate(network.counted_price), rate(network.overflow_cost)]
     features += [spread, relative_size, storage, network.mean_demand / size, lead_time]
-    features += [network.backordered.squeeze(-1).expand_as(size), (levels / (size * (_lead_time(network) + 1))).clamp(max=LARGEST)]
+    features += [network.backordered.squeeze(-1).expand_as(size), (levels / (size * (_lead_time(network) + 1))).clamp(max=LARGEST_FEATURE)]
     features += [_supply(network).expand_as(size)] * vocabulary.supply
     return torch.stack(features, -1)
 
@@ -208,10 +210,12 @@ def _lane_features(network: TransferNetwork, vocabulary: Vocabulary) -> Float[Te
         replenishments = network.replenishments
         procurement[:, :replenishments] = network.procurement_cost.squeeze(-1) / money[:, :replenishments]
     destination_size = network.size[:, network.destination]
-    limit = (network.max_request / (destination_size * longest)).clamp(max=LARGEST)
-    lead_time = (network.lead_time.to(nothing) / longest).clamp(max=LARGEST).expand_as(nothing)
+    limit = (network.max_request / (destination_size * longest)).clamp(max=LARGEST_FEATURE)
+    lead_time = (network.lead_time.to(nothing) / longest).clamp(max=LARGEST_FEATURE).expand_as(nothing)
     supplied = nothing.clone()
     supplied[:, : network.replenishments] = 1
     source = torch.zeros_like(nothing)
     source[:, network.source_lane[network.source_lane >= 0]] = 1
-    return torch.stack([transport.clamp(max=LARGEST), procurement.clamp(max=LARGEST), limit, lead_time, supplied, source], -1)
+    return torch.stack(
+        [transport.clamp(max=LARGEST_FEATURE), procurement.clamp(max=LARGEST_FEATURE), limit, lead_time, supplied, source], -1
+    )

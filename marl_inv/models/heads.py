@@ -25,7 +25,7 @@ RELUCTANCE = 0.2
 """Raw action below which nothing is asked on a lane other than the source lane: transfers begin near zero."""
 
 
-def on_source_lanes(network: TransferNetwork) -> Bool[Tensor, " E"]:
+def source_lane_mask(network: TransferNetwork) -> Bool[Tensor, " E"]:
     """Whether a lane is the source lane of its destination."""
     is_source = torch.zeros(len(network.lanes), dtype=torch.bool, device=network.destination.device)
     is_source[network.source_lane[network.source_lane >= 0]] = True
@@ -78,7 +78,7 @@ class AmountHead(nn.Module):
         network = encoding.network
         self.choices = ChoiceHead(encoding, settings, 1)
         self.warehouses = len(network.warehouses)
-        source = on_source_lanes(network).long()
+        source = source_lane_mask(network).long()
         decided = ((2, self.choices.promotes), (3, self.choices.reserves))
         own = [source.new_full((self.warehouses,), kind) for kind, has in decided if has]
         self.register_buffer("kind", torch.cat([source, *own]), persistent=False)
@@ -102,7 +102,7 @@ class LevelHead(nn.Module):
         network, self.order_levels = encoding.network, encoding.order_levels
         self.choices = ChoiceHead(encoding, settings, 1 + self.order_levels.count)
         self.warehouses, lanes, step = len(network.warehouses), len(network.lanes), self.order_levels.step
-        source, destination = on_source_lanes(network), network.destination
+        source, destination = source_lane_mask(network), network.destination
         middle, scale = torch.zeros_like(step), self.order_levels.most / step
         middle[:, :lanes] = (network.size[:, destination] * source / step[:, :lanes]).round()
         scale[:, :lanes] = torch.where(source, encoding.unit[:, destination], network.size[:, destination]) / step[:, :lanes]
@@ -141,7 +141,7 @@ class ValueHead(nn.Module):
         self.choices = ChoiceHead(encoding, settings, 1 + self.order_levels.count)
         self.level = linear(settings.hidden, 1, groups(network, settings.parameters))
         self.warehouses, self.lanes, step = len(network.warehouses), len(network.lanes), self.order_levels.step
-        source, destination = on_source_lanes(network), network.destination
+        source, destination = source_lane_mask(network), network.destination
         scale, begin = self.order_levels.most / step, torch.zeros_like(step)
         scale[:, : self.lanes] = torch.where(source, encoding.unit[:, destination], network.size[:, destination]) / step[:, : self.lanes]
         begin[:, : self.lanes] = source * scale[:, : self.lanes]
@@ -187,7 +187,7 @@ class Decider:
 
     def __init__(self, encoding: Encoding, promotion: Float[Tensor, "K N"] | None, head: str) -> None:
         network, levels = encoding.network, encoding.order_levels
-        size, destination, is_source = network.size, network.destination, on_source_lanes(network)
+        size, destination, is_source = network.size, network.destination, source_lane_mask(network)
         self.network, self.encoding, self.lanes, self.destination = network, encoding, len(network.lanes), destination
         self.promotion = torch.zeros_like(size) if promotion is None and network.max_promotion is not None else promotion
         usual = size if head == "quantity" else encoding.beginning.levels
