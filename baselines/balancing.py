@@ -16,6 +16,7 @@ from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.baselines.tuning import Parameter, per_replication
 from marl_inv.interface import View
 from marl_inv.network import TransferNetwork
+from marl_inv.policy import known_above
 from marl_inv.problem import Problem
 from marl_inv.simulator import Decision
 
@@ -45,11 +46,17 @@ class ThresholdBalancing:
         network, base = problem.network, base or OrderUpTo.of(problem)
         shortage = network.mean_demand + network.sd_demand
         levels = getattr(base, "levels", 2 * network.size)
-        return cls(base, torch.maximum(0.5 * levels, shortage), shortage, name=f"balanced {base.name}")
+        knows = known_above(base, cls.knows)
+        return cls(base, torch.maximum(0.5 * levels, shortage), shortage, name=f"balanced {base.name}", knows=knows)
 
     @property
     def smooth(self) -> bool:
         return self.base.smooth
+
+    @property
+    def foresee(self) -> Any:
+        """The policy below's, if it has one."""
+        return self.base.foresee
 
     def start(self, network: TransferNetwork, replications: int) -> Any:
         return self.base.start(network, replications)
@@ -62,7 +69,7 @@ class ThresholdBalancing:
         network, state = view.network, view.state
         supplied = network.replenishments
         if not len(network.origin):
-            return state.inventory_level.new_zeros(len(network.products), supplied, view.trace.replications)
+            return state.inventory_level.new_zeros(len(network.products), supplied, view.known.replications)
         spare = (state.on_hand - per_replication(self.surplus_level)).clamp(min=0)
         soon = _arriving_within(view)[:, supplied:]
         lacking = (per_replication(self.shortage_level).index_select(1, network.destination[supplied:]) - soon).clamp(min=0)
@@ -103,12 +110,12 @@ class LPBalancing(ThresholdBalancing):
     @classmethod
     def of(cls, problem: Problem, base: Any = None) -> LPBalancing:
         begun = ThresholdBalancing.of(problem, base)
-        return cls(begun.base, begun.surplus_level, begun.shortage_level, name=f"LP-balanced {begun.base.name}")
+        return cls(begun.base, begun.surplus_level, begun.shortage_level, name=f"LP-balanced {begun.base.name}", knows=begun.knows)
 
     def transfers(self, view: View) -> Float[Tensor, "K E B"]:
         network, state = view.network, view.state
         lanes = lateral(network).squeeze(-1).nonzero().squeeze(-1)
-        sent = state.inventory_level.new_zeros(len(network.products), len(network.lanes), view.trace.replications)
+        sent = state.inventory_level.new_zeros(len(network.products), len(network.lanes), view.known.replications)
         if not len(lanes):
             return sent
         origin, destination = network.origin[lanes - network.replenishments], network.destination[lanes]
@@ -220,10 +227,9 @@ def _columns(values: Float[Tensor, "K J B"]) -> Float[Tensor, "J KB"]:
 def _capacity(view: View) -> Float[Tensor, "K E B"]:
     """What every lane can carry of every product now, if it carries nothing else and its pools and supplier serve it alone."""
     network, like = view.network, view.state.inventory_level
-    available = None if view.trace.available is None else view.trace.available[view.period]
     room = like.new_full((len(network.lanes), like.shape[-1]), torch.inf)
     for limit in network.limits:
-        room = torch.minimum(room, limit.now(available).index_select(0, limit.group))
+        room = torch.minimum(room, limit.now(view.known.available).index_select(0, limit.group))
     return room / network.volume
 
 

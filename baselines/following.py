@@ -26,11 +26,10 @@ LEAST, MOST = 0.1, 100.0
 def lately(view: View, following: Float[Tensor, "N N"]) -> Float[Tensor, "K N B"]:
     """Mean demand of the periods that are remembered over the usual, of every warehouse and all it feeds; 1 where none is usual or
     remembered."""
-    trace, usual = view.trace, (view.network.mean_demand @ following.T).unsqueeze(-1)
-    if trace.history == 0:
-        return usual.expand(-1, -1, trace.replications) * 0 + 1
-    recent = trace.demand[view.period : view.period + trace.history].mean(0)
-    ratio = torch.einsum("nm,kmb->knb", following, recent) / usual.clamp(min=1e-9)
+    past, usual = view.known.past_demand, (view.network.mean_demand @ following.T).unsqueeze(-1)
+    if not len(past):
+        return usual.expand(-1, -1, view.known.replications) * 0 + 1
+    ratio = torch.einsum("nm,kmb->knb", following, past.mean(0)) / usual.clamp(min=1e-9)
     return torch.where(usual > 0, ratio, 1.0).clamp(LEAST, MOST)
 
 

@@ -7,6 +7,7 @@ perfect-information bound is the most that a clairvoyant who weighs them could e
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -16,8 +17,11 @@ from marl_inv.baselines.echelon import echelons
 from marl_inv.baselines.order_up_to import on_source_lanes
 from marl_inv.interface import View
 from marl_inv.network import TransferNetwork
+from marl_inv.policy import FUTURE
 from marl_inv.problem import Problem
+from marl_inv.reading import InputError
 from marl_inv.simulator import Decision
+from marl_inv.trace import Trace
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +33,7 @@ class JustInTime:
     fed: Int[Tensor, " P"]
     until_sold: Int[Tensor, " P"]
     name: str = "just in time"
-    knows: str = "the future"
+    knows: str = FUTURE
 
     @classmethod
     def of(cls, problem: Problem) -> JustInTime:
@@ -39,16 +43,17 @@ class JustInTime:
         feeder, fed = members.nonzero().unbind(1)
         return cls(feeder, fed, ((members * own) @ members)[feeder, fed].round().long())
 
-    def start(self, network: TransferNetwork, replications: int) -> None:
-        return None
+    def start(self, network: TransferNetwork, replications: int) -> Any:
+        raise InputError(f"{self.name}: knows {self.knows}; begin with `foresee`, and the trace that is played")
 
-    def act(self, view: View, memory: Float[Tensor, "S K N B"] | None) -> tuple[Decision, Float[Tensor, "S K N B"]]:
-        """The memory is all demand before each period, and before the one after the last."""
-        demand = view.trace.demand[view.trace.history :]
-        if memory is None:
-            memory = torch.cat([torch.zeros_like(demand[:1]), demand.cumsum(0)])
-        end = (view.period + self.until_sold + 1).clamp(max=len(demand))
+    def foresee(self, network: TransferNetwork, trace: Trace) -> Float[Tensor, "S K N B"]:
+        """All demand of the episode before each of its periods, and before the one after the last."""
+        demand = trace.demand[trace.history :]
+        return torch.cat([torch.zeros_like(demand[:1]), demand.cumsum(0)])
+
+    def act(self, view: View, memory: Float[Tensor, "S K N B"]) -> tuple[Decision, Float[Tensor, "S K N B"]]:
+        end = (view.period + self.until_sold + 1).clamp(max=len(memory) - 1)
         coming = memory[end, :, self.fed] - memory[view.period][:, self.fed].transpose(0, 1)
         wanting = coming - view.inventory_position[:, self.fed].transpose(0, 1)
-        shortfall = wanting.new_zeros(demand.shape[2], demand.shape[1], demand.shape[3]).index_add(0, self.feeder, wanting)
+        shortfall = wanting.new_zeros(memory.shape[2], memory.shape[1], memory.shape[3]).index_add(0, self.feeder, wanting)
         return Decision(on_source_lanes(view.network, shortfall.transpose(0, 1).clamp(min=0))), memory

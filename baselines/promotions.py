@@ -10,9 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from marl_inv.baselines.order_up_to import OrderUpTo
-from marl_inv.baselines.tuning import Parameter, Tunable, per_replication
+from marl_inv.baselines.tuning import Parameter, per_replication
 from marl_inv.interface import View
 from marl_inv.network import TransferNetwork
+from marl_inv.policy import known_above
 from marl_inv.problem import Problem
 from marl_inv.simulator import Decision
 
@@ -35,11 +36,17 @@ class PromotionCalendar:
     smooth = False
 
     @classmethod
-    def of(cls, problem: Problem, base: Tunable | None = None) -> PromotionCalendar:
+    def of(cls, problem: Problem, base: Any = None) -> PromotionCalendar:
         """Over order-up-to: one period in four at half of the most."""
         network, base = problem.network, base or OrderUpTo.of(problem)
         one = torch.ones_like(network.size)
-        return cls(base, 0.5 * _most(network), 4 * one, one, name=f"{base.name} with promotions by calendar")
+        name, knows = f"{base.name} with promotions by calendar", known_above(base, cls.knows)
+        return cls(base, 0.5 * _most(network), 4 * one, one, name=name, knows=knows)
+
+    @property
+    def foresee(self) -> Any:
+        """The policy below's, if it has one."""
+        return self.base.foresee
 
     def start(self, network: TransferNetwork, replications: int) -> Any:
         return self.base.start(network, replications)

@@ -58,7 +58,7 @@ class RollingHorizon:
         return None
 
     def act(self, view: View, memory: Any) -> tuple[Decision, None]:
-        jobs = [self._paths(view, replication) for replication in range(view.trace.replications)]
+        jobs = [self._paths(view, replication) for replication in range(view.known.replications)]
         if self.workers > 1:
             self._pool = self._pool or ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"), initializer=_one_thread)
             chunk = max(1, len(jobs) // (4 * self.workers))
@@ -71,33 +71,34 @@ class RollingHorizon:
 
     def _paths(self, view: View, replication: int) -> list[SamplePath]:
         """What may come, seen from now: one path of expectations, or samples. Capacity and planned promotions are taken as they are now."""
-        periods = min(self.horizon, len(view.trace) - view.period) if view.finite else self.horizon
-        here = view.trace.history + view.period
-        now = SamplePath.of(view.network, view.state, view.trace, replication, range(view.period, view.period + 1), np.ones(1))
+        known, left = view.known, view.known.periods_left
+        periods = self.horizon if left is None else min(self.horizon, left)
+        here = self.samples.history + known.period
         demand = self.samples.demand[here : here + periods].double().cpu().numpy()
         expected = np.moveaxis(demand[..., : self.paths], -1, 0) if self.paths else [demand.mean(-1)]
-        known = {
+        alike = {
+            "state": view.state.replication(replication),
             "lead_time": np.tile(view.network.lead_time.cpu().numpy(), (periods, 1)),
-            "available": None if now.available is None else now.available.expand(periods, -1),
+            "available": None if known.available is None else known.available[:, replication].expand(periods, -1),
             "planned": self._planned(view, periods),
             "weight": self.problem.scenario.discount_factor ** np.arange(periods, dtype=float),
-            "ends": view.finite and view.period + periods == len(view.trace),
+            "ends": periods == left,
             "lenient": False,
         }
-        return [replace(now, demand=self._informed(view, replication, one), **known) for one in expected]
+        return [SamplePath(demand=self._informed(view, replication, one), **alike) for one in expected]
 
     def _planned(self, view: View, periods: int) -> Float[np.ndarray, "T N"]:
-        levels, given = np.zeros((periods, len(view.network.warehouses))), view.trace.promotion
+        levels, given = np.zeros((periods, len(view.network.warehouses))), view.known.promotion
         if given is not None:
-            notice = given[view.period : view.period + min(periods, len(given) - len(view.trace)), :, 0]
+            notice = given[:periods, :, 0]
             levels[: len(notice)] = notice.double().cpu().numpy()
         return levels
 
     def _informed(self, view: View, replication: int, demand: np.ndarray) -> np.ndarray:
         """Forecasts where there are some."""
-        if view.trace.forecast is None:
+        if view.known.forecast is None:
             return demand
-        told = view.trace.forecast[view.period, : len(demand), ..., replication].double().cpu().numpy()
+        told = view.known.forecast[: len(demand), ..., replication].double().cpu().numpy()
         return np.concatenate([told, demand[len(told) :]])
 
 

@@ -115,9 +115,9 @@ def render(
 
 def _draw_moment(problem: Problem, moment: Moment, layout: Layout, widest: float = math.inf) -> Figure:
     """What a period has led to; at most `widest` pixels wide."""
-    trace, period = moment.view.trace, moment.view.period
-    title = f"{problem.scenario.name}, after {period + 1} of {len(trace)} periods"
-    figure = draw_network(problem.network, moment.state, moment.flows, title, trace.at(period).available, layout=layout)
+    known = moment.view.known
+    title = f"{problem.scenario.name}, after {known.period + 1} of {len(moment.trace)} periods"
+    figure = draw_network(problem.network, moment.state, moment.flows, title, known.available, layout=layout)
     figure.set_dpi(min(figure.get_dpi(), widest / layout.width))
     return figure
 

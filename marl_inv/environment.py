@@ -232,7 +232,7 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
     def _show(self, moment: Turn) -> None:
         """Make a moment the present one: its facts are what is observed until the next."""
         self._moment = moment
-        view = View(self.network, moment.state, moment.trace, moment.period, self._finite)
+        view = View(self.network, moment.state, moment.trace.known(moment.period, self._finite))
         facts = observe(view)[0].cpu().numpy().swapaxes(0, 1)
         self._facts_now = facts.reshape(len(facts), -1).astype(np.float32, copy=False)
         if self.render_mode == "human":

@@ -14,19 +14,21 @@ from marl_inv.network import UNLIMITED, TransferNetwork
 from marl_inv.reading import InputError
 from marl_inv.scenario import Scenario
 from marl_inv.simulator import Decision, State, inventory_position, owed_to_others
-from marl_inv.trace import Trace
+from marl_inv.trace import Known
 
 
 @dataclass(frozen=True)
 class View:
-    """What there is to see before deciding. A policy says which of it it uses; only a clairvoyant looks ahead in the trace."""
+    """What there is to see before deciding. A policy says which of it it uses."""
 
     network: TransferNetwork
     state: State
-    trace: Trace
-    period: int
-    finite: bool = False
-    """Whether the season ends with the trace, so that the periods left matter."""
+    known: Known
+
+    @property
+    def period(self) -> int:
+        """The number of the period, from 0."""
+        return self.known.period
 
     @cached_property
     def inventory_position(self) -> Float[Tensor, "K N B"]:
@@ -49,23 +51,23 @@ def fact_names(network: TransferNetwork, scenario: Scenario) -> list[str]:
 
 def observe(view: View) -> Float[Tensor, "B K N F"]:
     """The facts of every product and warehouse, in units (and periods), named by `fact_names`."""
-    network, state, trace, period = view.network, view.state, view.trace, view.period
+    network, state, known = view.network, view.state, view.known
     like = state.inventory_level
     facts = [like, view.inventory_position]
     facts += state.due
     if network.owes is not None:
         facts.append(owed_to_others(network, state))
-    facts += [trace.past_demand(period, lag) for lag in range(1, trace.history + 1)]
-    if trace.forecast is not None:
-        facts += trace.forecast[period].unbind(0)
-    if trace.promotion is not None:
-        facts += [level.expand_as(like) for level in trace.promotion[period : period + len(trace.promotion) - len(trace)]]
+    facts += reversed(known.past_demand.unbind(0))
+    if known.forecast is not None:
+        facts += known.forecast.unbind(0)
+    if known.promotion is not None:
+        facts += [level.expand_as(like) for level in known.promotion]
     if state.dip is not None:
         facts.append(state.dip)
     if network.interruptible:
-        facts.append(source_available(network, trace.available[period]).expand_as(like))
-    if view.finite:
-        facts.append(like.new_full((), len(trace) - period).expand_as(like))
+        facts.append(source_available(network, known.available).expand_as(like))
+    if known.periods_left is not None:
+        facts.append(like.new_full((), known.periods_left).expand_as(like))
     return torch.stack(facts).permute(3, 1, 2, 0)
 
 

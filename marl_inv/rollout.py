@@ -9,7 +9,7 @@ from typing import Any
 from torch.utils.checkpoint import checkpoint
 
 from marl_inv.interface import View, checked
-from marl_inv.policy import Policy
+from marl_inv.policy import Policy, first_memory
 from marl_inv.problem import Problem
 from marl_inv.simulator import Costs, Decision, Flows, State
 from marl_inv.trace import Trace
@@ -27,11 +27,14 @@ class Moment:
     costs: Costs
     state: State
     """The state it led to."""
+    trace: Trace
+    """All luck of the episode: for those who look back at it."""
 
     @property
     def following_view(self) -> View:
         """What there is to see next; after the last period it is the view that the episode was cut off at."""
-        return replace(self.view, state=self.state, period=self.view.period + 1)
+        known = self.view.known
+        return replace(self.view, state=self.state, known=self.trace.known(known.period + 1, known.periods_left is not None))
 
 
 def play(
@@ -49,15 +52,15 @@ def play(
     """
     network, finite = problem.network, problem.scenario.ending == "finite"
     first, state = begin or (0, problem.opening(trace))
-    memory = policy.start(network, trace.replications)
+    memory = first_memory(policy, network, trace)
 
     def advance(period: int, state: State, memory: Any) -> Moment:
-        view = View(network, state, trace, period, finite)
+        view = View(network, state, trace.known(period, finite))
         decision, memory = policy.act(view, memory)
         if not trusted:
             checked(network, decision, trace.replications)
         state, flows, costs = problem.step(network, state, decision, trace.at(period))
-        return Moment(view, memory, decision, flows, costs, state)
+        return Moment(view, memory, decision, flows, costs, state, trace)
 
     for period in range(first, len(trace)):
         now = period, state, memory

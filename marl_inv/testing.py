@@ -132,7 +132,7 @@ def laws(moment: Moment) -> Iterator[tuple[str, Sequence[str], Tensor, Tensor]]:
         room = network.storage if network.keeps_overflow is None else network.storage + torch.inf * network.keeps_overflow.gt(0)
         held, opened = ((state.on_hand * network.volume).sum(0) for state in (after, before))
         yield "more is held than its storage", network.warehouses, held - torch.maximum(room, opened), held
-    available = moment.view.trace.at(moment.view.period).available
+    available = moment.view.known.available
     for limit in network.limits:
         carried = torch.zeros_like(limit.capacity).expand(-1, before.inventory_level.shape[-1])
         carried = carried.index_add(0, limit.group, (flows.shipments * network.volume).sum(0))

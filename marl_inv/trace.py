@@ -38,6 +38,31 @@ IN_CACHE = 2**17
 
 
 @dataclass(frozen=True)
+class Known:
+    """What is known before deciding in a period, besides the state: the past, and what is told of what comes. There is no more to look at.
+
+    `Trace.known` makes it of a period that is simulated, a service of its records. H is how many periods are remembered.
+    """
+
+    period: int
+    """The number of the period, from 0."""
+    past_demand: Float[Tensor, "H K N B"]
+    """Units asked for, without the effect of promotions. The last row is the period before this one: row -lag is `lag` periods ago."""
+    forecast: Float[Tensor, "A K N B"] | None = None
+    """What is forecast now, in units: for this period and those after it. None where nothing is."""
+    promotion: Float[Tensor, "P N 1"] | None = None
+    """Planned promotion levels of this period and those of which there is notice; None where none are planned."""
+    available: Float[Tensor, "M B"] | None = None
+    """Share of its capacity that each of `Scenario.interruptible` has in this period, then a row of ones; None without outages."""
+    periods_left: int | None = None
+    """This one and those after it, of a season that ends; None where business goes on beyond the episode."""
+
+    @property
+    def replications(self) -> int:
+        return self.past_demand.shape[-1]
+
+
+@dataclass(frozen=True)
 class Trace:
     """The luck of a batch of episodes. Row `history + t` of `demand` is period t; the rows before are the past. S is T + 1."""
 
@@ -72,9 +97,17 @@ class Trace:
             last=period == len(self) - 1,
         )
 
-    def past_demand(self, period: int, lag: int) -> Float[Tensor, "K N B"]:
-        """Demand `lag` periods before `period`, without the effect of promotions."""
-        return self.demand[self.history + period - lag]
+    def known(self, period: int, finite: bool = False) -> Known:
+        """What there is to know before deciding in a period, or after the last. `finite`: the season ends with the trace."""
+        promotion = self.promotion
+        return Known(
+            period,
+            past_demand=self.demand[period : period + self.history],
+            forecast=None if self.forecast is None else self.forecast[period],
+            promotion=None if promotion is None else promotion[period : period + len(promotion) - len(self)],
+            available=None if self.available is None else self.available[period],
+            periods_left=len(self) - period if finite else None,
+        )
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Trace:
         """Lead times keep their type: they are whole numbers."""

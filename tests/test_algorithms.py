@@ -214,8 +214,8 @@ def test_foresight_is_the_demand_until_an_order_arrives_and_then_the_mean():
     )
     foresight, trace = Foresight.beyond(Encoding.of(shops, OrderUpTo.of(shops))), shops.trace("train", 0, 2)
     assert shops.network.mean_demand.tolist() == [[6.0]]
-    views = [View(shops.network, initial_state(shops.network, 2), trace, period) for period in range(5)]
-    coming = [foresight(view)[1, 0, 0, -2:].mul(6).add(6).tolist() for view in views]
+    views = [View(shops.network, initial_state(shops.network, 2), trace.known(period)) for period in range(5)]
+    coming = [foresight.foresee(view, trace)[1, 0, 0, -2:].mul(6).add(6).tolist() for view in views]
     assert coming == [pytest.approx(pair) for pair in ([4, 8], [8, 12], [12, 0], [0, 6], [6, 6])]
 
 

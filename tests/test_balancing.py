@@ -33,7 +33,7 @@ def asked(made: Problem, layer: type[ThresholdBalancing], stock: list[float], su
     level = torch.full_like(made.network.size, 1.0)
     policy = layer(OrderUpTo(0 * level), surplus * level, shortage * level)
     state = initial_state(made.network, 1, torch.tensor(stock, dtype=torch.float64).reshape(1, -1, 1))
-    view = View(made.network, state, made.trace("evaluate", 0, 1), 0)
+    view = View(made.network, state, made.trace("evaluate", 0, 1).known(0))
     return policy.act(view, None)[0].requests[0, made.network.replenishments :, 0].tolist()
 
 

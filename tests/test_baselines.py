@@ -170,7 +170,7 @@ def test_levels_follow_demand():
     problem = one_shop({"kind": "known", "values": [8] * 40}, lead_time=1, horizon=2, warm_up=0, history=2)
     trace, policy = problem.trace("evaluate", 0, range(3)), FollowingOrderUpTo.of(problem)
     trace.demand[:2, 0, 0] = torch.tensor([[12.0, 4.0, 0.0], [12.0, 4.0, 0.0]])
-    view = View(problem.network, initial_state(problem.network, 3, None), trace, 0)
+    view = View(problem.network, initial_state(problem.network, 3, None), trace.known(0))
     assert policy.act(view, None)[0].requests[0, 0].tolist() == pytest.approx([24, 8, 1.6])  # never less than a tenth of the usual
 
 
@@ -212,7 +212,7 @@ def test_myopic_counts_what_will_really_be_left():
         state = initial_state(problem.network, 3)
         state.inventory_level.fill_(6)
         state.due[0].fill_(1)
-        decision, _ = Myopic.of(problem).act(View(problem.network, state, trace, 0), None)
+        decision, _ = Myopic.of(problem).act(View(problem.network, state, trace.known(0)), None)
         assert decision.requests.flatten().tolist() == [missing] * 3
 
 

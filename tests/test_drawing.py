@@ -209,7 +209,7 @@ class StandingStill:
         return None
 
     def act(self, view, memory):
-        return Decision(torch.zeros(1, len(view.network.lanes), view.trace.replications)), memory
+        return Decision(torch.zeros(1, len(view.network.lanes), view.known.replications)), memory
 
 
 def test_what_cannot_be_drawn_is_refused_in_words(tmp_path):

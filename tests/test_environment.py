@@ -315,7 +315,7 @@ def test_the_env_is_a_column_of_a_batch(name):
         joined = [[getattr(decision, kind) for decision in decisions] for kind in ("requests", "promotion", "reserve")]
         decision = Decision(*(None if columns[0] is None else torch.cat(columns, dim=-1) for columns in joined))
         state, _, costs = step(network, state, decision, trace.at(period))
-        facts = observe(View(network, state, trace, period + 1, problem.scenario.ending == "finite"))
+        facts = observe(View(network, state, trace.known(period + 1, problem.scenario.ending == "finite")))
         for column, episode in enumerate(episodes):
             observations, earned, *_, infos = episode[period + 1][0]
             for n, agent in enumerate(env.possible_agents):

@@ -44,7 +44,7 @@ lanes:
 
 
 def first_view(made: Problem, replications: int = 1) -> View:
-    return View(made.network, initial_state(made.network, replications), made.trace("train", 0, replications), 0)
+    return View(made.network, initial_state(made.network, replications), made.trace("train", 0, replications).known(0))
 
 
 def decided(made: Problem, raw: list[float], **settings) -> dict[str, list[float]]:
@@ -115,7 +115,7 @@ def test_what_is_masked_is_neither_drawn_nor_played_and_ratios_know_it():
         likeliest = collector.buffer.by_period(distribution.mode)
     levels, acts, closed = OrderLevels.of(made.network, 8), collector.buffer.by_period(batch.act), 0
     for period, moment in enumerate(played):
-        mask = levels.mask(moment.view.trace.available[period])
+        mask = levels.mask(moment.view.known.available)
         for chosen in (acts[period], likeliest[period]):
             assert mask.permute(3, 0, 1, 2).gather(-1, chosen.long().unsqueeze(-1)).all()
         shut = mask.sum(2) == 1

@@ -73,7 +73,7 @@ def test_a_policy_begins_as_order_up_to_without_transfers():
     baseline = OrderUpTo.of(problem)
     encoding = Encoding.of(problem, baseline)
     trace = problem.trace("evaluate", 0, 4)
-    view = View(problem.network, initial_state(problem.network, 4), trace, 0)
+    view = View(problem.network, initial_state(problem.network, 4), trace.known(0))
     decision = Decider(encoding, None, "order_up_to")(torch.zeros(4, 1, 18), view)
     assert torch.equal(decision.requests, baseline.act(view, None)[0].requests)
 
@@ -156,7 +156,7 @@ def test_training_plays_episodes_one_after_the_other_with_new_luck():
     with torch.no_grad():
         first, second = training.collector.gather(30), training.collector.gather(30)
     assert [moment.view.period for moment in first] == list(range(30))
-    assert not torch.equal(first[0].view.trace.demand, second[0].view.trace.demand)
+    assert not torch.equal(first[0].trace.demand, second[0].trace.demand)
 
 
 def test_what_is_kept_is_the_best_or_the_last():

@@ -42,7 +42,7 @@ def test_a_policy_that_follows_demand_decides_in_multiples_of_it():
     doubled.demand[:] *= 2
     state = initial_state(problem.network, 4, None)
     twice = replace(state, inventory_level=2 * state.inventory_level, due=tuple(2 * units for units in state.due))
-    once, again = View(problem.network, state, trace, 0, True), View(problem.network, twice, doubled, 0, True)
+    once, again = View(problem.network, state, trace.known(0, True)), View(problem.network, twice, doubled.known(0, True))
     assert torch.allclose(encoding(once), encoding(again), atol=1e-5)
     decide = Decider(encoding, None, "order_up_to")
     raw = torch.rand(4, 1, decide.factor.shape[1])

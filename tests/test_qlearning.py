@@ -175,7 +175,7 @@ def test_values_begin_at_what_the_starting_policy_asks_for():
     start = OrderUpTo(torch.tensor([[8.0, 10.0]]))
     settings = TrainSettings(**SMALL | {"algorithm": "iql"})
     encoding = encode(made, start, settings)
-    view = View(made.network, initial_state(made.network, 1), made.trace("train", 0, 1), 0)
+    view = View(made.network, initial_state(made.network, 1), made.trace("train", 0, 1).known(0))
     observation = encoding(view)
     assert observation[0, 0, :, POSITION].abs().max() < 5
     torch.manual_seed(0)
@@ -188,7 +188,7 @@ def test_closed_levels_are_worth_nothing_and_dueling_takes_no_mean_of_them():
     settings = TrainSettings(**SMALL | {"algorithm": "iql", "levels": 8})
     encoding = encode(made, OrderUpTo.of(made), settings)
     trace = made.trace("train", 0, 6)
-    view = View(made.network, initial_state(made.network, 6), trace, 10)
+    view = View(made.network, initial_state(made.network, 6), trace.known(10))
     mask = OrderLevels.of(made.network, 8).mask(trace.available[10]).permute(3, 0, 1, 2)
     assert not mask.all()
     torch.manual_seed(0)

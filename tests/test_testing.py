@@ -341,8 +341,8 @@ def a_period(**asked: float) -> Moment:
     played = play(network(LIMITED), ask=[{"east_to_west": 5} | asked], demand=[{"east": 3, "west": 4}])
     net = network(LIMITED)
     trace = Trace(torch.zeros(1, 1, 2, 1, dtype=torch.float64), 0)
-    view = View(net, initial_state(net, 1), trace, 0)
-    return Moment(view, None, Decision(played.flows[0].requests), played.flows[0], played.costs[0], played.states[0])
+    view = View(net, initial_state(net, 1), trace.known(0))
+    return Moment(view, None, Decision(played.flows[0].requests), played.flows[0], played.costs[0], played.states[0], trace)
 
 
 LIMITED = SHOPS.replace("initial_stock: 30", "initial_stock: 30, storage: 40", 1).replace(

@@ -169,8 +169,8 @@ def test_a_trace_knows_its_past():
     trace = problem(MIXED).trace("train", 0, 3)
     assert (len(trace), trace.replications, trace.demand.shape) == (6, 3, (2 + 6, 2, 4, 3))
     assert torch.equal(trace.at(0).demand, trace.demand[2])
-    assert torch.equal(trace.past_demand(0, lag=1), trace.demand[1])
-    assert torch.equal(trace.past_demand(5, lag=2), trace.at(3).demand)
+    assert torch.equal(trace.known(0).past_demand[-1], trace.demand[1])
+    assert torch.equal(trace.known(5).past_demand[-2], trace.at(3).demand)
 
 
 def test_an_episode_may_be_longer_than_the_scenarios():

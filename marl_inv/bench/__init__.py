@@ -245,7 +245,7 @@ def _observed(problem: Problem, replications: int) -> Callable[[], None]:
         state = problem.opening(trace)
         with torch.no_grad():
             for period in range(len(trace)):
-                observe(View(network, state, trace, period))
+                observe(View(network, state, trace.known(period)))
                 state, _, _ = problem.step(network, state, decision, trace.at(period))
 
     return run

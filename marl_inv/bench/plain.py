@@ -40,19 +40,19 @@ def plain_ppo(problem: Problem, settings: TrainSettings) -> tuple[Callable[[], N
         rows: list[tuple[Tensor, ...]] = []
         with torch.no_grad():
             for period in range(periods):
-                view = View(network, state, trace, period)
+                view = View(network, state, trace.known(period))
                 features = encoding(view)
                 distribution = actor(features)
                 mean, sigma = distribution.mean, distribution.stddev
                 action = mean + sigma * torch.randn_like(mean)
                 state, _, costs = step(network, state, decide(action, view), trace.at(period))
-                decision, _ = baseline.act(View(network, reference, trace, period), None)
+                decision, _ = baseline.act(View(network, reference, trace.known(period)), None)
                 reference, _, reference_costs = step(network, reference, decision, trace.at(period))
                 reward = (costs.reward - reference_costs.reward).permute(2, 0, 1)
                 rows.append((features, action, log_prob(mean, sigma, action), reward))
             features, action, logp, reward = (torch.stack(column) for column in zip(*rows, strict=True))
             value = critic(features.flatten(0, 1)).unflatten(0, (periods, replications))
-            last = critic(encoding(View(network, state, trace, periods))).unsqueeze(0)
+            last = critic(encoding(View(network, state, trace.known(periods)))).unsqueeze(0)
             never = torch.zeros(periods, replications, dtype=torch.bool)
             advantage = advantages(reward, value, torch.cat([value[1:], last]), never, never, settings.discount, settings.gae_lambda)
             returns = advantage + value

@@ -16,9 +16,9 @@ from tianshou.data.collector import BaseCollector
 
 from marl_inv.learning.buffer import TensorBuffer
 from marl_inv.learning.checkpoint import from_fields, record
+from marl_inv.learning.critic import Foresight
 from marl_inv.learning.policy import JointPolicy, MeanActions
 from marl_inv.metrics import MEASURES, MONEY, Totals, score
-from marl_inv.models.encoding import Encoding
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem, period_weights
 from marl_inv.rollout import Moment, play
@@ -89,7 +89,7 @@ class _Acting:
 
 
 def _is_last(moment: Moment) -> bool:
-    return moment.view.period == len(moment.view.trace) - 1
+    return moment.view.period == len(moment.trace) - 1
 
 
 class TraceCollector(BaseCollector[InventoryStats]):
@@ -152,7 +152,7 @@ class RolloutCollector(TraceCollector):
         seed: int,
         reward_scale: torch.Tensor,
         baseline: Policy | None,
-        critic_encoding: Encoding | None = None,
+        critic_encoding: Foresight | None = None,
         buffer: TensorBuffer | None = None,
         usual: torch.Tensor | None = None,
     ) -> None:
@@ -222,9 +222,9 @@ class RolloutCollector(TraceCollector):
 
     def _store(self, moment: Moment, reward: torch.Tensor) -> None:
         features, action, logp, _ = moment.memory
-        last, finite = _is_last(moment), moment.view.finite
+        last, finite = _is_last(moment), moment.view.known.periods_left is not None
         flag = torch.zeros(self.replications, dtype=torch.bool, device=features.device)
-        own = {} if self.critic_encoding is None else {"critic_obs": self.critic_encoding(moment.view)}
+        own = {} if self.critic_encoding is None else {"critic_obs": self.critic_encoding.foresee(moment.view, moment.trace)}
         self.buffer.add_period(
             obs=features,
             act=action,
@@ -239,7 +239,8 @@ class RolloutCollector(TraceCollector):
             self._end(moment)
 
     def _end(self, moment: Moment) -> None:
-        self.buffer.end_here((self.critic_encoding or self.policy.encoding)(moment.following_view), _is_last(moment))
+        view, foresight = moment.following_view, self.critic_encoding
+        self.buffer.end_here(self.policy.encoding(view) if foresight is None else foresight.foresee(view, moment.trace), _is_last(moment))
 
 
 class ValidationCollector(TraceCollector):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from marl_inv.interface import View
 from marl_inv.models.encoding import LARGEST_FEATURE, Encoding
+from marl_inv.trace import Trace
 
 REMEMBERED = 0.9
 """How much of its running moments an update leaves, once there have been many."""
@@ -63,10 +64,10 @@ class Foresight(Encoding):
     def features(self) -> int:
         return super().features + self.periods
 
-    def __call__(self, view: View) -> Float[Tensor, "B K N F"]:
-        network, trace = self.network, view.trace
-        first = trace.history + view.period
+    def foresee(self, view: View, trace: Trace) -> Float[Tensor, "B K N F"]:
+        """What a critic sees in a period of a trace, or after the last."""
+        network, first = self.network, trace.history + view.period
         coming = trace.demand[first : first + self.periods]
         unknown = network.mean_demand.unsqueeze(-1).expand(self.periods - len(coming), -1, -1, trace.replications)
         scaled = torch.cat([coming, unknown]) / network.size.unsqueeze(-1) - 1
-        return torch.cat([super().__call__(view), scaled.clamp(-LARGEST_FEATURE, LARGEST_FEATURE).permute(3, 1, 2, 0)], -1)
+        return torch.cat([self(view), scaled.clamp(-LARGEST_FEATURE, LARGEST_FEATURE).permute(3, 1, 2, 0)], -1)

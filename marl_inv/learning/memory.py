@@ -101,8 +101,10 @@ def _periods_remember(problem: Problem, policy: Any, periods: int, replications:
 def _by_rows(training: Any) -> Need:
     problem, collector = training.problem, training.collector
     trace = problem.trace("train", 0, range(TRIED), 1)
-    view = View(problem.network, problem.opening(trace), trace, 0, problem.scenario.ending == "finite")
-    seen = [encoding(view) for encoding in (training.policy.encoding, collector.critic_encoding) if encoding is not None]
+    view = View(problem.network, problem.opening(trace), trace.known(0, problem.scenario.ending == "finite"))
+    seen = [training.policy.encoding(view)]
+    if collector.critic_encoding is not None:
+        seen.append(collector.critic_encoding.foresee(view, trace))
     row = sum(facts[0].nbytes for facts in seen) + BESIDES * problem.network.size.nbytes
     kept = collector.buffer.periods * collector.replications
     step = training.trainer.params.batch_size or math.ceil(kept / training.settings.minibatches)

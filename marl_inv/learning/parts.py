@@ -23,9 +23,10 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from marl_inv.learning.buffer import TensorBuffer
 from marl_inv.learning.collector import RolloutCollector
+from marl_inv.learning.critic import Foresight
 from marl_inv.learning.policy import JointPolicy
 from marl_inv.learning.settings import TrainSettings
-from marl_inv.models.encoding import Beginning, Encoding
+from marl_inv.models.encoding import Beginning
 from marl_inv.network import TransferNetwork
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem
@@ -88,7 +89,7 @@ class Parts:
         return OPTIMIZERS[self.settings.optimizer](self.settings.lr).with_lr_scheduler_factory(schedule)
 
     def collector(
-        self, plan: TrainingPlan, critic_encoding: Encoding | None = None, buffer: TensorBuffer | None = None
+        self, plan: TrainingPlan, critic_encoding: Foresight | None = None, buffer: TensorBuffer | None = None
     ) -> RolloutCollector:
         same_luck = self.settings.control_variate
         return RolloutCollector(
@@ -127,7 +128,7 @@ class Built:
 
 
 def on_policy(
-    parts: Parts, plan: TrainingPlan, algorithm: OnPolicyAlgorithm, passes: int = 1, critic_encoding: Encoding | None = None
+    parts: Parts, plan: TrainingPlan, algorithm: OnPolicyAlgorithm, passes: int = 1, critic_encoding: Foresight | None = None
 ) -> Built:
     """An algorithm that learns from what its policy has just played."""
     collector = parts.collector(plan, critic_encoding)

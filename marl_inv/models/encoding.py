@@ -141,9 +141,9 @@ class Encoding:
         features = (facts * self.factor + self.offset).clamp(-LARGEST_FEATURE, LARGEST_FEATURE).contiguous()
         if self.translation is not None:
             features = (features @ self.translation).clamp(-LARGEST_FEATURE, LARGEST_FEATURE)
-        if self.order_levels is None or view.trace.available is None:
+        if self.order_levels is None or view.known.available is None:
             return features
-        return torch.cat([features, self.order_levels.as_facts(view.trace.available[view.period])], -1)
+        return torch.cat([features, self.order_levels.as_facts(view.known.available)], -1)
 
     def position(self, view: View) -> Float[Tensor, "K N B"]:
         """What the levels are compared with."""
