@@ -14,10 +14,10 @@ from gymnasium.spaces import Box
 from tianshou.data import Batch, CollectStats, SequenceSummaryStats
 from tianshou.data.collector import BaseCollector
 
-from marl_inv.interface import rewards
 from marl_inv.learning.buffer import TensorBuffer
 from marl_inv.learning.checkpoint import of_record, record
 from marl_inv.learning.policy import JointPolicy, MeanActions
+from marl_inv.learning.reward import Reward, objective
 from marl_inv.metrics import MEASURES, MONEY, Record, score
 from marl_inv.models.encoding import Encoding
 from marl_inv.policy import Policy
@@ -156,9 +156,10 @@ class RolloutCollector(TraceCollector):
         critic_encoding: Encoding | None = None,
         buffer: TensorBuffer | None = None,
         usual: torch.Tensor | None = None,
+        reward: Reward = objective,
     ) -> None:
         super().__init__(problem, policy, periods, replications, seed, buffer)
-        self.reward_scale, self.baseline, self.critic_encoding = reward_scale, baseline, critic_encoding
+        self.reward_scale, self.baseline, self.critic_encoding, self.reward = reward_scale, baseline, critic_encoding, reward
         self.usual = torch.zeros_like(problem.network.size) if usual is None else usual
         self._begun = 0
         self._playing: Iterator[tuple[Moment, torch.Tensor]] = iter(())
@@ -215,11 +216,11 @@ class RolloutCollector(TraceCollector):
         """Every period, or those from a given state on, with its reward, above the baseline's on the same trace where there is one."""
         ours = play(self.problem, _Acting(self.policy), trace, True, begin)
         if self.baseline is None:
-            yield from ((moment, rewards(moment.costs)) for moment in ours)
+            yield from ((moment, self.reward(moment)) for moment in ours)
             return
         theirs = islice(play(self.problem, self.baseline, trace, True), begin[0] if begin else 0, None)
         for moment, reference in zip(ours, theirs, strict=True):
-            yield moment, rewards(moment.costs) - rewards(reference.costs)
+            yield moment, self.reward(moment) - self.reward(reference)
 
     def _store(self, moment: Moment, reward: torch.Tensor) -> None:
         features, action, logp, _ = moment.memory

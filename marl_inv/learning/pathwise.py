@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from tianshou.algorithm.algorithm_base import OfflineAlgorithm
 from tianshou.algorithm.modelfree.reinforce import SimpleLossTrainingStats
@@ -18,10 +19,11 @@ from tianshou.trainer import OfflineTrainerParams
 from torch import Tensor
 
 from marl_inv.baselines.order_up_to import landed_cost
-from marl_inv.interface import rewards
 from marl_inv.learning.parts import Built, Parts
 from marl_inv.learning.policy import JointPolicy, MeanActions
+from marl_inv.learning.reward import Reward, objective
 from marl_inv.problem import Problem
+from marl_inv.reading import InputError
 from marl_inv.rollout import play
 from marl_inv.simulator import inventory_position
 from marl_inv.trace import Trace
@@ -40,6 +42,7 @@ def build(parts: Parts) -> Built:
         scale=parts.reward_scale(),
         max_grad_norm=settings.max_grad_norm,
         recompute=plan.steps * problem.network.size.numel() > RECOMPUTED * settings.decisions_per_update,
+        reward=parts.reward,
     )
     parameters = OfflineTrainerParams(
         max_epochs=plan.epochs,
@@ -84,9 +87,10 @@ class Pathwise(OfflineAlgorithm[JointPolicy]):
         scale: Float[Tensor, "K 1"],
         max_grad_norm: float,
         recompute: bool,
+        reward: Reward = objective,
     ) -> None:
         super().__init__(policy=policy)
-        self.recompute = recompute
+        self.recompute, self.reward = recompute, reward
         self.problem, self.scale = problem, scale.mean() * problem.network.size.numel()
         self.left_over = None
         if problem.scenario.ending == "continuing":
@@ -104,8 +108,10 @@ class Pathwise(OfflineAlgorithm[JointPolicy]):
         scenario, total, weight, factor = self.problem.scenario, 0.0, 0.0, 1.0
         for period, moment in enumerate(play(self.problem, MeanActions(self.policy), trace, True, recompute=self.recompute)):
             if period >= scenario.warm_up:
-                total = total + factor * rewards(moment.costs).sum((0, 1))
+                total = total + factor * self.reward(moment).sum((0, 1))
                 weight, factor = weight + factor, factor * scenario.discount_factor
+        if self.reward is not objective and torch.is_grad_enabled() and not total.requires_grad:
+            raise InputError("reward: has no gradient; make it of differentiable operations of torch, or train by another algorithm")
         if self.left_over is not None:
             total = total + factor * (self.left_over * inventory_position(self.problem.network, moment.state)).sum((0, 1))
         return total / weight
