@@ -19,6 +19,7 @@ from rich.table import Table
 from marl_inv import __version__
 from marl_inv.learning.settings import ALGORITHM_NAMES, TrainSettings
 from marl_inv.machine import keep_memory
+from marl_inv.plugins import is_own
 from marl_inv.reading import InputError, suggestion
 
 app = typer.Typer(
@@ -34,7 +35,13 @@ console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ e
 ScenarioName = Annotated[str, typer.Argument(help="A scenario's bare name (see `marl-inv list`) or the path of a YAML file.")]
 Settings = Annotated[list[str] | None, typer.Argument(help="Settings as key.path=value, e.g. horizon=50 warehouses.0.price=12")]
 Seed = Annotated[int, typer.Option(help="Where all chance comes from.")]
-POLICY_HELP = "A baseline, with tuned_ before it to tune it first; base+layer as in order_up_to+lp_balancing; rolling_lp or rolling_lp_32; optimal; a run folder; or module:Class."
+POLICY_HELP = "A baseline, with tuned_ before it to tune it first; base+layer as in order_up_to+lp_balancing; rolling_lp or rolling_lp_32; optimal; a run folder; or module:Class of one's own."
+AllowCode = Annotated[
+    bool,
+    typer.Option(
+        "--allow-code", help="Run code that a file or a run folder names, as module:name. What you name here yourself needs no leave."
+    ),
+]
 Workers = Annotated[int, typer.Option(help="Cells computed side by side on this machine; a cluster decides itself.", min=1)]
 EngineName = Annotated[str, typer.Option(help="Who computes: processes, or ray, which is an extra to install. The results are the same.")]
 Address = Annotated[
@@ -92,7 +99,7 @@ def list_policies() -> None:
     for line in (
         f"tuned_NAME tunes one first. {', '.join(LAYERS)} also lie over another, as in tuned_order_up_to+threshold_balancing.",
         "rolling_lp and rolling_lp_32 plan by linear programmes; optimal is exact, where the scenario is small.",
-        f"marl-inv train --algorithm: {', '.join(ALGORITHM_NAMES)}.",
+        f"marl-inv train --algorithm: {', '.join(ALGORITHM_NAMES)}; or module:build of one's own.",
     ):
         console.print(line, highlight=False)
 
@@ -153,6 +160,7 @@ def simulate(
     replications: Replications = 512,
     seed: Seed = 0,
     lanes: Annotated[bool, typer.Option("--lanes", help="Also by lane: requested, shipped, refused and owed.")] = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Play one policy and print what it earned, served and moved, by warehouse."""
     from marl_inv.evaluate import evaluate
@@ -163,7 +171,7 @@ def simulate(
     _one_thread()
     problem = load_problem(scenario, settings or [])
     _say_notes(problem)
-    [score] = evaluate(problem, [policy_named(policy, problem, seed, progress_bar)], seed, replications, progress_bar)
+    [score] = evaluate(problem, [policy_named(policy, problem, seed, progress_bar, allow_code)], seed, replications, progress_bar)
     console.print(warehouse_table(problem, score))
     if lanes:
         console.print(lane_table(problem, score))
@@ -215,6 +223,7 @@ def render(
     policy: Annotated[str, typer.Option(help="As for simulate.")] = "order_up_to",
     period: Annotated[int | None, typer.Option(help="The last one to play; the whole episode by default.")] = None,
     seed: Seed = 0,
+    allow_code: AllowCode = False,
 ) -> None:
     """Draw an episode: the network's stock, flows and shortages, period by period in a film, or at the end in a picture."""
     from marl_inv import drawing
@@ -223,7 +232,7 @@ def render(
 
     problem = load_problem(scenario, settings or [])
     _say_notes(problem)
-    path = drawing.render(problem, policy_named(policy, problem, seed, progress_bar), out, seed, period, progress_bar)
+    path = drawing.render(problem, policy_named(policy, problem, seed, progress_bar, allow_code), out, seed, period, progress_bar)
     console.print(f"{path}", soft_wrap=True, highlight=False)
 
 
@@ -237,21 +246,25 @@ def _training_settings() -> str:
 def train(
     scenario: ScenarioName,
     settings: Settings = None,
-    algorithm: Annotated[str | None, typer.Option(help="mappo, ippo, reinforce, pathwise, iql, vdn or qmix.")] = None,
-    model: Annotated[str | None, typer.Option(help="graph or mlp.")] = None,
+    algorithm: Annotated[
+        str | None, typer.Option(help="mappo, ippo, reinforce, pathwise, iql, vdn or qmix; or module:build of one's own.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="graph or mlp; or module:Class of one's own.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="adam, adamw or rmsprop.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...")] = None,
     seed: Annotated[int | None, typer.Option(help="Where all chance comes from.")] = None,
     file: Annotated[Path | None, typer.Option("--settings", help="A YAML file of training settings.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; runs/SCENARIO-ALGORITHM-SEED-TIME by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out where it was stopped, to the same policy.")] = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Train a policy; every training setting listed below can be given as key=value. The same command with --resume goes on after a stop."""
     from marl_inv.experiment import run_training, split_settings, training_settings
     from marl_inv.scenario import load_scenario
 
     of_scenario, of_training = split_settings(settings or [])
-    chosen = training_settings(of_training, file, algorithm=algorithm, model=model, optimizer=optimizer, device=device, seed=seed)
+    options = {"algorithm": algorithm, "model": model, "optimizer": optimizer, "device": device, "seed": seed}
+    chosen = training_settings(of_training, file, allow_code=allow_code, **options)
     loaded = load_scenario(scenario, of_scenario)
     begun = time.perf_counter()
     folder, trained = run_training(loaded, chosen, out, progress_bar, resume, _say)
@@ -259,7 +272,7 @@ def train(
         f"trained {chosen.algorithm} in {time.perf_counter() - begun:.0f} s: {trained.percent_over_baseline:+.1f}% over tuned order-up-to on validation traces"
     )
     console.print(
-        f"the run is in {folder}; look at it with\n  tensorboard --logdir {folder}\nfirst of all on http://localhost:6006/#custom_scalars, and score it on evaluation traces with\n  marl-inv compare {scenario} {folder} {' '.join(of_scenario)}",
+        f"the run is in {folder}; look at it with\n  tensorboard --logdir {folder}\nfirst of all on http://localhost:6006/#custom_scalars, and score it on evaluation traces with\n  marl-inv compare {scenario} {folder} {' '.join(of_scenario)}{' --allow-code' * is_own(chosen.model)}",
         soft_wrap=True,
         highlight=False,
     )
@@ -279,6 +292,7 @@ def compare(
     ] = False,
     replications: Replications = 512,
     seed: Seed = 0,
+    allow_code: AllowCode = False,
 ) -> None:
     """Tune order-up-to, train mappo for about a minute, and print who does best on the same traces."""
     from marl_inv import experiment
@@ -286,7 +300,7 @@ def compare(
 
     folders = [argument for argument in runs or [] if "=" not in argument or Path(argument).exists()]
     settings = [argument for argument in runs or [] if argument not in folders]
-    result = experiment.compare(scenario, folders, settings, train, seed, replications, progress_bar, bound)
+    result = experiment.compare(scenario, folders, settings, train, seed, replications, progress_bar, bound, allow_code)
     _say_notes(result.problem)
     console.print(comparison_table(result.problem, result.scores, result.reference, result.bounds))
 
@@ -298,13 +312,14 @@ def run(
     workers: Workers = 1,
     engine: EngineName = "processes",
     address: Address = None,
+    allow_code: AllowCode = False,
 ) -> None:
     """A grid of scenarios x policies x training seeds to a table. Finished cells are kept: the same command goes on after a stop."""
     from marl_inv.grid import grid_tables
     from marl_inv.grid import run as run_grid
 
     with _going_on():
-        results = run_grid(experiment, out, workers, progress_bar, _say, engine, address)
+        results = run_grid(experiment, out, workers, progress_bar, _say, engine, address, allow_code)
     for table in grid_tables(results):
         console.print(table)
     console.print(f"the cells and table.md are in {results.folder}", soft_wrap=True, highlight=False)
@@ -351,13 +366,14 @@ def search(
     seed: Annotated[int, typer.Option(help="Of the choice of trials.", min=0)] = 0,
     engine: EngineName = "processes",
     address: Address = None,
+    allow_code: AllowCode = False,
 ) -> None:
     """Find good settings of training, on validation traces, with Optuna. The same command goes on after a stop."""
     from marl_inv.search import search as search_for
     from marl_inv.search import search_table
 
     with _going_on():
-        found = search_for(experiment, trials, out, workers, batch, seed, progress_bar, _say, engine, address)
+        found = search_for(experiment, trials, out, workers, batch, seed, progress_bar, _say, engine, address, allow_code)
     console.print(search_table(found))
     console.print(f"use the best with\n  marl-inv train SCENARIO --settings {found.best}", soft_wrap=True, highlight=False)
 

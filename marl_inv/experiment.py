@@ -10,9 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from importlib import import_module
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +22,9 @@ from marl_inv.baselines.optimum import Optimal
 from marl_inv.baselines.rolling_horizon import RollingHorizon
 from marl_inv.baselines.tuning import set_parameters, tune
 from marl_inv.evaluate import Score, evaluate
-from marl_inv.learning.settings import ALGORITHM_NAMES, TrainSettings
+from marl_inv.learning.settings import ALGORITHM_NAMES, PLUGGED, TrainSettings
 from marl_inv.models.learned import POLICY, load_policy
+from marl_inv.plugins import check_allowed, imported, is_own, source
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem
 from marl_inv.progress import Progress, Say, say_nothing, silently
@@ -42,6 +41,9 @@ PLAYING = (
     *("schema", "simulator", "trace", "transshipment"),
 )
 """The modules that say what a policy earns."""
+
+COMMAND_LINE = "command line"
+"""Where a person names things, or a Python call in a person's stead."""
 
 REFERENCE = "tuned_order_up_to"
 """The policy that `compare` compares with."""
@@ -75,15 +77,22 @@ def split_settings(settings: Iterable[str]) -> tuple[list[str], list[str]]:
 
 
 def training_settings(
-    settings: Iterable[str] = (), file: Path | None = None, source: str = "command line", **options: Any
+    settings: Iterable[str] = (), file: Path | None = None, source: str = COMMAND_LINE, allow_code: bool = False, **options: Any
 ) -> TrainSettings:
-    """Training settings from a YAML file, then options that are not None, which come from `source`, then `key=value` settings; later ones win."""
+    """Training settings from a YAML file, then options that are not None, which come from `source`, then `key=value` settings; later ones win.
+
+    Code of one's own that they name is imported; what is not named at the command line, or by whoever calls this, only if `allow_code`.
+    """
     document = Document("training settings", {}) if file is None else read_yaml(file)
     for key, value in options.items():
         if value is not None:
             document.data[key] = value
             document.places[(key,)] = source
     override(document, settings)
+    for key in PLUGGED:
+        if is_own(name := document.data.get(key)):
+            check_allowed(name, f"{document.place((key,))}: {key}", allow_code or document.place((key,)) == COMMAND_LINE)
+            imported(name)
     chosen = validate(TrainSettings, document)
     if chosen.model == "graph" and chosen.hidden % 4:
         raise InputError(f"{document.place(('hidden',))}: hidden is {chosen.hidden}; give a graph network a multiple of 4")
@@ -116,7 +125,9 @@ def run_training(
 
     if resume and folder is None:
         raise InputError("command line: --resume is given without the folder of the run; add --out")
-    folder = folder or Path("runs") / f"{scenario.name}-{settings.algorithm}-{settings.seed}-{datetime.now():%Y%m%d-%H%M%S}"
+    folder = folder or Path("runs") / re.sub(
+        r"[^\w.=+-]+", "_", f"{scenario.name}-{settings.algorithm}-{settings.seed}-{datetime.now():%Y%m%d-%H%M%S}"
+    )
     run, begun = run_of(scenario, settings), folder / "run.yaml"
     if resume and begun.exists():
         check_same_run(read_yaml(begun), run)
@@ -142,10 +153,10 @@ def make_folder(folder: Path) -> None:
         raise InputError(f"{folder}: cannot be made ({error.strerror}); give another --out") from error
 
 
-def policy_named(name: str, problem: Problem, seed: int = 0, progress: Progress = silently) -> Policy:
+def policy_named(name: str, problem: Problem, seed: int = 0, progress: Progress = silently, allow_code: bool = False) -> Policy:
     """A baseline by name, with layers over it as in `capped_order_up_to+lp_balancing`, `tuned_` before it to tune it first; `rolling_lp` or
-    `rolling_lp_32` (paths); `optimal`; the policy of a run folder or checkpoint file; or `module:Class` of a policy of one's own, made by
-    its `of(problem)` where it has one.
+    `rolling_lp_32` (paths); `optimal`; the policy of a run folder or checkpoint file, with code that it names if `allow_code`; or `module:Class`
+    of a policy of one's own, made by its `of(problem)` where it has one.
 
     Raises InputError for anything else.
     """
@@ -158,7 +169,7 @@ def policy_named(name: str, problem: Problem, seed: int = 0, progress: Progress 
         return Optimal.of(problem)
     if match := re.fullmatch(ROLLING, name):
         return RollingHorizon.of(problem, paths=int(match[1] or 0))
-    return load_policy(name, problem) if Path(name).exists() else _own_policy(name, problem)
+    return load_policy(name, problem, allow_code) if Path(name).exists() else _own_policy(name, problem)
 
 
 ROLLING = r"rolling_lp(?:_(\d+))?"
@@ -185,11 +196,7 @@ def policy_file(name: str) -> Path | None:
     """Where a policy that is no baseline is written: that of a run, or the source of `module:Class`."""
     if Path(name).exists():
         return Path(name) / POLICY if Path(name).is_dir() else Path(name)
-    module, _, attribute = name.partition(":")
-    with suppress(ImportError, ValueError):
-        spec = find_spec(module) if attribute else None
-        return Path(spec.origin) if spec and spec.origin else None
-    return None
+    return source(name) if is_own(name) else None
 
 
 def tuning_result(
@@ -224,12 +231,11 @@ def _tunable(policy: Policy, name: str) -> Any:
 
 
 def _own_policy(name: str, problem: Problem) -> Policy:
-    module, _, attribute = name.partition(":")
-    try:
-        made = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"{name}: cannot be imported ({error}); give module:Class, with the module on PYTHONPATH") from error
-    return made.of(problem) if hasattr(made, "of") else made()
+    made = imported(name)
+    policy = made.of(problem) if hasattr(made, "of") else made()
+    if missing := [part for part in ("name", "knows", "start", "act") if not hasattr(policy, part)]:
+        raise InputError(f"{name}: makes {type(policy).__name__}, which has no {missing[0]}; a policy has name, knows, start and act")
+    return policy
 
 
 def tuned(problem: Problem, policy: Any, seed: int = 0, effort: float = 1.0, progress: Progress = silently) -> Any:
@@ -288,11 +294,13 @@ def compare(
     replications: int = 512,
     progress: Progress = silently,
     bound: bool = False,
+    allow_code: bool = False,
 ) -> Comparison:
     """Random, order-up-to, tuned order-up-to without and with transfers where there are lateral lanes, and others, on the same traces.
 
     `others` are run folders and policies as `policy_named` knows them; without any, and unless `train_one` is false, a policy is trained
-    first, for about a minute unless the settings say otherwise. Tuning and training never see evaluation traces.
+    first, for about a minute unless the settings say otherwise. Tuning and training never see evaluation traces. Code that a run folder names
+    is run only if `allow_code`.
     """
     of_scenario, of_training = split_settings(settings)
     chosen = training_settings([f"decisions={COMPARE_DECISIONS}", *of_training], seed=seed)
@@ -301,7 +309,7 @@ def compare(
     if isinstance(scenario, Problem) and of_scenario:
         raise InputError("settings: change a scenario as it is read, and this is a Problem; give them to load_problem")
     problem = scenario if isinstance(scenario, Problem) else Problem.of(load_scenario(scenario, of_scenario), chosen.device)
-    given = {str(other): policy_named(str(other), problem, seed, progress) for other in others}
+    given = {str(other): policy_named(str(other), problem, seed, progress, allow_code) for other in others}
     named = ["random", "order_up_to", REFERENCE]
     if bool(lateral(problem.network).any()):
         named.append("tuned_threshold_balancing")

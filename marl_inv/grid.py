@@ -36,6 +36,7 @@ from marl_inv.learning.settings import TrainSettings
 from marl_inv.luck import Stream
 from marl_inv.metrics import MEASURES
 from marl_inv.models.learned import POLICY, load_policy
+from marl_inv.plugins import check_allowed, digests
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem
 from marl_inv.progress import Progress, Say, say_nothing, silently
@@ -133,7 +134,7 @@ class PolicyEntry(Varied):
     policy: str | None = None
     """As `marl-inv compare` names them: a baseline, tuned_ before it to tune it first, optimal, rolling_lp, module:Class."""
     algorithm: str | None = None
-    """To train, with `settings` of training."""
+    """To train, with `settings` of training; module:build too."""
     train_on: Annotated[ScenarioEntry, _alone("scenario")] | None = None
     """Another scenario to train on than those that are played."""
     search: dict[str, Annotated[list[Any], Field(min_length=1)] | Range] = {}
@@ -201,6 +202,8 @@ class Cell:
     """What it is trained on, if not on the scenario itself."""
     stream: Stream = "evaluate"
     """Of the traces that it is scored on."""
+    allow_code: bool = False
+    """Whether a run folder that it plays may name code to run."""
 
     @cached_property
     def content(self) -> dict[str, Any]:
@@ -216,6 +219,8 @@ class Cell:
             content["trained_on"] = json.loads(self.elsewhere.model_dump_json(exclude_none=True))
         if files := self._files():
             content["files"] = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
+        if trained and self.plan.plugged:
+            content["code"] = digests(self.plan.plugged)
         return content if self.stream == "evaluate" else content | {"stream": self.stream}
 
     def _files(self) -> dict[str, Path]:
@@ -238,7 +243,10 @@ class Cell:
         """The folder of its training, which cells that are trained elsewhere share."""
         if self.elsewhere is None:
             return self.folder
-        return _folder(f"{self.policy}-{self.seed}", {key: self.content[key] for key in ("trained_on", "training", "version")})
+        return _folder(
+            f"{self.policy}-{self.seed}",
+            {key: self.content[key] for key in ("trained_on", "training", "version", "code") if key in self.content},
+        )
 
 
 def _folder(name: str, content: dict[str, Any]) -> str:
@@ -417,14 +425,15 @@ def _compared_on(outcomes: Sequence[Outcome], pooled: bool) -> str:
     return f"{what}, the same for all, and {told}. 95% intervals count {alone}{', seeds as spread alike among the variants of one policy' * (pooled and seeds[-1] > 1)}."
 
 
-def read_experiment(path: str | Path) -> tuple[Experiment, list[Cell]]:
-    """The experiment of a YAML file and all its cells, checked: scenarios are loaded, settings and names are known."""
+def read_experiment(path: str | Path, allow_code: bool = False) -> tuple[Experiment, list[Cell]]:
+    """The experiment of a YAML file and all its cells, checked: scenarios are loaded, settings and names are known. What it names of code of
+    one's own (module:Class) is refused, unless `allow_code`."""
     document = read_yaml(path)
     experiment = validate(Experiment, document)
-    return experiment, list(cells(experiment, document))
+    return experiment, list(cells(experiment, document, allow_code))
 
 
-def cells(experiment: Experiment, document: Document) -> Iterator[Cell]:
+def cells(experiment: Experiment, document: Document, allow_code: bool = False) -> Iterator[Cell]:
     scenarios = [found for index, entry in enumerate(experiment.scenarios) for found in entry.variants_of(document, ("scenarios", index))]
     policies = list(_policies(experiment, document))
     for kind, labels in (("scenarios", [label for label, _ in scenarios]), ("policies", [label for label, *_ in policies])):
@@ -435,12 +444,15 @@ def cells(experiment: Experiment, document: Document) -> Iterator[Cell]:
             if entry.policy is not None:
                 with error_at(document, ("policies", group), policy):
                     check_policy_name(entry.policy)
-                yield Cell(scenario, policy, group, 0, problem, entry.policy, experiment.replications)
+                    if not Path(entry.policy).exists():
+                        check_allowed(entry.policy, "policy", allow_code)
+                yield Cell(scenario, policy, group, 0, problem, entry.policy, experiment.replications, allow_code=allow_code)
                 continue
             for seed in experiment.training_seeds:
                 with error_at(document, ("policies", group), policy):
-                    plan = training_settings(source="settings", **settings | {"algorithm": entry.algorithm, "seed": seed})
-                yield Cell(scenario, policy, group, seed, problem, plan, experiment.replications, elsewhere)
+                    named = settings | {"algorithm": entry.algorithm, "seed": seed}
+                    plan = training_settings((), None, "settings", allow_code, **named)
+                yield Cell(scenario, policy, group, seed, problem, plan, experiment.replications, elsewhere, allow_code=allow_code)
 
 
 def _policies(experiment: Experiment, document: Document) -> Iterator[tuple[str, int, PolicyEntry, dict[str, Any], Scenario | None]]:
@@ -477,15 +489,16 @@ def run(
     say: Say = say_nothing,
     engine: str = "processes",
     address: str | None = None,
+    allow_code: bool = False,
 ) -> Results:
     """Compute all cells that are not there yet, so many at a time, and gather the results.
 
     Every cell lies in `out` (runs/NAME by default) with its configuration, checkpoint, TensorBoard log, and metrics per trace; beside them the
     tables, as table.md. The same call again goes on where the last one was stopped, by whatever; a worker that is lost is replaced. Results do not depend on `workers` or on the
     engine, `processes` or `ray`; `address` is of a Ray cluster, whose nodes all see `out` at the same path. A script calls it under
-    `if __name__ == "__main__":`, since worker processes import the script.
+    `if __name__ == "__main__":`, since worker processes import the script. Code that the file names is run only if `allow_code`.
     """
-    chosen, grid = read_experiment(experiment)
+    chosen, grid = read_experiment(experiment, allow_code)
     with closing(engine_named(engine, workers, address)) as team, locked_folder(experiment, out) as folder:
         missing = unfinished(grid, folder)
         _write_listing(folder, chosen, grid)
@@ -624,7 +637,10 @@ def compute(cell: Cell, root: Path) -> None:
         folder.mkdir(exist_ok=True)
         write_yaml(folder / "run.yaml", cell.content)
     problem = Problem.of(cell.problem)
-    policy = load_policy(root / cell.run, problem) if isinstance(cell.plan, TrainSettings) else policy_named(cell.plan, problem)
+    if isinstance(cell.plan, TrainSettings):
+        policy = load_policy(root / cell.run, problem, cell.allow_code)
+    else:
+        policy = policy_named(cell.plan, problem, allow_code=cell.allow_code)
     [score] = evaluate(problem, [policy], SEEDS[cell.stream], cell.replications, stream=cell.stream)
     record = score.record
     measures = {name: record.per_period(name).sum((0, 1)) for name in MEASURES}

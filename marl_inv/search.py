@@ -65,7 +65,7 @@ class Search:
             [self.own[0].policy, *(f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in values.items())]
         )
         with error_at(self.document, ("policies", self.index, "search"), label):
-            plan = training_settings((), None, **self.settings(values))
+            plan = training_settings((), None, "settings", self.own[0].allow_code, **self.settings(values))
         return [replace(cell, policy=label, plan=plan.model_copy(update={"seed": cell.seed})) for cell in self.own]
 
     def gain(self, values: dict[str, Any], folder: Path) -> float:
@@ -111,18 +111,19 @@ def search(
     say: Say = say_nothing,
     engine: str = "processes",
     address: str | None = None,
+    allow_code: bool = False,
 ) -> Found:
     """Try so many settings, and write the best into `best.yaml` of the folder of the experiment's cells, and all of them into `search.md`.
 
     `batch` trials are chosen at once, not knowing of each other, by a tree-structured Parzen estimator (Bergstra et al. 2011) whose chance
     comes from `seed`: what is found depends on both, and neither on `workers` nor on the engine. The same call goes on where the last one was
-    stopped.
+    stopped. Code that the file names is run only if `allow_code`.
     """
     if find_spec("optuna") is None:
         raise InputError('search: Optuna is not installed; add it with `pip install -c constraints.txt -e ".[search]"`')
     import optuna
 
-    what = read_search(experiment)
+    what = read_search(experiment, allow_code)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed, constant_liar=True))
     study.enqueue_trial(_as_it_is(what))
@@ -161,7 +162,7 @@ def search_table(found: Found) -> Table:
     return table
 
 
-def read_search(experiment: str | Path) -> Search:
+def read_search(experiment: str | Path, allow_code: bool = False) -> Search:
     """The search of an experiment's YAML file, checked: every value and both ends of every range are settings that can be trained with."""
     document = read_yaml(experiment)
     read = validate(Experiment, document)
@@ -170,7 +171,7 @@ def read_search(experiment: str | Path) -> Search:
         raise InputError(
             f"{document.place(('policies',))}: {len(named)} policies have `search`; give it to one: {{algorithm: mappo, search: {{lr: [1e-4, 1e-3]}}}}"
         )
-    grid = [replace(cell, stream="validate") for cell in cells(read, document)]
+    grid = [replace(cell, stream="validate") for cell in cells(read, document, allow_code)]
     own = [cell for cell in grid if cell.group == named[0]]
     what = Search(document, read, named[0], own, [cell for cell in grid if cell.policy == read.reference])
     for key, among in what.entry.search.items():

@@ -18,6 +18,9 @@ EXAMPLES = Path(__file__).parents[1] / "results" / "examples"
 
 SAYS = {
     "own_policy.py": ["smooth: +2.", "over tuned order-up-to"],
+    "own_algorithm.py": ["own_algorithm:build: +"],
+    "own_model.py": ["pathwise with a deep set: +"],
+    "own_reward.py": ["plain: cost 4.", "careful: cost 6."],
     "own_network.py": ["tuned balanced order-up-to: cost", "north->centre"],
     "train_and_compare.py": ["pathwise: +", "tuned capped order-up-to: +"],
 }

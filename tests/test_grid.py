@@ -93,7 +93,7 @@ def test_a_cells_folder_changes_with_the_files_that_its_result_depends_on(tmp_pa
     def folders(least: int, source: str) -> set[str]:
         sold(tmp_path, 1, least)
         (tmp_path / "policy_of_mine.py").write_text(source, encoding="utf-8")
-        return {cell.folder for cell in read_experiment(tmp_path / "data.yaml")[1]}
+        return {cell.folder for cell in read_experiment(tmp_path / "data.yaml", allow_code=True)[1]}
 
     source = "from marl_inv.baselines import OrderUpTo as Mine\n"
     before = folders(5, source)

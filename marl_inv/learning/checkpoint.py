@@ -22,6 +22,7 @@ from tianshou.trainer import Trainer
 from torch import Tensor
 
 from marl_inv.learning.settings import TrainSettings
+from marl_inv.plugins import digests
 from marl_inv.progress import Say
 from marl_inv.reading import Document, InputError, KeyPath, shown
 from marl_inv.scenario import Scenario
@@ -41,11 +42,12 @@ def versions() -> dict[str, str]:
 
 
 def run_of(scenario: Scenario, settings: TrainSettings) -> Nested:
-    """What makes a run what it is, everything resolved, as plain data."""
-    return {
+    """What makes a run what it is, everything resolved, as plain data; of code of one's own its name, and its file's SHA-256."""
+    run = {
         "scenario": json.loads(scenario.model_dump_json(exclude_none=True)),
         "training": json.loads(settings.model_dump_json(exclude_none=True)),
     }
+    return run | ({"code": digests(settings.plugged)} if settings.plugged else {})
 
 
 def check_same_run(document: Document, run: Nested) -> None:

@@ -18,6 +18,7 @@ from marl_inv.learning.buffer import TensorBuffer
 from marl_inv.learning.checkpoint import from_fields, record
 from marl_inv.learning.critic import Foresight
 from marl_inv.learning.policy import JointPolicy, MeanActions
+from marl_inv.learning.reward import Reward, objective
 from marl_inv.metrics import MEASURES, MONEY, Totals, score
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem, period_weights
@@ -155,9 +156,10 @@ class RolloutCollector(TraceCollector):
         critic_encoding: Foresight | None = None,
         buffer: TensorBuffer | None = None,
         usual: torch.Tensor | None = None,
+        reward: Reward = objective,
     ) -> None:
         super().__init__(problem, policy, periods, replications, seed, buffer)
-        self.reward_scale, self.baseline, self.critic_encoding = reward_scale, baseline, critic_encoding
+        self.reward_scale, self.baseline, self.critic_encoding, self.reward = reward_scale, baseline, critic_encoding, reward
         self.usual = torch.zeros_like(problem.network.size) if usual is None else usual
         self._begun = 0
         self._playing: Iterator[tuple[Moment, torch.Tensor]] = iter(())
@@ -214,11 +216,11 @@ class RolloutCollector(TraceCollector):
         """Every period, or those from a given state on, with its reward, above the baseline's on the same trace where there is one."""
         ours = play(self.problem, _Acting(self.policy), trace, True, begin)
         if self.baseline is None:
-            yield from ((moment, moment.costs.reward) for moment in ours)
+            yield from ((moment, self.reward(moment)) for moment in ours)
             return
         theirs = islice(play(self.problem, self.baseline, trace, True), begin[0] if begin else 0, None)
         for moment, reference in zip(ours, theirs, strict=True):
-            yield moment, moment.costs.reward - reference.costs.reward
+            yield moment, self.reward(moment) - self.reward(reference)
 
     def _store(self, moment: Moment, reward: torch.Tensor) -> None:
         features, action, logp, _ = moment.memory

@@ -81,7 +81,7 @@ def _by_episodes(training: Any) -> Need:
     one, more = (_period_remembers(problem, training.policy, count) for count in (1, some))
     period = one + (replications - 1) * (more - one) / max(1, some - 1)
     remembered = horizon * period
-    if algorithm.recompute:
+    if getattr(algorithm, "recompute", False):
         remembered = 2 * period + horizon * replications * _state_bytes(problem.opening(problem.trace("train", 0, range(1), 1)))
     return Need(replications * problem.trace_bytes, round(remembered))
 

@@ -25,6 +25,7 @@ from marl_inv.learning.buffer import TensorBuffer
 from marl_inv.learning.collector import RolloutCollector
 from marl_inv.learning.critic import Foresight
 from marl_inv.learning.policy import JointPolicy
+from marl_inv.learning.reward import Reward, objective, reward_of
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.models.encoding import Beginning
 from marl_inv.network import TransferNetwork
@@ -102,11 +103,17 @@ class Parts:
             self.beginning if same_luck else None,
             critic_encoding,
             buffer,
-            None if same_luck else usual_reward(self.problem, self.beginning, self.settings.seed),
+            None if same_luck else usual_reward(self.problem, self.beginning, self.settings.seed, self.reward),
+            self.reward,
         )
 
     def reward_scale(self) -> Float[Tensor, "K 1"]:
-        return reward_scale(self.problem, self.beginning, self.settings.seed)
+        return reward_scale(self.problem, self.beginning, self.settings.seed, self.reward)
+
+    @property
+    def reward(self) -> Reward:
+        """What is learned from."""
+        return reward_of(self.settings)
 
 
 class _Schedule(LRSchedulerFactory):
@@ -162,19 +169,19 @@ def mix_rewards(network: TransferNetwork, reward: Float[Tensor, "*R K N"], mix: 
     return reward if mix == 0 else (1 - mix) * reward + mix * network.mean(reward)
 
 
-def reward_scale(problem: Problem, policy: Policy, seed: int) -> Float[Tensor, "K 1"]:
+def reward_scale(problem: Problem, policy: Policy, seed: int, reward: Reward = objective) -> Float[Tensor, "K 1"]:
     """Per product: the standard deviation of what a warehouse earns in a period under the policy, so that rewards are of order one."""
-    earned = _earned(problem, policy, seed)
+    earned = _earned(problem, policy, seed, reward)
     spread = (earned - earned.mean((0, 3), keepdim=True)).square().mean((0, 2, 3)).sqrt().unsqueeze(-1)
     return torch.where(spread > 0, spread, torch.ones_like(spread))
 
 
-def usual_reward(problem: Problem, policy: Policy, seed: int) -> Float[Tensor, "K N"]:
+def usual_reward(problem: Problem, policy: Policy, seed: int, reward: Reward = objective) -> Float[Tensor, "K N"]:
     """What a warehouse earns in a period under the policy."""
-    return _earned(problem, policy, seed).mean((0, 3))
+    return _earned(problem, policy, seed, reward).mean((0, 3))
 
 
-def _earned(problem: Problem, policy: Policy, seed: int) -> Float[Tensor, "T K N B"]:
+def _earned(problem: Problem, policy: Policy, seed: int, reward: Reward) -> Float[Tensor, "T K N B"]:
     trace = problem.trace("train", seed, range(8))
     with torch.no_grad():
-        return torch.stack([moment.costs.reward for moment in play(problem, policy, trace, trusted=True)])
+        return torch.stack([reward(moment) for moment in play(problem, policy, trace, trusted=True)])

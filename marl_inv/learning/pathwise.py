@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from tianshou.algorithm.algorithm_base import OfflineAlgorithm
 from tianshou.algorithm.modelfree.reinforce import SimpleLossTrainingStats
@@ -20,7 +21,9 @@ from torch import Tensor
 from marl_inv.baselines.order_up_to import landed_cost
 from marl_inv.learning.parts import Built, Parts
 from marl_inv.learning.policy import JointPolicy, MeanActions
+from marl_inv.learning.reward import Reward, objective
 from marl_inv.problem import Problem, period_weights
+from marl_inv.reading import InputError
 from marl_inv.rollout import play
 from marl_inv.simulator import inventory_position
 from marl_inv.trace import Trace
@@ -39,6 +42,7 @@ def build(parts: Parts) -> Built:
         scale=parts.reward_scale(),
         max_grad_norm=settings.max_grad_norm,
         recompute=plan.steps * problem.network.size.numel() > RECOMPUTED * settings.decisions_per_update,
+        reward=parts.reward,
     )
     parameters = OfflineTrainerParams(
         max_epochs=plan.epochs,
@@ -83,9 +87,10 @@ class Pathwise(OfflineAlgorithm[JointPolicy]):
         scale: Float[Tensor, "K 1"],
         max_grad_norm: float,
         recompute: bool,
+        reward: Reward = objective,
     ) -> None:
         super().__init__(policy=policy)
-        self.recompute = recompute
+        self.recompute, self.reward = recompute, reward
         self.problem, self.scale = problem, scale.mean() * problem.network.size.numel()
         self.left_over = None
         if problem.scenario.ending == "continuing":
@@ -104,7 +109,9 @@ class Pathwise(OfflineAlgorithm[JointPolicy]):
         moments, total = play(self.problem, MeanActions(self.policy), trace, True, recompute=self.recompute), 0.0
         for moment, weight in zip(moments, weights, strict=True):
             if weight:
-                total = total + weight * moment.costs.reward.sum((0, 1))
+                total = total + weight * self.reward(moment).sum((0, 1))
+        if self.reward is not objective and torch.is_grad_enabled() and not total.requires_grad:
+            raise InputError("reward: has no gradient; make it of differentiable operations of torch, or train by another algorithm")
         if self.left_over is not None:
             total = total + afterwards * (self.left_over * inventory_position(self.problem.network, moment.state)).sum((0, 1))
         return total / sum(weights)

@@ -20,24 +20,28 @@ from tianshou.data import Batch, SequenceSummaryStats
 from torch import Tensor
 
 from marl_inv.learning.buffer import TensorBuffer
-from marl_inv.learning.parts import Built, Parts, minibatches, mix_rewards, on_policy
+from marl_inv.learning.parts import Built, Parts, Plan, minibatches, mix_rewards, on_policy
 
 
 def build(parts: Parts) -> Built:
-    settings = parts.settings
     plan = parts.plan(parts.problem.scenario.horizon, fewest=2)
-    algorithm = JointReinforce(
-        policy=parts.policy,
-        optim=parts.optimizer(plan),
-        gamma=settings.discount,
-        max_grad_norm=settings.max_grad_norm,
-        entropy_weight=settings.entropy_weight,
-        reward_mix=settings.mix,
-        replications=plan.replications,
-        minibatches=settings.minibatches,
-        generator=parts.generator,
-    )
-    return on_policy(parts, plan, algorithm)
+    return on_policy(parts, plan, JointReinforce(**arguments(parts, plan)))
+
+
+def arguments(parts: Parts, plan: Plan) -> dict[str, Any]:
+    """What a JointReinforce, or an algorithm of one's own that is one, is made with."""
+    settings = parts.settings
+    return {
+        "policy": parts.policy,
+        "optim": parts.optimizer(plan),
+        "gamma": settings.discount,
+        "max_grad_norm": settings.max_grad_norm,
+        "entropy_weight": settings.entropy_weight,
+        "reward_mix": settings.mix,
+        "replications": plan.replications,
+        "minibatches": settings.minibatches,
+        "generator": parts.generator,
+    }
 
 
 def returns_to_go(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from marl_inv.models.settings import ModelSettings
+from marl_inv.plugins import defaults, is_own, known_or_own
+from marl_inv.reading import suggestion
 
 _VALUES = {
     "head": "values",
@@ -29,14 +31,17 @@ OWN_DEFAULTS: dict[str, dict[str, Any]] = {
 """Where an algorithm's defaults are not those of the fields."""
 
 
-AlgorithmName = Literal["mappo", "ippo", "reinforce", "pathwise", "iql", "vdn", "qmix"]
-ALGORITHM_NAMES: tuple[str, ...] = get_args(AlgorithmName)
+ALGORITHM_NAMES = ("mappo", "ippo", "reinforce", "pathwise", "iql", "vdn", "qmix")
+
+PLUGGED = ("reward", "model", "algorithm")
+"""Settings that may name code of one's own; where the DEFAULTS of several say one thing, the last counts."""
 
 
 class TrainSettings(ModelSettings):
-    algorithm: AlgorithmName = "mappo"
+    algorithm: Annotated[str, known_or_own(ALGORITHM_NAMES, "module:build")] = "mappo"
     """mappo: PPO with a critic of the whole network; ippo: with local critic and reward. reinforce: no critic. pathwise: through the simulator.
-    iql, vdn, qmix: deep Q-learning of order levels; of a warehouse's own reward, or of the team's as a mean, or a mixing network, of theirs."""
+    iql, vdn, qmix: deep Q-learning of order levels; of a warehouse's own reward, or of the team's as a mean, or a mixing network, of theirs.
+    module:build: one's own."""
     decisions: PositiveInt = 6_000_000
     """Length of training, in decisions: periods x replications x warehouses x products; 16 million for pathwise, 1.5 million for iql, vdn and qmix."""
     seed: NonNegativeInt = 0
@@ -93,6 +98,8 @@ class TrainSettings(ModelSettings):
     """Gradients longer than this are shortened to it."""
     reward_mix: float | None = Field(None, ge=0, le=1)
     """0 rewards a warehouse with its own profit, 1 with the mean of all; when absent, 0 for ippo and iql, else 1. vdn and qmix know only 1."""
+    reward: Annotated[str, known_or_own((), "module:function")] | None = None
+    """module:function: a reward of one's own to learn from; validation and evaluation keep the scenario's objective."""
     control_variate: bool = True
     """Subtract what the starting policy earns on the same trace from rewards: less noise, same optimum. Without, as by iql, vdn and qmix, what it
     earns on average."""
@@ -110,11 +117,11 @@ class TrainSettings(ModelSettings):
     @model_validator(mode="before")
     @classmethod
     def _own_defaults(cls, data: Any) -> Any:
-        return OWN_DEFAULTS.get(data.get("algorithm"), {}) | data if isinstance(data, dict) else data
+        return _of_plugged(data) | data | _own_settings(data) if isinstance(data, dict) else data
 
     @model_validator(mode="after")
     def _head_of_the_algorithm(self) -> TrainSettings:
-        if (self.head == "values") != (OWN_DEFAULTS.get(self.algorithm, {}).get("head") == "values"):
+        if (self.head == "values") != (_of_plugged({"algorithm": self.algorithm}).get("head") == "values"):
             raise ValueError(
                 f"head is {self.head} and algorithm {self.algorithm}; iql, vdn and qmix have the values head, and nobody else has"
             )
@@ -137,3 +144,27 @@ class TrainSettings(ModelSettings):
     def critic_sees(self) -> str:
         """What the critic sees, in effect."""
         return self.critic or ("network" if self.algorithm == "mappo" else "local")
+
+    @property
+    def plugged(self) -> list[str]:
+        """Code of one's own that is named here."""
+        return [name for name in (getattr(self, key) for key in PLUGGED) if is_own(name)]
+
+
+def _of_plugged(data: dict[str, Any]) -> dict[str, Any]:
+    """Defaults that are not those of the fields: an algorithm's, and those of what is one's own."""
+    found: dict[str, Any] = {}
+    for name in (data.get(key) for key in PLUGGED):
+        own = defaults(name) if is_own(name) else OWN_DEFAULTS.get(name, {}) if isinstance(name, str) else {}
+        found |= own | ({"own": found.get("own", {}) | own["own"]} if "own" in own else {})
+    return found
+
+
+def _own_settings(data: dict[str, Any]) -> dict[str, Any]:
+    """`own` in full: what is given there, and for the rest what DEFAULTS say."""
+    known, given = _of_plugged(data).get("own", {}), data.get("own")
+    if not isinstance(given, dict):
+        return {}
+    if strange := [key for key in given if key not in known]:
+        raise ValueError(f"own.{strange[0]} is in no DEFAULTS of the code that is named here{suggestion(str(strange[0]), known)}")
+    return {"own": known | given}

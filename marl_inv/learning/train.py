@@ -46,6 +46,7 @@ from marl_inv.learning.settings import TrainSettings
 from marl_inv.metrics import Totals
 from marl_inv.models.encoding import Beginning
 from marl_inv.models.learned import BEGINNINGS, Actor, LearnedPolicy, encode
+from marl_inv.plugins import imported, is_own
 from marl_inv.problem import Problem
 from marl_inv.progress import Progress, Say, say_nothing, silently
 from marl_inv.reading import InputError
@@ -175,8 +176,16 @@ def prepare(
         "verbose": False,
         "show_progress": False,
     }
-    built = ALGORITHMS[settings.algorithm](Parts(problem, settings, policy, beginning, generator, common))
+    built = _built(settings.algorithm, Parts(problem, settings, policy, beginning, generator, common))
     return Training(problem, settings, baseline, beginning, policy, validation, built.algorithm, built.trainer, built.collector, best)
+
+
+def _built(algorithm: str, parts: Parts) -> Built:
+    """By its name, or by a `build` of one's own."""
+    built = (imported(algorithm) if is_own(algorithm) else ALGORITHMS[algorithm])(parts)
+    if not isinstance(built, Built):
+        raise InputError(f"{algorithm}: returns {type(built).__name__}; return a Built, as `build` of marl_inv/learning/reinforce.py does")
+    return built
 
 
 def _tries(problem: Problem, settings: TrainSettings) -> int:

@@ -18,6 +18,7 @@ from marl_inv.models.heads import AmountHead, Decider, LevelHead, ValueHead
 from marl_inv.models.mlp import JointMLPTrunk, MLPTrunk
 from marl_inv.models.settings import ModelSettings
 from marl_inv.network import TransferNetwork
+from marl_inv.plugins import check_allowed, imported
 from marl_inv.problem import Problem
 from marl_inv.reading import InputError
 from marl_inv.sealed import read_sealed, write_sealed
@@ -31,10 +32,34 @@ HEADS = {"levels": LevelHead, "values": ValueHead}
 BEGINNINGS = {kind.__name__: kind for kind in get_args(Beginning)}
 
 
-def _graph_trunk(encoding: Encoding, settings: ModelSettings, inputs: int) -> nn.Module:
-    from marl_inv.models.graph import GraphTrunk  # PyG takes seconds to import; only a graph network pays for it
+def make_trunk(encoding: Encoding, settings: ModelSettings, inputs: int, whole_network: bool = False) -> nn.Module:
+    """The network from features (R, K, N, inputs) to (R, K, N, hidden), upon which an actor puts a head and a critic its value.
 
-    return GraphTrunk(encoding, settings, inputs)
+    One's own is a class, or a function that makes a module, of the same three arguments; `encoding` has what is fixed: `warehouse` (K, N, S)
+    and `lane` (K, E, G) features, and the `network`. A critic of the `whole_network` adds the mean over warehouses by itself.
+    """
+    if settings.model == "graph":
+        from marl_inv.models.graph import GraphTrunk  # PyG takes seconds to import; only a graph network pays for it
+
+        return GraphTrunk(encoding, settings, inputs)
+    if settings.model == "mlp":
+        return (JointMLPTrunk if whole_network else MLPTrunk)(encoding, settings, inputs)
+    return _own_trunk(encoding, settings, inputs)
+
+
+def _own_trunk(encoding: Encoding, settings: ModelSettings, inputs: int) -> nn.Module:
+    """That of one's own, once it has shown that its shapes are right."""
+    name, (products, warehouses, _) = settings.model, encoding.warehouse.shape
+    trunk = imported(name)(encoding, settings, inputs)
+    if not isinstance(trunk, nn.Module):
+        raise InputError(f"{name}: makes {type(trunk).__name__}; make a torch.nn.Module")
+    with torch.no_grad():
+        given = trunk.to(encoding.warehouse).eval()(encoding.warehouse.new_zeros(2, products, warehouses, inputs))
+    shape = (2, products, warehouses, settings.hidden)
+    if not isinstance(given, Tensor) or given.shape != shape:
+        found = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
+        raise InputError(f"{name}: gives {found}; give a tensor {shape}: rows, products, warehouses, hidden")
+    return trunk.train()
 
 
 def encode(problem: Problem, beginning: Beginning, settings: ModelSettings, vocabulary: Vocabulary | None = None) -> Encoding:
@@ -51,8 +76,7 @@ class Actor(nn.Module):
     def __init__(self, encoding: Encoding, settings: ModelSettings) -> None:
         super().__init__()
         self.settings, self.features = settings, encoding.features
-        make = _graph_trunk if settings.model == "graph" else MLPTrunk
-        self.trunk = make(encoding, settings, encoding.features + settings.remembered)
+        self.trunk = make_trunk(encoding, settings, encoding.features + settings.remembered)
         self.gru = nn.GRUCell(encoding.features, settings.hidden) if settings.remembered else None
         self.head = HEADS.get(settings.head, AmountHead)(encoding, settings)
 
@@ -84,10 +108,9 @@ class Critic(nn.Module):
 
     def __init__(self, encoding: Encoding, settings: ModelSettings, whole_network: bool) -> None:
         super().__init__()
-        mlp = JointMLPTrunk if whole_network else MLPTrunk
         self.features, self.network = encoding.features, encoding.network
-        self.trunk = (_graph_trunk if settings.model == "graph" else mlp)(encoding, settings, encoding.features)
-        self.pooled = nn.Linear(settings.hidden, settings.hidden) if whole_network and settings.model == "graph" else None
+        self.trunk = make_trunk(encoding, settings, encoding.features, whole_network)
+        self.pooled = nn.Linear(settings.hidden, settings.hidden) if whole_network and settings.model != "mlp" else None
         self.value = nn.Linear(settings.hidden, 1)
 
     def forward(self, observation: Float[Tensor, "R K N FD"]) -> Float[Tensor, "R K N"]:
@@ -124,7 +147,7 @@ class LearnedPolicy:
         network = self.encoding.network
         about = {
             "name": self.name,
-            "settings": settings.model_dump_json(include=set(ModelSettings.model_fields)),
+            "settings": settings.model_dump_json(include=set(ModelSettings.model_fields), exclude_none=True),
             "warehouses": json.dumps(network.warehouses),
             "beginning": type(self.encoding.beginning).__name__,
             "vocabulary": json.dumps(asdict(self.encoding.vocabulary)),
@@ -137,11 +160,12 @@ def _start_of(beginning: Beginning) -> dict[str, Tensor]:
     return {field.name: getattr(beginning, field.name) for field in fields(beginning) if field.name in ("levels", "cover")}
 
 
-def load_policy(path: str | Path, problem: Problem) -> LearnedPolicy:
+def load_policy(path: str | Path, problem: Problem, allow_code: bool = False) -> LearnedPolicy:
     """The policy of a run folder (or checkpoint file), ready to play `problem`.
 
-    A graph network plays networks it was not trained on, from newsvendor levels there, in the features of its training. Raises InputError when
-    the file is missing or damaged, or when the policy does not fit the scenario.
+    A graph network plays networks it was not trained on, from newsvendor levels there, in the features of its training. Loading runs no code,
+    unless the policy has a network of one's own, which it only names: its module is imported if `allow_code`. Raises InputError when the file
+    is missing or damaged, or when the policy does not fit the scenario.
     """
     file = Path(path) / POLICY if Path(path).is_dir() else Path(path)
     about, tensors = read_sealed(file, "give a folder in which `marl-inv train` has finished")
@@ -152,6 +176,7 @@ def load_policy(path: str | Path, problem: Problem) -> LearnedPolicy:
         start, promotion = {key: tensors.pop(key) for key in _start_of(beginning)}, tensors.pop("promotion", None)
     except (KeyError, ValueError) as error:
         raise InputError(f"{file}: was not written by marl_inv ({type(error).__name__}); give a run folder of `marl-inv train`") from error
+    check_allowed(settings.model, str(file), allow_code)
     network, scenario = problem.network, problem.scenario
     if trained_on == network.warehouses and all(start[key].shape == tensor.shape for key, tensor in _start_of(beginning).items()):
         beginning = replace(beginning, **{key: tensor.to(network.size) for key, tensor in start.items()})

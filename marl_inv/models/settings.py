@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
+from marl_inv.plugins import known_or_own
 from marl_inv.reading import Record
 
 
 class ModelSettings(Record):
-    model: Literal["graph", "mlp"] = "graph"
-    """graph: a graph network over the transfer lanes. mlp: every warehouse from its own facts."""
+    model: Annotated[str, known_or_own(("graph", "mlp"), "module:Class")] = "graph"
+    """graph: a graph network over the transfer lanes. mlp: every warehouse from its own facts. module:Class: a network of one's own."""
     hidden: PositiveInt = 32
     """Width of the hidden layers; a graph network needs a multiple of 4."""
     hops: NonNegativeInt | Literal["global"] = 2
@@ -31,6 +32,8 @@ class ModelSettings(Record):
     """The values head tells how well a warehouse stands from how much better one level is than another."""
     sigma: PositiveFloat = 0.3
     """Standard deviation of exploration at the start, in raw actions."""
+    own: dict[str, Any] | None = None
+    """Settings of an algorithm, a network or a reward of one's own, as own.key=value; which there are, DEFAULTS of its module says."""
 
     @property
     def remembered(self) -> int:
