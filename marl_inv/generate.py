@@ -132,7 +132,7 @@ class Lateral(Generated):
     fed: Annotated[str | float | list[str], BeforeValidator(_fed)] = "all"
     """The warehouses that suppliers feed: all, a share of them (spread evenly over their order), or those that are named."""
     transfer: LaneTemplate | None
-    """None for no lanes between warehouses: what helping each other out is compared with."""
+    """What lanes between warehouses are like; null for none, which helping each other out is compared with."""
 
     @model_validator(mode="after")
     def _feeds_its_own(self) -> Lateral:

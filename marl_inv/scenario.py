@@ -44,7 +44,7 @@ class Scenario(Rules):
     ending: Literal["continuing", "finite"] = "continuing"
     """`continuing` episodes are cut off (truncated) after the horizon; `finite` ones end there, and agents see the periods left."""
     network: None = None
-    """Where warehouses, suppliers and lanes come from when they are not listed: a generator, a graph file or tables (see `expansion`)."""
+    """Where warehouses, suppliers and lanes come from when they are not listed: a generator, a graph file or tables."""
     horizon: PositiveInt = 100
     """Periods in an episode."""
     warm_up: NonNegativeInt = 0
