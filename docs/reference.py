@@ -241,9 +241,10 @@ class Records:
 
     def section(self, name: str, where: str) -> str:
         node = self.schema["$defs"][name]
+        kinds = [f", with `{key}: {each['const']}`" for key, each in node.get("properties", {}).items() if "const" in each]
         told = [
             f"({_anchor(name)})=\n{'#' * self.level} {_title(name)}",
-            f"At `{where}`. {_words(node.get('description', ''))}".strip(),
+            f"At `{where}`{''.join(kinds)}. {_words(node.get('description', ''))}".strip(),
         ]
         keys = self._in_order(node)
         if name.endswith("Template"):

@@ -143,6 +143,16 @@ def test_examples_run(page: str):
         exec(compile(text, page, "exec"), names)
 
 
+def test_the_policy_of_the_example_helps(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(DOCS / "examples"))
+    from neighbourly import Neighbourly
+
+    problem = marl_inv.load_problem(DOCS / "examples" / "two_shops.yaml")
+    trace, ours = problem.trace("evaluate", 0, 64), Neighbourly.of(problem)
+    ours, plain = (sum(-moment.costs.reward.sum() for moment in marl_inv.play(problem, policy, trace)) for policy in (ours, ours.base))
+    assert ours < plain
+
+
 @pytest.mark.skipif(
     not all(map(importlib.util.find_spec, ("sphinx", "furo", "myst_nb"))),
     reason='needs pip install -c constraints.txt -e ".[docs]"',
