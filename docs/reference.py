@@ -154,8 +154,9 @@ def scenario_keys() -> str:
 
 
 def network_keys() -> str:
-    kinds: Any = create_model("Network", **{key: (kind, ...) for key, kind in SOURCES.items()})
-    return Records(kinds, known=Records(Scenario).names(), at="network").page(top=False)
+    kinds: dict[str, Any] = {key: (kind, ...) for key, kind in SOURCES.items()}
+    network: Any = create_model("Network", **kinds)
+    return Records(network, known=Records(Scenario).names(), at="network").page(top=False)
 
 
 def experiment_keys() -> str:
