@@ -34,16 +34,22 @@ from marl_inv.schema import Lane, Supplier, Warehouse
 
 class OptionalLaneTemplate(LaneTemplate):
     lead_time: Any = 0
+    """Whole periods, or a distribution; 0 where neither the file nor the template says."""
 
 
 class _Completed(Record):
     """What files have in common: templates for what they leave out."""
 
     seed: NonNegativeInt = 0
+    """Of what is drawn in templates."""
     supplier: SupplierTemplate = SupplierTemplate()
+    """What suppliers are like where the file does not say."""
     warehouse: WarehouseTemplate = WarehouseTemplate()
+    """What warehouses are like where the file does not say."""
     replenishment: OptionalLaneTemplate = OptionalLaneTemplate()
+    """What lanes from suppliers are like where the file does not say."""
     transfer: OptionalLaneTemplate = OptionalLaneTemplate()
+    """What lanes between warehouses are like where the file does not say."""
 
 
 class GraphFile(_Completed):
@@ -55,7 +61,9 @@ class Tables(_Completed):
     lanes: str
     """A CSV file with a row for each lane; the same for the others."""
     warehouses: str | None = None
+    """A row for each warehouse; where absent, they are the destinations of lanes."""
     suppliers: str | None = None
+    """A row for each supplier; where absent, they are the origins that are no warehouse."""
 
 
 GRAPH_FILES = (".json", ".graphml")

@@ -72,12 +72,17 @@ class Generated(Record):
     """What all kinds have in common."""
 
     seed: NonNegativeInt = 0
+    """Of what is drawn."""
     suppliers: NonNegativeInt = 1
     """Each feeds the same warehouses; named supplier, or supplier_0, supplier_1.. where there are several."""
     supplier: SupplierTemplate = SupplierTemplate()
+    """What suppliers are like."""
     warehouse: WarehouseTemplate = WarehouseTemplate()
+    """What warehouses are like."""
     replenishment: LaneTemplate | None = None
+    """What lanes from suppliers are like; needed where there are suppliers."""
     transfer: LaneTemplate
+    """What lanes between warehouses are like."""
 
     @model_validator(mode="after")
     def _can_be_drawn(self) -> Generated:
@@ -127,7 +132,7 @@ class Lateral(Generated):
     fed: Annotated[str | float | list[str], BeforeValidator(_fed)] = "all"
     """The warehouses that suppliers feed: all, a share of them (spread evenly over their order), or those that are named."""
     transfer: LaneTemplate | None
-    """None for no lanes between warehouses: what helping each other out is compared with."""
+    """What lanes between warehouses are like; null for none, which helping each other out is compared with."""
 
     @model_validator(mode="after")
     def _feeds_its_own(self) -> Lateral:
@@ -153,7 +158,9 @@ class Ring(Lateral):
     """Warehouses on a circle: warehouse_0, warehouse_1 and so on."""
 
     generate: Literal["ring"]
+    """A circle."""
     size: Size
+    """Warehouses."""
     neighbours: PositiveInt = 1
     """On each side that a warehouse is linked with; size / 2 links all with all."""
 
@@ -172,8 +179,11 @@ class Grid(Lateral):
     """Warehouses in rows and columns, linked with those beside, above and below: warehouse_0_0, warehouse_0_1 and so on."""
 
     generate: Literal["grid"]
+    """Rows and columns."""
     rows: Some
+    """Warehouses from top to bottom."""
     columns: Some
+    """Warehouses from left to right."""
     wrapped: bool = False
     """Whether the last row and column are linked with the first: no warehouse is then at an edge."""
 
@@ -190,7 +200,9 @@ class RandomGeometric(Lateral):
     """Warehouses thrown into a unit square, linked where they are near each other. Suppliers are in its middle."""
 
     generate: Literal["random_geometric"]
+    """Thrown at random."""
     size: Size
+    """Warehouses."""
     radius: PositiveFloat
     """Warehouses up to so far apart are linked."""
     connected: bool = True
@@ -231,7 +243,9 @@ class Serial(Generated):
     """A chain: the supplier feeds the last stage, each stage the one before, and stage_1 faces the customers."""
 
     generate: Literal["serial"]
+    """A chain."""
     size: Size
+    """Stages."""
 
     def counts(self) -> tuple[int, int]:
         return self.size, self.size
@@ -262,7 +276,9 @@ class HubAndSpoke(Branching):
     """Shops on a circle around their centres: centre (or centre_0..) and shop_0, shop_1 and so on."""
 
     generate: Literal["hub_and_spoke"]
+    """Centres and shops."""
     shops: Size
+    """How many shops there are, all centres together."""
     centres: Some = 1
     """Each feeds an equal part of the circle."""
     sources: PositiveInt = 1
@@ -295,6 +311,7 @@ class Tree(Branching):
     """A centre feeds depots, which feed depots or shops: centre, depot_0, depot_0_1.., and shop_0, shop_1 and so on at the ends."""
 
     generate: Literal["tree"]
+    """A centre, depots and shops."""
     branching: Some
     """How many each one feeds."""
     depth: Some

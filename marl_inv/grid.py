@@ -116,6 +116,7 @@ class ScenarioEntry(Varied):
 
 class Range(Record):
     low: int | float
+    """The least to try."""
     high: int | float
     """Between whole numbers, whole numbers."""
     log: bool = False
@@ -165,8 +166,11 @@ class PolicyEntry(Varied):
 
 class Experiment(Record):
     description: str = ""
+    """What the report says of it."""
     scenarios: list[Annotated[ScenarioEntry, _alone("scenario")]] = Field(min_length=1)
+    """What is played: bare names, paths, or records."""
     policies: list[Annotated[PolicyEntry, _alone("policy")]] = Field(min_length=1)
+    """Who plays: names of policies, or records."""
     seeds: PositiveInt | Annotated[list[NonNegativeInt], Field(min_length=1)] = 3
     """Of training: how many (0, 1, ..), or which. What is not trained has one."""
     replications: int = Field(512, ge=2)

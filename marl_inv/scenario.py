@@ -40,10 +40,11 @@ class Scenario(Rules):
     name: str = ""
     """The file's name without its ending when absent."""
     description: str = ""
+    """What it is about, in a line."""
     ending: Literal["continuing", "finite"] = "continuing"
     """`continuing` episodes are cut off (truncated) after the horizon; `finite` ones end there, and agents see the periods left."""
     network: None = None
-    """Where warehouses, suppliers and lanes come from when they are not listed: see `expansion`, which puts them in its place."""
+    """Where warehouses, suppliers and lanes come from when they are not listed: a generator, a graph file or tables."""
     horizon: PositiveInt = 100
     """Periods in an episode."""
     warm_up: NonNegativeInt = 0
@@ -55,18 +56,26 @@ class Scenario(Rules):
     history: NonNegativeInt = 1
     """Past periods of demand that agents observe."""
     products: Products = [Product(name="product")]
+    """What is stocked; a list, or `{count: 288}` for that many alike. Coupled by capacities only."""
     suppliers: list[Supplier] = []
+    """Where goods come from: sources without stock."""
     warehouses: list[Warehouse] = Field(min_length=1)
+    """Who holds stock and decides: the agents."""
     lanes: list[Lane] = []
+    """The ways into warehouses, from suppliers (replenishment) and from each other (transfer)."""
     pools: list[Pool] = []
+    """Capacities that several lanes share."""
     demand: Demand | None = None
     """Demand of every warehouse that faces demand and states none of its own."""
     correlation: float | list[list[float]] | None = None
     """Between warehouses' demands for a product in a period (of the Gaussian copula): one number for all pairs, or a matrix over the
     warehouses."""
     regimes: Regimes | None = None
+    """Hidden states of the world that change mean demand."""
     events: list[Event] = []
+    """Surges, outages and delays."""
     forecast: Forecast | None = None
+    """What agents are told of coming demand; nothing when absent."""
 
     @property
     def product_list(self) -> list[Product]:

@@ -71,6 +71,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 class Product(Record):
     name: str
+    """What demand files and tables call it."""
     volume: PositiveFloat = 1.0
     """What one unit takes of storage, lanes, vehicles, pools and suppliers' limits."""
 
@@ -97,6 +98,7 @@ Products = Annotated[
 
 class Supplier(Record):
     name: str
+    """What lanes call it."""
     capacity: PositiveFloat | None = None
     """Volume it can ship in a period, over all its lanes; unlimited when absent."""
 
@@ -111,6 +113,7 @@ class Calendar(Record):
     length: PositiveInt = 1
     """Periods that each lasts."""
     level: PositiveFloat = 1.0
+    """How hard is promoted while one lasts."""
 
 
 class Promotion(Record):
@@ -119,6 +122,7 @@ class Promotion(Record):
     decided: bool = True
     """Whether the warehouse decides on a level from 0 to `max_level`."""
     max_level: PositiveFloat = 1.0
+    """The highest level that may be decided on."""
     planned: Calendar | None = None
     """Levels set by a calendar; where one is also decided, the higher counts."""
     notice: NonNegativeInt = 4
@@ -137,9 +141,13 @@ class Season(Record):
     """Multiplies mean demand: a cosine of `amplitude` that is highest in period `peak`, or one factor for each period of the cycle."""
 
     period: PositiveInt | None = None
+    """Periods from one peak to the next."""
     amplitude: Share = 0.0
+    """Share of the mean that the cosine adds at its peak and takes away half a cycle later."""
     peak: float = 0.0
+    """The period in which the cosine is highest."""
     factors: list[Amount] | None = Field(default=None, min_length=1)
+    """A factor for every period of the cycle, beginning with period 0."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Season:
@@ -179,6 +187,7 @@ class ParametricModel(DemandModel):
     """What parametric demand has in common: a mean that may change with time."""
 
     season: Season | None = None
+    """How mean demand repeats itself; not at all when absent."""
     trend: float = Field(default=0.0, ge=-LARGEST, le=LARGEST)
     """Mean demand is multiplied by 1 + trend x period (at least 0)."""
 
@@ -204,6 +213,7 @@ class ParametricModel(DemandModel):
 
 class Poisson(ParametricModel):
     kind: Literal["poisson"]
+    """Counts whose variance is their mean."""
     mean: PerProduct
     """Units per period."""
 
@@ -211,8 +221,11 @@ class Poisson(ParametricModel):
 class Normal(ParametricModel):
     normal = True
     kind: Literal["normal"]
+    """Normally distributed."""
     mean: PerProduct
+    """Units per period, before anything is cut."""
     sd: PerProduct
+    """Standard deviation, in units."""
     cut_at_zero: bool = True
     """Whether negative draws count as no demand; otherwise they are returns, which only backordered demand allows."""
 
@@ -237,7 +250,9 @@ def _cut_at_zero(mean: float | int, sd: float | int) -> float:
 
 class NegativeBinomial(ParametricModel):
     kind: Literal["negative_binomial"]
+    """Counts that vary more than Poisson."""
     mean: PerProduct
+    """Units per period."""
     sd: PerProduct
     """Standard deviation; its square must exceed the mean."""
 
@@ -252,21 +267,29 @@ class Geometric(ParametricModel):
     """On 0, 1, 2..: the number of failures before a success."""
 
     kind: Literal["geometric"]
+    """Counts, of which 0 is the likeliest."""
     mean: PerProduct
+    """Units per period."""
 
 
 class Gamma(ParametricModel):
     kind: Literal["gamma"]
+    """Above 0 and skewed: now and then much more than the mean."""
     mean: PerProduct
+    """Units per period."""
     sd: PerProduct
+    """Standard deviation, in units."""
 
 
 class DiscreteUniform(ParametricModel):
     """Every whole number from `low` to `high`, both included, as likely as any other."""
 
     kind: Literal["discrete_uniform"]
+    """Whole numbers, equally likely."""
     low: NonNegativeInt = 0
+    """The least demand, in units."""
     high: NonNegativeInt
+    """The most demand, in units."""
 
     @model_validator(mode="after")
     def _in_order(self) -> DiscreteUniform:
@@ -283,7 +306,9 @@ class Known(ParametricModel):
 
     cannot_have = frozenset({"correlation"})
     kind: Literal["known"]
+    """Listed period by period."""
     values: list[Amount] = Field(min_length=1)
+    """Units in period 0, 1, 2.."""
 
     @property
     def cycle(self) -> None:
@@ -302,10 +327,13 @@ class Empirical(DemandModel):
 
     cannot_have = frozenset({"correlation", "regimes"})
     kind: Literal["empirical"]
+    """As it was, from a file."""
     path: str | None = None
     """The CSV file, seen from the working directory or else from the scenario's folder."""
     period_column: str = "period"
+    """The column that says which period a row is of; periods come in the order of their first row."""
     product_column: str = "product"
+    """The column that says which product a row is of."""
     train: Stretch
     """First period and end (not included) of the part for training and tuning; an episode is a stretch of it."""
     evaluate: Stretch
@@ -320,6 +348,7 @@ class Regimes(Record):
     """Hidden states of the world, as a Markov chain: each multiplies mean demand by its factor."""
 
     factors: list[Amount] = Field(min_length=2)
+    """What each regime multiplies mean demand by."""
     stay: Share = 0.9
     """Probability to remain in a regime for another period; the others are equally likely next."""
     transition: list[list[Share]] | None = None
@@ -340,12 +369,13 @@ class Regimes(Record):
 
 class _Happening(Record):
     name: str = ""
+    """For who reads the file; nothing depends on it."""
     at: list[NonNegativeInt] = []
     """Periods in which it begins."""
     probability: Share = 0.0
     """That it begins in a period in which it is not under way."""
     duration: Annotated[int | tuple[int, int], BeforeValidator(_duration)] = 1
-    """Periods it lasts, or [shortest, longest] to draw from."""
+    """Periods it lasts, 1 or more, or [shortest, longest] to draw from."""
 
     @model_validator(mode="after")
     def _happens(self) -> _Happening:
@@ -358,7 +388,9 @@ class Surge(_Happening):
     """Multiplies demand."""
 
     kind: Literal["surge"]
+    """More demand, or less."""
     factor: Amount
+    """What demand is multiplied by while it lasts."""
     targets: list[str] = []
     """Warehouses; all when empty."""
 
@@ -367,6 +399,7 @@ class Outage(_Happening):
     """Takes capacity away: a supplier that cannot deliver, a lane that is closed, trucks that are missing."""
 
     kind: Literal["outage"]
+    """Less capacity, or none."""
     factor: Share = 0.0
     """Share of the capacity that is left; with 0 nothing leaves, even where the capacity has no limit."""
     targets: list[str] = Field(min_length=1)
@@ -377,7 +410,9 @@ class Delay(_Happening):
     """What leaves while it lasts takes longer."""
 
     kind: Literal["delay"]
+    """Longer lead times."""
     periods: Annotated[int, Field(ge=1, le=LONGEST)]
+    """Added to the lead time."""
     targets: list[str] = []
     """Lanes; all when empty. A lane of lead time 0 becomes one that delivers later."""
 
@@ -399,13 +434,16 @@ class Between(Record):
     """Drawn for every replication, uniformly (whole numbers where quantities are)."""
 
     low: PerProduct
+    """The least, in units."""
     high: PerProduct
+    """The most, in units."""
 
 
 class RandomLeadTime(Record):
     """Drawn for every shipment, so that a later one may overtake."""
 
     values: list[Periods] = Field(min_length=1)
+    """The lead times that a shipment may have, in periods."""
     probabilities: list[Share] | None = None
     """Of the values; equal when absent."""
 
@@ -433,14 +471,17 @@ asks (a cross-dock)."""
 
 class Warehouse(Record):
     name: str
+    """What lanes, events and columns of demand files call it."""
     demand: Demand | None = None
     """Customers' demand here; when absent, the scenario's `demand`."""
     faces_demand: bool = True
     """False for a distribution centre, which has no customers of its own."""
     unmet_demand: Literal["lost", "backordered"] = "lost"
+    """Whether customers who find no stock are lost, or wait for it."""
     initial_stock: Annotated[Annotated[PerProduct, Tag("plain")] | Annotated[Between, Tag("record")], Discriminator(_kind_by(Between))] = (
         0.0
     )
+    """Units on hand when an episode begins: given, or drawn for every replication."""
     storage: PositiveFloat | None = None
     """Volume it can hold; unlimited when absent."""
     overflow: Literal["discarded", "kept"] = "discarded"
@@ -456,6 +497,7 @@ class Warehouse(Record):
     salvage_value: PerProduct = 0.0
     """Per unit on hand when a finite episode has ended."""
     promotion: Promotion | None = None
+    """What promoting does here; nobody promotes when absent."""
     max_reserve: PerProduct | None = None
     """Units it may keep back from the transfers that others ask for; it decides on no reserve when absent."""
     rationing: Rationing | None = None
@@ -470,7 +512,9 @@ class Lane(Record):
     name: str = ""
     """`origin->destination` when absent."""
     origin: str
+    """The supplier or warehouse that ships."""
     destination: str
+    """The warehouse that asks, receives, and bears what the lane costs."""
     lead_time: Annotated[
         Annotated[Periods, Tag("plain")] | Annotated[RandomLeadTime, Tag("record")], Discriminator(_kind_by(RandomLeadTime))
     ]
@@ -528,7 +572,9 @@ class Pool(Record):
     """A capacity that several lanes share: a truck fleet, a carrier's contract."""
 
     name: str
+    """What events call it."""
     lanes: list[str] = Field(min_length=1)
+    """Names of the lanes that share it."""
     capacity: PositiveFloat
     """Volume that its lanes can carry together in a period."""
 
@@ -579,9 +625,11 @@ class Utility(Record):
     """
 
     stock_weight: NonNegativeFloat = 0.1
+    """What a unit of stock takes from the utility."""
     log: Literal["log1p", "log"] = "log1p"
     """log(1 + replenishment), or the plain logarithm, which counts less than `least` as that."""
     least: PositiveFloat = 0.001
+    """Units of replenishment that less counts as, under `log`."""
 
 
 class Rules(Record):
@@ -593,10 +641,14 @@ class Rules(Record):
     weights: dict[Part, Annotated[float, Field(ge=-LARGEST, le=LARGEST)]] = {}
     """How much a part counts in the reward, instead of the 1 or 0 that the objective gives it."""
     service: Service = Service()
+    """The floor on the fill rate of the objective `service`, and what missing it costs."""
     utility: Utility = Utility()
+    """The terms of the objective `utility`."""
     holding_on: Literal["end", "opening"] = "end"
     """The stock that holding is charged on: after demand, or when the period opens."""
     rationing: Rationing = "proportional"
+    """How a warehouse shares its stock among those who ask for more than it has: in proportion to what they ask, by the
+    lanes' `priority`, as evenly as what they ask allows, or all of it every period (a cross-dock: `full_shipment`)."""
     quantities: Literal["continuous", "integer"] = "continuous"
     """Whether requests, shipments and demand are rounded to whole units; gradients pass straight through the rounding."""
 

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor
 
-from marl_inv.interface import rewards
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.plugins import imported
 from marl_inv.reading import InputError
@@ -24,7 +23,7 @@ Reward = Callable[[Moment], Float[Tensor, "K N B"]]
 
 def objective(moment: Moment) -> Float[Tensor, "K N B"]:
     """What the scenario's objective counts."""
-    return rewards(moment.costs)
+    return moment.costs.reward
 
 
 def reward_of(settings: TrainSettings) -> Reward:
