@@ -110,10 +110,6 @@ class Optimal:
     name: str = "optimal"
     knows: str = "stock everywhere, demand distribution"
 
-    @classmethod
-    def of(cls, problem: Problem) -> Optimal:
-        return solve(problem).policy
-
     def start(self, network: TransferNetwork, replications: int) -> None:
         return None
 

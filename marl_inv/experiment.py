@@ -18,7 +18,7 @@ import torch
 
 from marl_inv.baselines import BASELINES, LAYERS, tuning
 from marl_inv.baselines.balancing import lateral
-from marl_inv.baselines.optimum import Optimal
+from marl_inv.baselines.optimum import solve
 from marl_inv.baselines.rolling_horizon import RollingHorizon
 from marl_inv.baselines.tuning import set_parameters, tune
 from marl_inv.evaluate import Score, evaluate
@@ -166,7 +166,7 @@ def policy_named(name: str, problem: Problem, seed: int = 0, progress: Progress 
         policy = _baseline(plain, problem)
         return policy if plain == name else tuned(problem, _tunable(policy, name), seed, progress=progress)
     if name == "optimal":
-        return Optimal.of(problem)
+        return solve(problem).policy
     if match := re.fullmatch(ROLLING, name):
         return RollingHorizon.of(problem, paths=int(match[1] or 0))
     return load_policy(name, problem, allow_code) if Path(name).exists() else _own_policy(name, problem)

@@ -23,7 +23,7 @@ from torch import Tensor
 
 import reference_scenarios as scenarios
 from marl_inv.baselines import EchelonBaseStock
-from marl_inv.baselines.optimum import Optimal
+from marl_inv.baselines.optimum import solve
 from marl_inv.baselines.tuning import reward_by_replication
 from marl_inv.experiment import training_settings
 from marl_inv.learning.train import train
@@ -46,14 +46,14 @@ def cases(entries: list[dict[str, Any]], chosen: str, whole: bool = False) -> It
             continue
         if entry["family"] == "lost_sales_single":
             made = shortened(scenarios.one_warehouse(params, "lost"), whole)
-            yield entry["id"], made, Optimal.of(made), policies["optimal"]["cost"]
+            yield entry["id"], made, solve(made).policy, policies["optimal"]["cost"]
         elif entry["family"] == "serial":
             listed = policies["echelon_base_stock"]
             made = shortened(scenarios.chain(params, listed["levels"])[0])
             yield entry["id"], made, at_levels(made, listed["levels"]), listed["cost"]
         elif entry["family"] == "order_plus_transshipment_mdp":
             made = shortened(scenarios.orders_and_transfers(params), whole)
-            yield entry["id"], made, Optimal.of(made), -entry["verified"][-1]["value"]
+            yield entry["id"], made, solve(made).policy, -entry["verified"][-1]["value"]
         elif entry["family"] == "owmr_transshipment_centre":
             yield entry["id"], shortened(scenarios.cross_dock(params)), None, scenarios.cross_dock_bound(params)
     if any(part in "serial seven_stages" for part in chosen.split(",")):

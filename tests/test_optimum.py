@@ -10,7 +10,7 @@ from scipy import stats
 
 from building import problem
 from marl_inv.baselines import BASELINES
-from marl_inv.baselines.optimum import Box, Optimal, solve
+from marl_inv.baselines.optimum import Box, solve
 from marl_inv.baselines.perfect_information import perfect_information
 from marl_inv.metrics import score
 from marl_inv.policy import Policy
@@ -135,7 +135,7 @@ def test_it_is_between_a_baseline_and_perfect_information():
 
 def test_an_optimal_policy_plays_the_library_by_name():
     made = load_problem("dual_sourcing")
-    own, index = (rewards(made, policy, 500, 100).mean() for policy in (Optimal.of(made), BASELINES["capped_dual_index"].of(made)))
+    own, index = (rewards(made, policy, 500, 100).mean() for policy in (solve(made).policy, BASELINES["capped_dual_index"].of(made)))
     assert own > index
 
 

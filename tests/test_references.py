@@ -219,7 +219,7 @@ def test_proactive_transshipment_over_a_season(entry: Entry):
     assert (periods * solve(made).reward, periods * solve(alone).reward) == pytest.approx((best, still), rel=1e-8)
 
     length = Length(20_000, 0, periods)
-    moving, staying = (periods * rewards(each, Optimal.of(each), entry["id"], length) for each in (made, alone))
+    moving, staying = (periods * rewards(each, solve(each).policy, entry["id"], length) for each in (made, alone))
     assert abs(deviation(f"{entry['id']} optimal", moving, best)) < 3
     assert abs(deviation(f"{entry['id']} no transfers", staying, still)) < 3
     assert abs(deviation(f"{entry['id']} gain", moving - staying, best - still, error=1e-9)) < 3

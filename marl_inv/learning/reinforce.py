@@ -20,7 +20,7 @@ from tianshou.data import Batch, SequenceSummaryStats
 from torch import Tensor
 
 from marl_inv.learning.buffer import TensorBuffer
-from marl_inv.learning.parts import Built, Parts, Plan, minibatches, mix_rewards, on_policy
+from marl_inv.learning.parts import Built, Parts, TrainingPlan, minibatches, mix_rewards, on_policy
 
 
 def build(parts: Parts) -> Built:
@@ -28,7 +28,7 @@ def build(parts: Parts) -> Built:
     return on_policy(parts, plan, JointReinforce(**arguments(parts, plan)))
 
 
-def arguments(parts: Parts, plan: Plan) -> dict[str, Any]:
+def arguments(parts: Parts, plan: TrainingPlan) -> dict[str, Any]:
     """What a JointReinforce, or an algorithm of one's own that is one, is made with."""
     settings = parts.settings
     return {
