@@ -34,7 +34,7 @@ TOWN = """
   regimes: {factors: [0.5, 2], stay: 0.5, shared: false}
   forecast: {horizon: 2, error: 0.3}
   events:
-    - {kind: outage, probability: 0.3, duration: 2, factor: 0.3, targets: [mill, hub->a]}
+    - {kind: outage, probability: 0.3, duration: 2, factor: 0.3, targets: [mill, hub->a, a->b]}
     - {kind: surge, probability: 0.2, factor: 2}
     - {kind: delay, probability: 0.3, periods: 1}
   warehouses:
@@ -42,17 +42,17 @@ TOWN = """
     - &shop
       name: a
       demand: {kind: poisson, mean: 6}
-      initial_stock: 12
+      initial_stock: 40
       holding_cost: 1
       shortage_cost: 9
       promotion: {max_level: 2, uplift: 0.5, cost: 1, planned: {first: 1, every: 3}, notice: 2}
-    - {<<: *shop, name: b}
+    - {<<: *shop, name: b, initial_stock: 0}
   lanes:
     - {origin: mill, destination: hub, lead_time: {values: [1, 2]}, capacity: 20}
     - {origin: forge, destination: hub, lead_time: 1, transport_cost: 1, capacity: 20}
     - {origin: hub, destination: a, lead_time: 1}
     - {origin: hub, destination: b, lead_time: {values: [1, 2]}}
-    - {origin: a, destination: b, lead_time: 0, transport_cost: 0.1}
+    - {origin: a, destination: b, lead_time: 0, transport_cost: 0.1, capacity: 4}
     - {origin: b, destination: a, lead_time: 0, transport_cost: 0.1}
 """
 """All kinds of chance there are: regimes, forecasts, outages, surges, delays, planned promotions and lead times by luck."""
@@ -155,7 +155,7 @@ def test_a_service_makes_what_is_known_without_a_trace():
         past_demand=torch.full((2, *shape), 6.0),
         forecast=torch.full((2, *shape), 7.0),
         promotion=torch.zeros(3, 3, 1),
-        available=torch.ones(3, 1),
+        available=torch.ones(4, 1),
         periods_left=12,
     )
     view = View(network, initial_state(network, 1), known)
