@@ -26,16 +26,18 @@ from typing import Annotated, Any
 import torch
 from jaxtyping import Float
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
+from rich.table import Table
 from torch import Tensor
 
 from marl_inv.engines import Engine, engine_named
-from marl_inv.evaluate import evaluate
+from marl_inv.evaluate import evaluate, measured
 from marl_inv.experiment import REFERENCE, check_policy_name, make_folder, policy_file, policy_named, run_training, training_settings
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.luck import Stream
-from marl_inv.metrics import MEASURES
+from marl_inv.metrics import MEASURES, MONEY
 from marl_inv.models.learned import POLICY, load_policy
 from marl_inv.policy import Policy
+from marl_inv.printed import Printed
 from marl_inv.problem import Problem
 from marl_inv.progress import Progress, Say, say_nothing, silently
 from marl_inv.reading import Document, InputError, Record, read_yaml, validate, write_yaml
@@ -275,12 +277,58 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Results:
+class Results(Printed):
+    """What an experiment has found: `print` shows a table for each scenario."""
+
     experiment: Experiment
     folder: Path
     outcomes: list[Outcome]
     missing: list[str] = field(default_factory=list)
     """What has not been computed yet, in words."""
+
+    def __repr__(self) -> str:
+        missing = f", {len(self.missing)} cells missing" if self.missing else ""
+        return f"Results({self.folder}: {len(self.scenarios())} scenarios x {len(self.policies())} policies{missing})"
+
+    def tables(self) -> list[Table]:
+        from marl_inv.report import grid_tables  # tables stand above what they show, which only needs them to be looked at
+
+        return grid_tables(self)
+
+    def records(self) -> list[dict[str, Any]]:
+        """A row for every policy on every scenario: money and units per period of the whole network, with all digits; gains are over `reference`,
+        positive where the policy is better. None where there is nothing to say."""
+        return [self._row(outcome) for outcome in self.outcomes]
+
+    def _row(self, outcome: Outcome) -> dict[str, Any]:
+        reference = self.reference(outcome.scenario)
+        gain, plain = self.gains(outcome.scenario).get(outcome.policy), self.gain(outcome)
+        behind = self.gains(outcome.scenario, self.best(outcome.scenario)).get(outcome.policy)
+        result = measured(outcome.problem, self.reward(outcome))
+        base = abs(float(reference.samples.mean()))
+        compared = {
+            "gain": plain.mean,
+            "gain_low": plain.low,
+            "gain_high": plain.high,
+            "gain_percent": 100 * plain.mean / base if base else None,
+            "p_value": plain.p_value,
+            "p_value_holm": gain.p_value if gain else None,
+        }
+        return {
+            "scenario": outcome.scenario,
+            "policy": outcome.policy,
+            "seeds": len(outcome.samples),
+            "traces": outcome.samples.shape[1],
+            "measured": outcome.problem.measured,
+            "mean": result.mean,
+            "low": result.low,
+            "high": result.high,
+            "reference": reference.policy,
+            **{key: value if gain else None for key, value in compared.items()},
+            "p_value_holm_of_best": behind.p_value if behind else None,
+            **{name: float(outcome.measures[name].mean()) for name in ("fill_rate", "on_hand", "transferred", "demand", "unmet", *MONEY)},
+            "cpu_seconds": sum(outcome.seconds) / len(outcome.seconds),
+        }
 
     def scenarios(self) -> list[str]:
         return list(dict.fromkeys(outcome.scenario for outcome in self.outcomes))

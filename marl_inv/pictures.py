@@ -19,9 +19,10 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
+from marl_inv.evaluate import measured
 from marl_inv.grid import Outcome, Results
 from marl_inv.metrics import MONEY
-from marl_inv.report import SHORT, measured
+from marl_inv.report import SHORT
 from marl_inv.schema import INCOME_PARTS
 from marl_inv.statistics import Interval
 

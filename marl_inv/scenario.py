@@ -37,6 +37,8 @@ from marl_inv.schema import (
 
 
 class Scenario(Rules):
+    """A problem as it is written: places, lanes, products, demand, and what everything costs."""
+
     name: str = ""
     """The file's name without its ending when absent."""
     description: str = ""
@@ -98,6 +100,14 @@ class Scenario(Rules):
         """Coming periods of planned promotions that agents observe, besides the present one."""
         return max((w.promotion.notice for w in self.warehouses if w.promotion and w.promotion.planned), default=0)
 
+    def __repr__(self) -> str:
+        """In one line; `marl_inv.write_scenario` writes all of it."""
+        counts = [(self.warehouses, "warehouse"), (self.suppliers, "supplier"), (self.lanes, "lane"), (self.product_list, "product")]
+        told = ", ".join(f"{len(entries)} {thing}{'s' * (len(entries) != 1)}" for entries, thing in counts)
+        return f"Scenario({self.name}: {told}, {self.ending}, {self.horizon} periods, objective {self.objective})"
+
+    __str__ = __repr__
+
     def demand_of(self, warehouse: Warehouse) -> ParametricDemand | Empirical | None:
         return (warehouse.demand or self.demand) if warehouse.faces_demand else None
 
@@ -124,17 +134,25 @@ def scenario_path(name: str | Path) -> Path:
     return known[str(name)]
 
 
-def read_document(name: str | Path, settings: Iterable[str] = ()) -> Document:
-    """What a scenario's file says, with `key.path=value` settings applied and its `network` in full, before it is checked."""
-    path = scenario_path(name)
-    document = Document(str(path), {"network": {"file": path.name}}) if path.suffix in GRAPH_FILES else read_yaml(path)
-    document.data.setdefault("name", path.stem)
+def read_document(name: str | Path | Graph, settings: Iterable[str] = ()) -> Document:
+    """What a scenario's file or graph says, with `key.path=value` settings applied and its `network` in full, before it is checked."""
+    document, folder = _opened(name)
     settings = list(settings)
     of_network = [setting for setting in settings if setting.partition("=")[0].split(".")[0] == "network"]
     override(document, of_network)
-    expand(document, path.parent, Scenario.model_fields)
+    expand(document, folder, Scenario.model_fields)
     override(document, [setting for setting in settings if setting not in of_network])
     return document
+
+
+def _opened(name: str | Path | Graph) -> tuple[Document, Path | None]:
+    """A scenario as it is written, and the folder that its paths are relative to."""
+    if isinstance(name, Graph):
+        return Document("graph", {"network": name}), None
+    path = scenario_path(name)
+    document = Document(str(path), {"network": {"file": path.name}}) if path.suffix in GRAPH_FILES else read_yaml(path)
+    document.data.setdefault("name", path.stem)
+    return document, path.parent
 
 
 def read_scenario(document: Document, folder: Path | None = None) -> Scenario:
@@ -152,13 +170,13 @@ def read_scenario(document: Document, folder: Path | None = None) -> Scenario:
     return scenario
 
 
-def load_scenario(name: str | Path, settings: Iterable[str] = ()) -> Scenario:
-    """Load a scenario by path or bare name, with `key.path=value` settings applied.
+def load_scenario(name: str | Path | Graph, settings: Iterable[str] = ()) -> Scenario:
+    """Load a scenario by path or bare name, or from a networkx graph, with `key.path=value` settings applied.
 
     Raises InputError with file, line, value and remedy for anything wrong in it.
     """
     document = read_document(name, settings)
-    scenario = read_scenario(document, scenario_path(name).parent)
+    scenario = read_scenario(document, None if isinstance(name, Graph) else scenario_path(name).parent)
     check_supply(scenario, document)
     return scenario
 

@@ -34,6 +34,8 @@ ALGORITHM_NAMES: tuple[str, ...] = get_args(AlgorithmName)
 
 
 class TrainSettings(ModelSettings):
+    """All that can be set about a training run; also the fields of ModelSettings."""
+
     algorithm: AlgorithmName = "mappo"
     """mappo: PPO with a critic of the whole network; ippo: with local critic and reward. reinforce: no critic. pathwise: through the simulator.
     iql, vdn, qmix: deep Q-learning of order levels; of a warehouse's own reward, or of the team's as a mean, or a mixing network, of theirs."""
