@@ -18,7 +18,8 @@ EXAMPLES = Path(__file__).parents[1] / "results" / "examples"
 
 SAYS = {
     "own_policy.py": ["smooth: +2.", "over tuned order-up-to"],
-    "own_network.py": ["tuned balanced order-up-to: cost", "north->centre"],
+    "own_network.py": ["tuned balanced order-up-to: units", "north->centre"],
+    "graph_to_policy.py": ["Trained(LearnedPolicy(pathwise: mlp", "n.s.: not told from 0", " pathwise "],
     "train_and_compare.py": ["pathwise: +", "tuned capped order-up-to: +"],
 }
 
