@@ -23,7 +23,7 @@ from marl_inv.baselines.perfect_information import shares
 from marl_inv.demand import masses
 from marl_inv.interface import View
 from marl_inv.network import UNLIMITED, TransferNetwork
-from marl_inv.problem import Problem
+from marl_inv.problem import AnyScenario, Problem, as_problem
 from marl_inv.progress import Progress, silently
 from marl_inv.reading import InputError
 from marl_inv.scenario import Scenario
@@ -92,6 +92,9 @@ class Optimum:
     """That requests may lead to."""
     policy: Optimal
 
+    def __repr__(self) -> str:
+        return f"Optimum(reward {self.least:.6g} to {self.most:.6g} a period, {self.states:,} states)"
+
     @property
     def reward(self) -> float:
         return (self.least + self.most) / 2
@@ -110,6 +113,9 @@ class Optimal:
     name: str = "optimal"
     knows: str = "stock everywhere, demand distribution"
 
+    def __repr__(self) -> str:
+        return f"Optimal({self.best.shape[1]:,} states, {len(self.requests):,} requests)"
+
     def start(self, network: TransferNetwork, replications: int) -> None:
         return None
 
@@ -123,14 +129,14 @@ class Optimal:
         return Decision(requests[best].T.unsqueeze(0)), None
 
 
-def solve(problem: Problem, tolerance: float = 1e-6, progress: Progress = silently) -> Optimum:
+def solve(scenario: AnyScenario, tolerance: float = 1e-6, progress: Progress = silently) -> Optimum:
     """The best that any policy can do in whole units, to a relative tolerance, and the policy that does it.
 
     Of a continuing scenario that does not discount, the long-run average; otherwise the expectation over the scenario's own horizon,
     from its starting stock, as evaluation counts it. Raises InputError where a scenario's luck is more than independent demand in whole
     units, where its decisions are more than requests, and where it is too large.
     """
-    problem = Problem.of(problem.scenario.model_copy(update={"quantities": "integer"}), dtype=torch.float64)
+    problem = Problem.of(as_problem(scenario).scenario.model_copy(update={"quantities": "integer"}), dtype=torch.float64)
     _check_solvable(problem)
     extent = _first_extent(problem)
     while True:

@@ -55,14 +55,20 @@ class Parameter:
 
 @runtime_checkable
 class Tunable(Policy, Protocol):
-    smooth: bool
-    """Whether what it asks for changes continuously with its parameters."""
+    """A policy that has numbers to tune."""
+
+    @property
+    def smooth(self) -> bool:
+        """Whether what it asks for changes continuously with its parameters."""
+        ...
 
     def parameters(self, problem: Problem) -> dict[str, Parameter]:
         """What may be tuned, by field; `dataclasses.replace` puts other values in, of the same shape or with a batch dimension last."""
+        ...
 
     def beginnings(self, problem: Problem) -> list[Any]:
         """Policies that tuning may start from; they differ in nothing but their parameters."""
+        ...
 
 
 def per_replication(values: Float[Tensor, "K N *B"]) -> Float[Tensor, "K N _"]:

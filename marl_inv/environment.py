@@ -29,7 +29,6 @@ import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import gymnasium
@@ -46,7 +45,7 @@ from marl_inv.interface import OrderLevels, View, fact_names, observe
 from marl_inv.layout import Layout, lay_out
 from marl_inv.metrics import MONEY
 from marl_inv.network import TransferNetwork
-from marl_inv.problem import Problem, load_problem
+from marl_inv.problem import AnyScenario, Problem, as_problem
 from marl_inv.reading import InputError, suggestion
 from marl_inv.scenario import Scenario, library
 from marl_inv.schema import COST_PARTS, INCOME_PARTS, Warehouse
@@ -73,23 +72,23 @@ NOT_ASKED = np.zeros(1)
 
 
 def parallel_env(
-    scenario: str | Path | Scenario | Problem,
+    scenario: AnyScenario,
     settings: Iterable[str] = (),
     render_mode: str | None = None,
     max_cycles: int | None = None,
     stream: Stream = "train",
     levels: int | None = None,
 ) -> WarehouseEnv:
-    """All warehouses act at once. `scenario` is a bare name, a path, a Scenario or a Problem; `settings` are `key.path=value`, as on the
+    """All warehouses act at once. `scenario` is a bare name, a path, a networkx graph, a Scenario or a Problem; `settings` are `key.path=value`, as on the
     command line.
 
     An episode lasts the scenario's horizon, or `max_cycles` if that is fewer. `stream` is where its luck comes from. With `levels` agents choose
     among so many order levels instead of giving quantities. Raises InputError.
     """
-    return WarehouseEnv(ready(scenario, settings), render_mode, max_cycles, stream, levels)
+    return WarehouseEnv(as_problem(scenario, settings), render_mode, max_cycles, stream, levels)
 
 
-def env(scenario: str | Path | Scenario | Problem, **options: Any) -> OrderEnforcingWrapper:
+def env(scenario: AnyScenario, **options: Any) -> OrderEnforcingWrapper:
     """The same for PettingZoo's agent-environment cycle: agents act in turn, the period is played when the last one has.
 
     Takes the options of `parallel_env`; `env.unwrapped` is that environment.
@@ -97,22 +96,9 @@ def env(scenario: str | Path | Scenario | Problem, **options: Any) -> OrderEnfor
     return OrderEnforcingWrapper(raw_env(scenario, **options))
 
 
-def raw_env(scenario: str | Path | Scenario | Problem, **options: Any) -> parallel_to_aec_wrapper:
+def raw_env(scenario: AnyScenario, **options: Any) -> parallel_to_aec_wrapper:
     """`env` without the check that calls come in order."""
     return parallel_to_aec_wrapper(parallel_env(scenario, **options))
-
-
-def ready(scenario: str | Path | Scenario | Problem, settings: Iterable[str] = ()) -> Problem:
-    """A scenario, however it is given, as a problem; raises InputError."""
-    if isinstance(settings, str) or not (isinstance(settings, Iterable) and all(isinstance(entry, str) for entry in settings)):
-        raise InputError(f"settings: are {settings!r}; give a list of texts, like ['horizon=50']")
-    if isinstance(scenario, str | Path):
-        return load_problem(scenario, settings)
-    if not isinstance(scenario, Scenario | Problem):
-        raise InputError(f"scenario: is {scenario!r}; give a bare name such as 'two_warehouses', a path, a Scenario or a Problem")
-    if tuple(settings):
-        raise InputError(f"settings: change a scenario as it is read, and this is a {type(scenario).__name__}; give them to load_problem")
-    return scenario if isinstance(scenario, Problem) else Problem.of(scenario)
 
 
 def register_library() -> None:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from marl_inv.metrics import Totals, score
+from marl_inv.metrics import MONEY, Totals, score
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem, period_weights
 from marl_inv.progress import Progress, silently
 from marl_inv.rollout import play
+from marl_inv.scenario import Scenario
 from marl_inv.statistics import Interval
 from marl_inv.trace import Stream
 
@@ -33,6 +34,10 @@ class Score:
     samples: Tensor
     """Reward per period of every replication; where there is only one, of every product (which share their luck in common)."""
 
+    def __repr__(self) -> str:
+        either = "" if math.isinf(self.reward.half_width) else f" ± {self.reward.half_width:,.4g}"
+        return f"Score({self.policy}: reward {self.reward.mean:,.6g}{either} a period, fill rate {self.fill_rate:.3f})"
+
     @property
     def fill_rate(self) -> float:
         return float(self.record.fill_rate.mean())
@@ -46,6 +51,12 @@ class Score:
         gain, base = self.gain_over(other), abs(other.reward.mean) / 100 or math.nan
         return Interval(gain.mean / base, gain.low / base, gain.high / base, gain.p_value)
 
+    def means(self) -> dict[str, float]:
+        """Of what else was measured on the whole network: shares, and units and money per period."""
+        record = self.record
+        sums = {name: float(record.per_period(name).sum((0, 1)).mean()) for name in ("on_hand", "demand", "unmet", *MONEY)}
+        return {"fill_rate": self.fill_rate, "transferred": float(record.transferred.mean()), **sums}
+
     @property
     def units(self) -> str:
         """What `samples` are of."""
@@ -55,6 +66,11 @@ class Score:
     def scale(self) -> float:
         """What the samples' mean is multiplied by to be the reward."""
         return _scale_of(self.record)
+
+
+def measured(scenario: Scenario, reward: Interval) -> Interval:
+    """A reward as tables tell it: profit, or what was paid."""
+    return reward.times(-1.0) if scenario.measured == "cost" else reward
 
 
 def _scale_of(record: Totals) -> float:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -15,21 +15,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.table import Table
 
 from marl_inv.baselines import BASELINES, LAYERS, tuning
 from marl_inv.baselines.balancing import lateral
 from marl_inv.baselines.optimum import solve
 from marl_inv.baselines.rolling_horizon import RollingHorizon
 from marl_inv.baselines.tuning import set_parameters, tune
-from marl_inv.evaluate import Score, evaluate
+from marl_inv.evaluate import Score, evaluate, measured
 from marl_inv.learning.settings import ALGORITHM_NAMES, PLUGGED, TrainSettings
 from marl_inv.models.learned import POLICY, load_policy
 from marl_inv.plugins import check_allowed, imported, is_own, source
 from marl_inv.policy import Policy
-from marl_inv.problem import Problem
+from marl_inv.printed import Printed
+from marl_inv.problem import AnyScenario, Problem, as_problem
 from marl_inv.progress import Progress, Say, say_nothing, silently
-from marl_inv.reading import Document, InputError, override, read_yaml, suggestion, validate, write_yaml
-from marl_inv.scenario import Scenario, load_scenario
+from marl_inv.reading import Document, InputError, as_settings, override, read_yaml, suggestion, validate, write_yaml
+from marl_inv.report import comparison_table
+from marl_inv.scenario import Scenario
 from marl_inv.sealed import read_sealed, write_sealed
 from marl_inv.statistics import Interval
 
@@ -50,7 +53,9 @@ REFERENCE = "tuned_order_up_to"
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Printed):
+    """Policies that met the same luck: `print` shows the table of the command line."""
+
     problem: Problem
     scores: list[Score]
     reference: Score
@@ -59,9 +64,46 @@ class Comparison:
     """The most that anybody can earn per period, where it was asked for: with perfect information on the same replications and, where it is
     proven, in the long run if all stock could be pooled."""
 
+    def __repr__(self) -> str:
+        bounded = f", bounds {', '.join(self.bounds)}" if self.bounds else ""
+        return f"Comparison({self.problem.scenario.name}: {', '.join(score.policy for score in self.scores)}{bounded})"
+
+    def tables(self) -> list[Table]:
+        return [comparison_table(self.problem, self.scores, self.reference, self.bounds)]
+
+    def records(self) -> list[dict[str, Any]]:
+        """A row for every policy: money and units per period of the whole network, with all digits; gains are over `reference`, paired, positive
+        where the policy is better. None where there is nothing to say."""
+        return [self._row(score) for score in self.scores]
+
+    def _row(self, score: Score) -> dict[str, Any]:
+        scenario, result = self.problem.scenario, measured(self.problem.scenario, score.reward)
+        gain = score.gain_over(self.reference)
+        compared = {
+            "gain": gain.mean,
+            "gain_low": gain.low,
+            "gain_high": gain.high,
+            "gain_percent": score.gain_in_percent_over(self.reference).mean,
+            "p_value": gain.p_value,
+        }
+        return {
+            "scenario": scenario.name,
+            "policy": score.policy,
+            "knows": score.knows,
+            "traces": len(score.samples),
+            "measured": scenario.measured,
+            "mean": result.mean,
+            "low": result.low,
+            "high": result.high,
+            "reference": self.reference.policy,
+            **{key: None if score is self.reference else value for key, value in compared.items()},
+            **score.means(),
+        }
+
 
 def split_settings(settings: Iterable[str]) -> tuple[list[str], list[str]]:
     """`key.path=value` settings of the scenario and those of training, told apart by their first key."""
+    settings = as_settings(settings)
     of_scenario: list[str] = []
     of_training: list[str] = []
     for setting in settings:
@@ -106,7 +148,7 @@ def training_settings(
 
 
 def run_training(
-    scenario: Scenario,
+    scenario: AnyScenario,
     settings: TrainSettings,
     folder: Path | None = None,
     progress: Progress = silently,
@@ -125,6 +167,8 @@ def run_training(
 
     if resume and folder is None:
         raise InputError("command line: --resume is given without the folder of the run; add --out")
+    problem = as_problem(scenario, device=settings.device)
+    scenario = problem.scenario
     folder = folder or Path("runs") / re.sub(
         r"[^\w.=+-]+", "_", f"{scenario.name}-{settings.algorithm}-{settings.seed}-{datetime.now():%Y%m%d-%H%M%S}"
     )
@@ -141,7 +185,7 @@ def run_training(
     else:
         make_folder(folder)
         write_yaml(begun, run | {"versions": versions()})
-    trained = train(Problem.of(scenario, settings.device), settings, folder, progress, resume=resume, say=say)
+    trained = train(problem, settings, folder, progress, resume=resume, say=say)
     trained.policy.save(folder, settings)
     return folder, trained
 
@@ -153,13 +197,14 @@ def make_folder(folder: Path) -> None:
         raise InputError(f"{folder}: cannot be made ({error.strerror}); give another --out") from error
 
 
-def policy_named(name: str, problem: Problem, seed: int = 0, progress: Progress = silently, allow_code: bool = False) -> Policy:
+def policy_named(name: str | Path, problem: AnyScenario, seed: int = 0, progress: Progress = silently, allow_code: bool = False) -> Policy:
     """A baseline by name, with layers over it as in `capped_order_up_to+lp_balancing`, `tuned_` before it to tune it first; `rolling_lp` or
     `rolling_lp_32` (paths); `optimal`; the policy of a run folder or checkpoint file, with code that it names if `allow_code`; or `module:Class`
     of a policy of one's own, made by its `of(problem)` where it has one.
 
     Raises InputError for anything else.
     """
+    name, problem = str(name), as_problem(problem)
     check_policy_name(name)
     plain = name.removeprefix("tuned_")
     if plain.partition("+")[0] in BASELINES:
@@ -170,6 +215,24 @@ def policy_named(name: str, problem: Problem, seed: int = 0, progress: Progress 
     if match := re.fullmatch(ROLLING, name):
         return RollingHorizon.of(problem, paths=int(match[1] or 0))
     return load_policy(name, problem, allow_code) if Path(name).exists() else _own_policy(name, problem)
+
+
+AnyPolicy = str | Path | Policy
+"""What everything public takes for a policy: a name or a run folder, as `policy_named` knows them, or a policy."""
+
+
+def listed(policies: AnyPolicy | Iterable[AnyPolicy]) -> list[AnyPolicy]:
+    """Policies, where there may be one alone."""
+    return [policies] if isinstance(policies, str) or not isinstance(policies, Iterable) else list(policies)
+
+
+def as_policy(policy: AnyPolicy, problem: Problem, seed: int = 0, progress: Progress = silently) -> Policy:
+    """A policy as it is, or by its name."""
+    if isinstance(policy, str | Path):
+        return policy_named(policy, problem, seed, progress)
+    if isinstance(policy, type) or not isinstance(policy, Policy):
+        raise InputError(f"policy: is {policy!r}; give a policy's name, a run folder, or an object with name, knows, start and act")
+    return policy
 
 
 ROLLING = r"rolling_lp(?:_(\d+))?"
@@ -203,10 +266,15 @@ def tuning_result(
     problem: Problem, name: str, seed: int = 0, effort: float = 1.0, progress: Progress = silently
 ) -> tuple[Any, list[Score]]:
     """A baseline's tuned self, and how it does beside the untuned one on validation traces."""
-    name = name.removeprefix("tuned_")
-    policy = _tunable(_baseline(name, problem), name)
+    policy = tunable_named(name, problem)
     found = tuned(problem, policy, seed, effort, progress)
     return found, evaluate(problem, [policy, found], seed, stream="validate")
+
+
+def tunable_named(name: str, problem: Problem) -> Any:
+    """A baseline by name, `tuned_` before it or not, as it is before it is tuned; raises InputError where there is nothing to tune."""
+    name = name.removeprefix("tuned_")
+    return _tunable(_baseline(name, problem), name)
 
 
 def _baseline(name: str, problem: Problem) -> Policy:
@@ -286,8 +354,8 @@ def _modules(policy: Any) -> Iterator[Any]:
 
 
 def compare(
-    scenario: str | Path | Problem,
-    others: Sequence[str | Path] = (),
+    scenario: AnyScenario,
+    others: AnyPolicy | Iterable[AnyPolicy] = (),
     settings: Iterable[str] = (),
     train_one: bool = True,
     seed: int = 0,
@@ -298,7 +366,7 @@ def compare(
 ) -> Comparison:
     """Random, order-up-to, tuned order-up-to without and with transfers where there are lateral lanes, and others, on the same traces.
 
-    `others` are run folders and policies as `policy_named` knows them; without any, and unless `train_one` is false, a policy is trained
+    `others` are policies, run folders and names as `policy_named` knows them; without any, and unless `train_one` is false, a policy is trained
     first, for about a minute unless the settings say otherwise. Tuning and training never see evaluation traces. Code that a run folder names
     is run only if `allow_code`.
     """
@@ -306,15 +374,15 @@ def compare(
     chosen = training_settings([f"decisions={COMPARE_DECISIONS}", *of_training], seed=seed)
     seed = chosen.seed
     torch.set_num_threads(chosen.threads)
-    if isinstance(scenario, Problem) and of_scenario:
-        raise InputError("settings: change a scenario as it is read, and this is a Problem; give them to load_problem")
-    problem = scenario if isinstance(scenario, Problem) else Problem.of(load_scenario(scenario, of_scenario), chosen.device)
-    given = {str(other): policy_named(str(other), problem, seed, progress, allow_code) for other in others}
+    problem = as_problem(scenario, of_scenario, chosen.device)
+    others = listed(others)
+    given = {str(other): policy_named(other, problem, seed, progress, allow_code) for other in others if isinstance(other, str | Path)}
     named = ["random", "order_up_to", REFERENCE]
     if bool(lateral(problem.network).any()):
         named.append("tuned_threshold_balancing")
     named += [name for name in given if name not in named]
     policies = [given.get(name) or policy_named(name, problem, seed, progress) for name in named]
+    policies += [as_policy(other, problem) for other in others if not isinstance(other, str | Path)]
     reference = policies[named.index(REFERENCE)]
     if train_one and not others:
         from marl_inv.learning.train import train
@@ -324,11 +392,12 @@ def compare(
     return Comparison(problem, scores, scores[named.index(REFERENCE)], bounds(problem, seed, replications, progress) if bound else {})
 
 
-def bounds(problem: Problem, seed: int, replications: int, progress: Progress = silently) -> dict[str, Interval]:
+def bounds(problem: AnyScenario, seed: int = 0, replications: int = 512, progress: Progress = silently) -> dict[str, Interval]:
     """What nobody can earn more than per period: with perfect information, on evaluation traces, and with all stock pooled, where that is proven."""
     from marl_inv.baselines.perfect_information import perfect_information
     from marl_inv.baselines.pooling import check_pooled, pooling_bound
 
+    problem = as_problem(problem)
     plans = perfect_information(problem, problem.trace("evaluate", seed, replications), progress=progress)
     found = {"perfect information": Interval.of(torch.tensor([plan.reward for plan in plans]))}
     with suppress(InputError):

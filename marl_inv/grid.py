@@ -30,14 +30,15 @@ from rich.table import Table
 from torch import Tensor
 
 from marl_inv.engines import Engine, engine_named
-from marl_inv.evaluate import evaluate
+from marl_inv.evaluate import evaluate, measured
 from marl_inv.experiment import REFERENCE, check_policy_name, make_folder, policy_file, policy_named, run_training, training_settings
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.luck import Stream
-from marl_inv.metrics import MEASURES
+from marl_inv.metrics import MEASURES, MONEY
 from marl_inv.models.learned import POLICY, load_policy
 from marl_inv.plugins import check_allowed, digests
 from marl_inv.policy import Policy
+from marl_inv.printed import Printed
 from marl_inv.problem import Problem
 from marl_inv.progress import Progress, Say, say_nothing, silently
 from marl_inv.reading import Document, InputError, Record, read_yaml, validate, write_whole, write_yaml
@@ -45,7 +46,7 @@ from marl_inv.rollout import play
 from marl_inv.scenario import Scenario, load_scenario
 from marl_inv.sealed import read_sealed, write_sealed
 from marl_inv.statistics import Interval, Spread, holm
-from marl_inv.tables import headed_table, markdown, measured, plus_minus, quantity
+from marl_inv.tables import headed_table, markdown, plus_minus, quantity
 
 SCORES = "scores.safetensors"
 
@@ -289,12 +290,26 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Results:
+class Results(Printed):
+    """What an experiment has found: `print` shows a table for each scenario."""
+
     experiment: Experiment
     folder: Path
     outcomes: list[Outcome]
     missing: list[str] = field(default_factory=list)
     """What has not been computed yet, in words."""
+
+    def __repr__(self) -> str:
+        missing = f", {len(self.missing)} cells missing" if self.missing else ""
+        return f"Results({self.folder}: {len(self.scenarios())} scenarios x {len(self.policies())} policies{missing})"
+
+    def tables(self) -> list[Table]:
+        return grid_tables(self)
+
+    def records(self) -> list[dict[str, Any]]:
+        """A row for every policy on every scenario: money and units per period of the whole network, with all digits; gains are over `reference`,
+        positive where the policy is better. None where there is nothing to say."""
+        return [_row(self.judged[outcome.scenario], outcome) for outcome in self.outcomes]
 
     def scenarios(self) -> list[str]:
         return list(dict.fromkeys(outcome.scenario for outcome in self.outcomes))
@@ -379,6 +394,34 @@ def _corrected(differences: dict[str, Interval], other: Outcome) -> dict[str, In
     found = {policy: difference for policy, difference in differences.items() if policy != other.policy}
     corrected = holm([difference.p_value for difference in found.values()])
     return {policy: replace(gain, p_value=value) for (policy, gain), value in zip(found.items(), corrected, strict=True)}
+
+
+def _row(judged: Judged, outcome: Outcome) -> dict[str, Any]:
+    gain, plain, behind = (found.get(outcome.policy) for found in (judged.gains, judged.differences, judged.behind))
+    result = measured(outcome.problem, judged.rewards[outcome.policy])
+    compared = {
+        "gain": plain.mean,
+        "gain_low": plain.low,
+        "gain_high": plain.high,
+        "gain_percent": 100 * plain.mean / judged.base if judged.base else None,
+        "p_value": plain.p_value,
+        "p_value_holm": gain.p_value if gain else None,
+    }
+    return {
+        "scenario": outcome.scenario,
+        "policy": outcome.policy,
+        "seeds": len(outcome.samples),
+        "traces": outcome.samples.shape[1],
+        "measured": outcome.problem.measured,
+        "mean": result.mean,
+        "low": result.low,
+        "high": result.high,
+        "reference": judged.reference.policy,
+        **{key: value if gain else None for key, value in compared.items()},
+        "p_value_holm_of_best": behind.p_value if behind else None,
+        **{name: float(outcome.measures[name].mean()) for name in ("fill_rate", "on_hand", "transferred", "demand", "unmet", *MONEY)},
+        "cpu_seconds": sum(outcome.seconds) / len(outcome.seconds),
+    }
 
 
 def grid_tables(results: Results) -> list[Table]:

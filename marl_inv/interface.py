@@ -35,6 +35,9 @@ class View:
         """On hand plus on order, minus what is owed to customers and to other warehouses."""
         return inventory_position(self.network, self.state)
 
+    def __repr__(self) -> str:
+        return f"View(before period {self.period}, {self.network!r})"
+
 
 def fact_names(network: TransferNetwork, scenario: Scenario) -> list[str]:
     """Names of what is known about a product at a warehouse, in the order of `observe`."""

@@ -227,6 +227,11 @@ class TransferNetwork:
     component: Int[Tensor, " N"] | None
     """Which part of the network a warehouse is in, of those that no lane, supplier or pool joins; None where it is one."""
 
+    def __repr__(self) -> str:
+        counts = {"warehouse": self.warehouses, "supplier": self.suppliers, "lane": self.lanes, "product": self.products}
+        told = (f"{len(names)} {thing}{'s' * (len(names) != 1)}" for thing, names in counts.items())
+        return f"TransferNetwork({', '.join(told)})"
+
     @property
     def lane_origin(self) -> list[str]:
         return [self.suppliers[s] for s in self.supplier.tolist()] + [self.warehouses[o] for o in self.origin.tolist()]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from html import escape
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
@@ -23,13 +23,13 @@ from marl_inv.experiment import make_folder
 from marl_inv.findings import PLANS, Together
 from marl_inv.grid import Judged, Outcome, Results, grid_tables
 from marl_inv.layout import lay_out
-from marl_inv.metrics import MONEY
+from marl_inv.printed import as_html
 from marl_inv.problem import Problem
 from marl_inv.progress import Progress, silently
 from marl_inv.reading import InputError, write_whole
 from marl_inv.scenario import Scenario
 from marl_inv.statistics import Interval
-from marl_inv.tables import cells_of, headed_table, latex, markdown, measured
+from marl_inv.tables import headed_table, latex, markdown
 
 LARGEST_SVG = 700_000
 """Characters of a picture above which it is put in as pixels."""
@@ -293,7 +293,7 @@ def _methods(results: Results) -> Section:
 def tables_csv(results: Results) -> str:
     """One row for every policy on every scenario, with all digits; gains are positive where the policy is better."""
     file = io.StringIO()
-    rows = [_row(results.judged[outcome.scenario], outcome) for outcome in results.outcomes]
+    rows = results.records()
     writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
@@ -311,34 +311,6 @@ def samples_csv(results: Results) -> str:
             told = [outcome.scenario, outcome.policy, seed if outcome.trained else ""]
             writer.writerows([*told, number, measured, result] for number, result in enumerate(samples))
     return file.getvalue()
-
-
-def _row(judged: Judged, outcome: Outcome) -> dict[str, Any]:
-    gain, plain, behind = (found.get(outcome.policy) for found in (judged.gains, judged.differences, judged.behind))
-    result = measured(outcome.problem, judged.rewards[outcome.policy])
-    compared = {
-        "gain": plain.mean,
-        "gain_low": plain.low,
-        "gain_high": plain.high,
-        "gain_percent": 100 * plain.mean / judged.base if judged.base else "",
-        "p_value": plain.p_value,
-        "p_value_holm": gain.p_value if gain else "",
-    }
-    return {
-        "scenario": outcome.scenario,
-        "policy": outcome.policy,
-        "seeds": len(outcome.samples),
-        "traces": outcome.samples.shape[1],
-        "measured": outcome.problem.measured,
-        "mean": result.mean,
-        "low": result.low,
-        "high": result.high,
-        "reference": judged.reference.policy,
-        **{key: value if gain else "" for key, value in compared.items()},
-        "p_value_holm_of_best": behind.p_value if behind else "",
-        **{name: float(outcome.measures[name].mean()) for name in ("fill_rate", "on_hand", "transferred", "demand", "unmet", *MONEY)},
-        "cpu_seconds": sum(outcome.seconds) / len(outcome.seconds),
-    }
 
 
 def page_markdown(title: str, sections: Sequence[Section]) -> str:
@@ -377,7 +349,7 @@ def _block(block: Block, numbers: Iterator[int]) -> str:
         caption = f"<b>Picture {number}.</b> {escape(block.caption)}"
         return f"<figure>{_drawn(block, number)}<figcaption>{caption}</figcaption></figure>\n"
     if isinstance(block, Table):
-        return _html_table(block)
+        return as_html(block)
     if isinstance(block, list):
         return f"<ul>{''.join(f'<li>{_emphasised(line)}</li>' for line in block)}</ul>\n"
     return f"<p{' class=notice' if block.startswith('Not complete') else ''}>{escape(block)}</p>\n"
@@ -387,17 +359,6 @@ def _emphasised(line: str) -> str:
     """What a line is about, before its colon, stands out."""
     head, colon, rest = line.partition(": ")
     return f"<b>{escape(head)}</b>: {escape(rest)}" if colon and len(head) < 80 and "." not in head else escape(line)
-
-
-def _html_table(table: Table) -> str:
-    head, *rows = cells_of(table)
-    side = [" class=n" if column.justify == "right" else "" for column in table.columns]
-
-    def line(cells: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}{kind}>{escape(cell)}</{tag}>" for cell, kind in zip(cells, side, strict=True)) + "</tr>"
-
-    body = "\n".join(line(row, "td") for row in rows)
-    return f"<div class=wide><table><thead>{line(head, 'th')}</thead>\n<tbody>{body}</tbody></table></div><p class=caption>{escape(str(table.caption))}</p>\n"
 
 
 def _drawn(picture: Picture, number: int) -> str:

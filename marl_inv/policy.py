@@ -16,15 +16,23 @@ FUTURE = "the future"
 
 @runtime_checkable
 class Policy(Protocol):
-    name: str
-    knows: str
-    """What it decides on, in a few words: own stock, network, demand distribution, forecast, the future. Tables print it."""
+    """A frozen dataclass with these two fields and two methods is one; nothing has to be inherited."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def knows(self) -> str:
+        """What it decides on, in a few words: own stock, network, demand distribution, forecast, the future. Tables print it."""
+        ...
 
     def start(self, network: TransferNetwork, replications: int) -> Any:
         """The memory it begins an episode with; None for a policy that needs none."""
+        ...
 
     def act(self, view: View, memory: Any) -> tuple[Decision, Any]:
         """Decide for one period of a batch; requests are (K, E, B), finite and not negative."""
+        ...
 
 
 @runtime_checkable

@@ -9,9 +9,11 @@ from operator import mul
 from pathlib import Path
 
 import torch
+from networkx import Graph
 
 from marl_inv.compiled import CompiledStep, Step
 from marl_inv.network import TransferNetwork, network_from_graph, network_graph
+from marl_inv.reading import InputError, as_settings
 from marl_inv.scenario import Scenario, load_scenario
 from marl_inv.simulator import Decision, State, initial_state, inventory_position, step
 from marl_inv.trace import DemandSource, Stream, Trace
@@ -22,6 +24,8 @@ SETTLING = 2**62
 
 @dataclass(frozen=True)
 class Problem:
+    """A scenario, its network as tensors, and the source of its luck."""
+
     scenario: Scenario
     network: TransferNetwork
     demand: DemandSource
@@ -33,6 +37,10 @@ class Problem:
         demand = DemandSource(scenario)
         graph = network_graph(scenario, demand.mean, demand.sd)
         return cls(scenario, network_from_graph(graph, device, dtype), demand)
+
+    def __repr__(self) -> str:
+        compiled = ", compiled" if self.step is not step else ""
+        return f"Problem({self.scenario!r} on {self.network.size.device}{compiled})"
 
     def compiled(self) -> Problem:
         """The same problem, its periods compiled by torch, which takes some seconds for every batch size that is played."""
@@ -94,11 +102,28 @@ def period_weights(scenario: Scenario, periods: int) -> list[float]:
     return [*repeat(0.0, scenario.warm_up), *factors][:periods]
 
 
-def load_problem(
-    name: str | Path, settings: Iterable[str] = (), device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
-) -> Problem:
-    """Load a scenario by path or bare name, with `key.path=value` settings, and make it ready to play.
+AnyScenario = str | Path | Graph | Scenario | Problem
+"""What everything public takes for a scenario: a bare name, a path, a networkx graph, a Scenario or a Problem."""
 
-    Raises InputError for anything wrong in the scenario or its data.
+
+def as_problem(
+    scenario: AnyScenario, settings: Iterable[str] = (), device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> Problem:
+    """A scenario, however it is given, ready to play; a Problem is so already, and stays where it is.
+
+    `settings` are `key.path=value`, and change what is read: a name, a path or a graph. Raises InputError for anything wrong in them, in the
+    scenario or in its data.
     """
-    return Problem.of(load_scenario(name, settings), device, dtype)
+    settings = as_settings(settings)
+    if isinstance(scenario, str | Path | Graph):
+        return Problem.of(load_scenario(scenario, settings), device, dtype)
+    if not isinstance(scenario, Scenario | Problem):
+        raise InputError(
+            f"scenario: is {scenario!r}; give a bare name such as 'two_warehouses', a path, a networkx graph, a Scenario or a Problem"
+        )
+    if settings:
+        raise InputError(f"settings: change a scenario as it is read, and this is a {type(scenario).__name__}; give them to load_problem")
+    return scenario if isinstance(scenario, Problem) else Problem.of(scenario, device, dtype)
+
+
+load_problem = as_problem

@@ -182,6 +182,16 @@ def override(document: Document, settings: Iterable[str]) -> None:
         document.places[tuple(path)] = "command line"
 
 
+def as_settings(settings: Iterable[str]) -> list[str]:
+    """Settings as a person gave them in Python; raises InputError for anything but texts."""
+    if isinstance(settings, str) or not isinstance(settings, Iterable):
+        raise InputError(f"settings: are {settings!r}; give a list of texts, like ['horizon=50']")
+    listed = list(settings)
+    if not all(isinstance(setting, str) for setting in listed):
+        raise InputError(f"settings: are {settings!r}; give a list of texts, like ['horizon=50']")
+    return listed
+
+
 def _plain_value(text: str) -> Any:
     try:
         return YAML(typ="safe", pure=True).load(text)

@@ -7,11 +7,11 @@ from typing import Any
 
 from rich.table import Table
 
-from marl_inv.evaluate import Score
+from marl_inv.evaluate import Score, measured
 from marl_inv.problem import Problem
 from marl_inv.schema import COST_PARTS, INCOME_PARTS
 from marl_inv.statistics import Interval
-from marl_inv.tables import headed_table, measured, plus_minus, quantity
+from marl_inv.tables import headed_table, plus_minus, quantity
 
 FEW_PRODUCTS = 6
 """Products that tables list one by one."""

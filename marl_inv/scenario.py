@@ -37,6 +37,8 @@ from marl_inv.schema import (
 
 
 class Scenario(Rules):
+    """A problem as it is written: places, lanes, products, demand, and what everything costs."""
+
     name: str = ""
     """The file's name without its ending when absent."""
     description: str = ""
@@ -107,6 +109,14 @@ class Scenario(Rules):
         """Coming periods of planned promotions that agents observe, besides the present one."""
         return max((w.promotion.notice for w in self.warehouses if w.promotion and w.promotion.planned), default=0)
 
+    def __repr__(self) -> str:
+        """In one line; `marl_inv.write_scenario` writes all of it."""
+        counts = [(self.warehouses, "warehouse"), (self.suppliers, "supplier"), (self.lanes, "lane"), (self.product_list, "product")]
+        told = ", ".join(f"{len(entries)} {thing}{'s' * (len(entries) != 1)}" for entries, thing in counts)
+        return f"Scenario({self.name}: {told}, {self.ending}, {self.horizon} periods, objective {self.objective})"
+
+    __str__ = __repr__
+
     def demand_of(self, warehouse: Warehouse) -> ParametricDemand | Empirical | None:
         return (warehouse.demand or self.demand) if warehouse.faces_demand else None
 
@@ -133,8 +143,8 @@ def scenario_path(name: str | Path) -> Path:
     return known[str(name)]
 
 
-def load_scenario(name: str | Path, settings: Iterable[str] = ()) -> Scenario:
-    """Load a scenario by path or bare name, with `key.path=value` settings applied.
+def load_scenario(name: str | Path | Graph, settings: Iterable[str] = ()) -> Scenario:
+    """Load a scenario by path or bare name, or from a networkx graph, with `key.path=value` settings applied.
 
     Raises InputError with file, line, value and remedy for anything wrong in it.
     """
@@ -144,17 +154,27 @@ def load_scenario(name: str | Path, settings: Iterable[str] = ()) -> Scenario:
     return scenario
 
 
-def read_document(name: str | Path, settings: Iterable[str] = ()) -> Document:
-    """What a scenario's file says, with `key.path=value` settings applied and its `network` in full, before it is checked."""
-    path, settings = scenario_path(name), list(settings)
+def read_document(name: str | Path | Graph, settings: Iterable[str] = ()) -> Document:
+    """What a scenario's file or graph says, with `key.path=value` settings applied and its `network` in full, before it is checked."""
+    document, folder = _opened(name)
+    settings = list(settings)
     of_network = [setting for setting in settings if setting.partition("=")[0].split(".")[0] == "network"]
+    override(document, of_network)
+    expand(document, folder, Scenario.model_fields)
+    override(document, [setting for setting in settings if setting not in of_network])
+    if folder is not None:
+        _find_data(document, folder)
+    return document
+
+
+def _opened(name: str | Path | Graph) -> tuple[Document, Path | None]:
+    """A scenario as it is written, and the folder that its paths are relative to."""
+    if isinstance(name, Graph):
+        return Document("graph", {"network": name}), None
+    path = scenario_path(name)
     document = Document(str(path), {"network": {"file": path.name}}) if path.suffix in GRAPH_FILES else read_yaml(path)
     document.data.setdefault("name", path.stem)
-    override(document, of_network)
-    expand(document, path.parent, Scenario.model_fields)
-    override(document, [setting for setting in settings if setting not in of_network])
-    _find_data(document, path.parent)
-    return document
+    return document, path.parent
 
 
 def _find_data(document: Document, folder: Path) -> None:

@@ -7,7 +7,7 @@ import math
 from rich import box
 from rich.table import Table
 
-from marl_inv.scenario import Scenario
+from marl_inv.printed import cells_of
 from marl_inv.statistics import Interval
 
 
@@ -59,13 +59,3 @@ def _escaped(text: str) -> str:
     signs = {"\\": r"\textbackslash{}", "±": r"$\pm$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\N{MINUS SIGN}": "$-$"}
     signs |= {sign: rf"\{sign}" for sign in "&%$#_{}"}
     return "".join(signs.get(sign, sign) for sign in text)
-
-
-def cells_of(table: Table) -> list[tuple[str, ...]]:
-    """The head, then the rows."""
-    return [tuple(str(column.header) for column in table.columns), *zip(*(map(str, column.cells) for column in table.columns), strict=True)]
-
-
-def measured(scenario: Scenario, reward: Interval) -> Interval:
-    """A reward as tables tell it: profit, or what was paid."""
-    return reward.times(-1.0) if scenario.measured == "cost" else reward

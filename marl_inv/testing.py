@@ -22,6 +22,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,13 +33,12 @@ from gymnasium.spaces import MultiDiscrete
 from pettingzoo import AECEnv, ParallelEnv
 from torch import Tensor
 
-from marl_inv.environment import env, parallel_env, ready
+from marl_inv.environment import env, parallel_env
 from marl_inv.exchange import write_scenario
 from marl_inv.metrics import MONEY
 from marl_inv.network import network_from_graph
-from marl_inv.problem import Problem
+from marl_inv.problem import AnyScenario, Problem, as_problem
 from marl_inv.rollout import Moment, play
-from marl_inv.scenario import Scenario
 from marl_inv.schema import COST_PARTS, INCOME_PARTS
 from marl_inv.simulator import whole_units
 from marl_inv.trace import Trace
@@ -64,12 +64,12 @@ class CheckFailed(AssertionError):
     """Something does not hold; the message says where, when and what, in one line."""
 
 
-def check_scenario(scenario: str | Path | Scenario | Problem, episodes: int = 1, periods: int | None = None) -> None:
+def check_scenario(scenario: AnyScenario, episodes: int = 1, periods: int | None = None) -> None:
     """Play a scenario in every way and check all that happens; `periods` cuts episodes short.
 
     Raises CheckFailed, and InputError for a scenario that cannot be played at all.
     """
-    problem = ready(scenario)
+    problem = as_problem(scenario)
     check_laws(problem, periods)
     check_pettingzoo(problem, periods)
     check_environment(lambda: parallel_env(problem, max_cycles=periods), episodes)
@@ -197,8 +197,9 @@ def _told(test: str) -> Iterator[None]:
 # What those miss
 
 
-def check_environment(make_env: Callable[[], ParallelEnv], episodes: int = 1, seed: int = 0) -> None:
-    """Whole episodes of sampled actions in an environment of marl_inv, or a wrapper that leaves its rewards alone.
+def check_environment(made: AnyScenario | Callable[[], ParallelEnv], episodes: int = 1, seed: int = 0) -> None:
+    """Whole episodes of sampled actions in an environment of marl_inv, or a wrapper that leaves its rewards alone: in what a function makes, or
+    in the environment of a scenario.
 
     At every reset and step: observations and state are finite, of float32 and within their spaces, which stay the same objects; every agent
     is told of in every dict; rewards are exactly the sum of the parts in infos; nothing that was returned, or given as an action, is
@@ -206,6 +207,7 @@ def check_environment(make_env: Callable[[], ParallelEnv], episodes: int = 1, se
     seed plays the same episodes, in a new environment and in a used one; another seed, and a reset without one, play others. Where actions
     are levels, every info has a mask that they can be sampled with and that allows level 0, and no others are sampled.
     """
+    make_env = made if callable(made) else partial(parallel_env, as_problem(made))
     watched = _Watched(make_env())
     first = watched.episodes(seed, 1 + episodes)
     _same(watched, first, _Watched(make_env()).episodes(seed, 1 + episodes), f"seed {seed}, played in two environments,")
@@ -459,7 +461,7 @@ def check_processes(problems: Iterable[Problem], periods: int | None = None) -> 
 def _print_fingerprints(threads: str, periods: str, *paths: str) -> None:
     torch.set_num_threads(int(threads))
     for path in paths:
-        print(fingerprint(ready(Path(path)), int(periods) if periods else None), flush=True)
+        print(fingerprint(as_problem(Path(path)), int(periods) if periods else None), flush=True)
 
 
 if __name__ == "__main__":

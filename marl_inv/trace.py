@@ -81,6 +81,10 @@ class Trace:
     opening: State | None = None
     """The state that episodes begin with; None where it is the network's own with the starting stock."""
 
+    def __repr__(self) -> str:
+        products, warehouses = self.demand.shape[1:3]
+        return f"Trace({len(self)} periods, {products} products, {warehouses} warehouses, {self.replications} replications)"
+
     def __len__(self) -> int:
         return len(self.demand) - self.history
 

@@ -437,7 +437,7 @@ def test_calls_out_of_order_and_wrong_options_are_refused_in_words():
 
 
 WRONG_TYPES = {
-    "parallel_env(5)": "scenario: is 5; give a bare name such as 'two_warehouses', a path, a Scenario or a Problem",
+    "parallel_env(5)": "scenario: is 5; give a bare name such as 'two_warehouses', a path, a networkx graph, a Scenario or a Problem",
     "parallel_env(None)": "scenario: is None; give a bare name",
     "parallel_env('two_warehouses', settings='horizon=3')": "settings: are 'horizon=3'; give a list of texts, like ['horizon=50']",
     "parallel_env('two_warehouses', settings=['horizon=3', 4])": "settings: are ['horizon=3', 4]; give a list of texts",

@@ -21,7 +21,8 @@ SAYS = {
     "own_algorithm.py": ["own_algorithm:build: +"],
     "own_model.py": ["pathwise with a deep set: +"],
     "own_reward.py": ["plain: cost 4.", "careful: cost 6."],
-    "own_network.py": ["tuned balanced order-up-to: cost", "north->centre"],
+    "own_network.py": ["tuned balanced order-up-to: units", "north->centre"],
+    "graph_to_policy.py": ["Trained(LearnedPolicy(pathwise: mlp", "n.s.: not told from 0", " pathwise "],
     "train_and_compare.py": ["pathwise: +", "tuned capped order-up-to: +"],
 }
 

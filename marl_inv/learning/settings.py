@@ -38,6 +38,8 @@ PLUGGED = ("reward", "model", "algorithm")
 
 
 class TrainSettings(ModelSettings):
+    """All that can be set about a training run; also the fields of ModelSettings."""
+
     algorithm: Annotated[str, known_or_own(ALGORITHM_NAMES, "module:build")] = "mappo"
     """mappo: PPO with a critic of the whole network; ippo: with local critic and reward. reinforce: no critic. pathwise: through the simulator.
     iql, vdn, qmix: deep Q-learning of order levels; of a warehouse's own reward, or of the team's as a mean, or a mixing network, of theirs.

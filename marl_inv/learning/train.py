@@ -76,6 +76,9 @@ class Trained:
     percent_over_baseline: float
     """On validation traces."""
 
+    def __repr__(self) -> str:
+        return f"Trained({self.policy!r}, {self.percent_over_baseline:+.1f}% over {self.baseline.name} on validation traces)"
+
 
 @dataclass
 class Training:

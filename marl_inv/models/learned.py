@@ -19,7 +19,7 @@ from marl_inv.models.mlp import JointMLPTrunk, MLPTrunk
 from marl_inv.models.settings import ModelSettings
 from marl_inv.network import TransferNetwork
 from marl_inv.plugins import check_allowed, imported
-from marl_inv.problem import Problem
+from marl_inv.problem import AnyScenario, Problem, as_problem
 from marl_inv.reading import InputError
 from marl_inv.sealed import read_sealed, write_sealed
 from marl_inv.simulator import Decision
@@ -130,6 +130,10 @@ class LearnedPolicy:
         self.actor, self.encoding, self.promotion = actor, encoding, promotion
         self.decide = Decider(encoding, promotion, actor.settings.head)
 
+    def __repr__(self) -> str:
+        settings, learned = self.actor.settings, sum(weights.numel() for weights in self.actor.parameters())
+        return f"LearnedPolicy({self.name}: {settings.model}, {learned:,} weights, deciding on {self.knows})"
+
     def start(self, network: TransferNetwork, replications: int) -> None:
         return None
 
@@ -160,13 +164,14 @@ def _start_of(beginning: Beginning) -> dict[str, Tensor]:
     return {field.name: getattr(beginning, field.name) for field in fields(beginning) if field.name in ("levels", "cover")}
 
 
-def load_policy(path: str | Path, problem: Problem, allow_code: bool = False) -> LearnedPolicy:
+def load_policy(path: str | Path, problem: AnyScenario, allow_code: bool = False) -> LearnedPolicy:
     """The policy of a run folder (or checkpoint file), ready to play `problem`.
 
     A graph network plays networks it was not trained on, from newsvendor levels there, in the features of its training. Loading runs no code,
     unless the policy has a network of one's own, which it only names: its module is imported if `allow_code`. Raises InputError when the file
     is missing or damaged, or when the policy does not fit the scenario.
     """
+    problem = as_problem(problem)
     file = Path(path) / POLICY if Path(path).is_dir() else Path(path)
     about, tensors = read_sealed(file, "give a folder in which `marl-inv train` has finished")
     try:

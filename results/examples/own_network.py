@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import networkx
 
-from marl_inv.evaluate import evaluate
-from marl_inv.experiment import policy_named
-from marl_inv.problem import Problem
-from marl_inv.scenario import scenario_from_graph
+import marl_inv
 
-graph = networkx.MultiDiGraph(horizon=30, warm_up=10, demand={"kind": "negative_binomial", "mean": 8, "sd": 6})
+graph = networkx.MultiDiGraph(name="depots", horizon=30, warm_up=10, demand={"kind": "negative_binomial", "mean": 8, "sd": 6})
 graph.add_node("mill", kind="supplier")
 for depot, lead_time in (("near", 2), ("far", 5)):
     graph.add_node(depot, faces_demand=False, holding_cost=0.3, initial_stock=60)
@@ -22,10 +19,9 @@ graph.add_edge("north", "centre", lead_time=1, transport_cost=0.5)
 graph.add_edge("centre", "north", lead_time=1, transport_cost=0.5)
 
 if __name__ == "__main__":
-    problem = Problem.of(scenario_from_graph(graph, name="depots"))
-    names = ("order_up_to", "tuned_order_up_to", "tuned_threshold_balancing")
-    scores = evaluate(problem, [policy_named(name, problem) for name in names], replications=64)
-    for score in scores:
+    compared = marl_inv.compare(graph, replications=64, train_one=False)
+    print(compared)
+    for score in compared.scores:
         flows = score.record.per_lane("shipped").sum(0).mean(-1).tolist()
-        told = ", ".join(f"{lane} {flow:.1f}" for lane, flow in zip(problem.network.lanes, flows, strict=True))
-        print(f"{score.policy}: cost {-score.reward.mean:.1f}, fill rate {score.fill_rate:.3f}; units a period: {told}")
+        told = ", ".join(f"{lane} {flow:.1f}" for lane, flow in zip(compared.problem.network.lanes, flows, strict=True))
+        print(f"{score.policy}: units a period: {told}")

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from marl_inv import load_problem
-from marl_inv.baselines import OrderUpTo
-from marl_inv.evaluate import evaluate
-from marl_inv.experiment import policy_named
-from marl_inv.interface import View
-from marl_inv.simulator import Decision
+import marl_inv
+from marl_inv import Decision, Policy, View
 
 
-@dataclass
+@dataclass(frozen=True)
 class Smooth:
-    """Order-up-to that asks for at most `most` times the mean demand of the warehouse that asks."""
+    """A policy that asks for at most `most` times the mean demand of the warehouse that asks, whatever another would."""
 
-    base: OrderUpTo
+    base: Policy
     most: float = 1.4
     name: str = "smooth"
     knows: str = "own stock, demand distribution"
@@ -31,8 +27,8 @@ class Smooth:
 
 
 if __name__ == "__main__":
-    problem = load_problem("ring_transshipment")
-    tuned = policy_named("tuned_order_up_to", problem)
-    ours, reference = evaluate(problem, [Smooth(tuned), tuned], replications=128)
+    problem = marl_inv.load_problem("ring_transshipment")
+    compared = marl_inv.compare(problem, Smooth(marl_inv.tune(problem, "order_up_to")), replications=128)
+    ours, reference = compared.scores[-1], compared.reference
     gain = ours.gain_in_percent_over(reference)
     print(f"{ours.policy}: {gain.mean:+.2f}% ({gain.low:+.2f} to {gain.high:+.2f}) over {reference.policy}, p = {gain.p_value:.2g}")
