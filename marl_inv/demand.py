@@ -22,7 +22,7 @@ from marl_inv.schema import (
     DiscreteUniform,
     Gamma,
     Geometric,
-    Known,
+    KnownDemand,
     NegativeBinomial,
     Normal,
     ParametricDemand,
@@ -71,9 +71,9 @@ def masses(model: ParametricDemand, factor: float) -> Float[np.ndarray, " D"] | 
         units = np.arange(int(counts.hardly_exceeded(mean, failures)[0]) + 1)
         reached = counts.reached(units, np.broadcast_to(mean, units.shape), np.broadcast_to(failures, units.shape))
         return np.diff(reached[: 1 + np.searchsorted(reached, 1 - HARDLY_EVER)], prepend=0.0)
-    if isinstance(model, DiscreteUniform | Known):
-        low, high = (factor, factor) if isinstance(model, Known) else (model.low, model.high)
-        if low == int(low) and low >= 0 and (factor == 1 or isinstance(model, Known)):
+    if isinstance(model, DiscreteUniform | KnownDemand):
+        low, high = (factor, factor) if isinstance(model, KnownDemand) else (model.low, model.high)
+        if low == int(low) and low >= 0 and (factor == 1 or isinstance(model, KnownDemand)):
             return np.where(np.arange(high + 1) >= low, 1 / (high - low + 1), 0.0)
     return None
 
@@ -231,7 +231,7 @@ class Measures:
             self.mean, sd = _rates(models, "mean", products), _rates(models, "sd", products)
             self.variance = sd**2
         else:
-            self._low, self._high = low, high = (1, 1) if isinstance(model, Known) else (model.low, model.high)
+            self._low, self._high = low, high = (1, 1) if isinstance(model, KnownDemand) else (model.low, model.high)
             _countable(model, high)
             shape = (products, len(models))
             self.mean, self.variance = np.full(shape, (low + high) / 2), np.full(shape, ((high - low + 1.0) ** 2 - 1) / 12)

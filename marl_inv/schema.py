@@ -301,7 +301,7 @@ class DiscreteUniform(ParametricModel):
         return np.full(products, (self.low + self.high) / 2)
 
 
-class Known(ParametricModel):
+class KnownDemand(ParametricModel):
     """No chance: the demand of period 0, 1, 2..; the last value stays."""
 
     cannot_have = frozenset({"correlation"})
@@ -340,7 +340,7 @@ class Empirical(DemandModel):
     """The same for evaluation, which plays exactly this stretch; the history before it is read, not scored."""
 
 
-ParametricDemand = Poisson | Normal | NegativeBinomial | Geometric | Gamma | DiscreteUniform | Known
+ParametricDemand = Poisson | Normal | NegativeBinomial | Geometric | Gamma | DiscreteUniform | KnownDemand
 Demand = Annotated[ParametricDemand | Empirical, Field(discriminator="kind")]
 
 

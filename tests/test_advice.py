@@ -9,7 +9,7 @@ import pytest
 from marl_inv.advice import Advice, advise, most_alike, rough_mean
 from marl_inv.reading import Document
 from marl_inv.scenario import Scenario, library, read_document, read_scenario
-from marl_inv.schema import DiscreteUniform, Known, Normal, Poisson, Season
+from marl_inv.schema import DiscreteUniform, KnownDemand, Normal, Poisson, Season
 
 SOUND = """horizon: 50
 warm_up: 10
@@ -194,7 +194,7 @@ def test_of_many_alike_the_first_few_are_printed():
     [
         (Poisson(kind="poisson", mean=[2, 3.5]), [2, 3.5]),
         (DiscreteUniform(kind="discrete_uniform", low=1, high=4), [2.5, 2.5]),
-        (Known(kind="known", values=[1, 3, 5]), [3.5, 3.5]),  # 1, 3, 5, 5
+        (KnownDemand(kind="known", values=[1, 3, 5]), [3.5, 3.5]),  # 1, 3, 5, 5
         (Poisson(kind="poisson", mean=10, trend=0.1), [11.5, 11.5]),  # 10, 11, 12, 13
         (Poisson(kind="poisson", mean=10, season=Season(factors=[0.5, 1.0])), [7.5, 7.5]),
         (Poisson(kind="poisson", mean=10, season=Season(period=8, amplitude=0.5, peak=1.5)), [13.2664, 13.2664]),  # half of it, at its peak
