@@ -28,9 +28,9 @@ from jaxtyping import Float
 from scipy.signal import convolve
 from scipy.stats import norm
 
+from marl_inv.common.errors import InputError
 from marl_inv.demand import masses, mixing
 from marl_inv.problem import Problem
-from marl_inv.reading import InputError
 from marl_inv.scenario import Scenario
 from marl_inv.schema import Demand, Lane, RandomLeadTime, Surge, Warehouse, per_product
 

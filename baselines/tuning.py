@@ -17,9 +17,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from marl_inv.common.progress import Progress, silently
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem, period_weights
-from marl_inv.progress import Progress, silently
 from marl_inv.rollout import play
 from marl_inv.trace import Trace
 

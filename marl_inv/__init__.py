@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from marl_inv.api import tune as tune
     from marl_inv.baselines import BASELINES as BASELINES
     from marl_inv.baselines.optimum import solve as solve
+    from marl_inv.common.errors import InputError as InputError
     from marl_inv.drawing import animate as animate
     from marl_inv.environment import env as env
     from marl_inv.environment import parallel_env as parallel_env
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from marl_inv.policy import Policy as Policy
     from marl_inv.problem import Problem as Problem
     from marl_inv.problem import load_problem as load_problem
-    from marl_inv.reading import InputError as InputError
     from marl_inv.rollout import play as play
     from marl_inv.scenario import Scenario as Scenario
     from marl_inv.scenario import library as library
@@ -50,7 +50,7 @@ _HOMES = {
     "BASELINES": "marl_inv.baselines",
     "Comparison": "marl_inv.experiment",
     "Decision": "marl_inv.simulator",
-    "InputError": "marl_inv.reading",
+    "InputError": "marl_inv.common.errors",
     "Policy": "marl_inv.policy",
     "Problem": "marl_inv.problem",
     "Results": "marl_inv.grid",

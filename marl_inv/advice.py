@@ -14,7 +14,7 @@ import networkx
 import numpy as np
 from jaxtyping import Float
 
-from marl_inv.reading import Document
+from marl_inv.common.documents import Document
 from marl_inv.scenario import Scenario
 from marl_inv.schema import Between, Empirical, Lane, ParametricDemand, Warehouse, per_product
 

@@ -17,10 +17,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from marl_inv import __version__
+from marl_inv.common.errors import InputError, suggestion
+from marl_inv.common.machine import keep_memory
+from marl_inv.common.plugins import is_own
 from marl_inv.learning.settings import ALGORITHM_NAMES, TrainSettings
-from marl_inv.machine import keep_memory
-from marl_inv.plugins import is_own
-from marl_inv.reading import InputError, suggestion
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -128,7 +128,8 @@ def check(
 
 
 def _check_by_playing(scenario: Any) -> None:
-    from marl_inv.testing import CheckFailed, check_scenario
+    from marl_inv.common.errors import CheckFailed
+    from marl_inv.testing import check_scenario
 
     try:
         check_scenario(scenario)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from marl_inv.reading import Document, InputError, KeyPath, Record, suggestion
+from marl_inv.common.documents import Document, KeyPath
+from marl_inv.common.errors import InputError, suggestion
+from marl_inv.common.records import Record
 from marl_inv.schema import Between, Delay, Empirical, Lane, Outage, Surge, Warehouse, per_product
 
 if TYPE_CHECKING:

@@ -16,19 +16,9 @@ from scipy import special
 from scipy.interpolate import CubicSpline
 from scipy.stats import norm
 
-from marl_inv.reading import InputError
+from marl_inv.common.errors import InputError
 from marl_inv.scenario import Scenario
-from marl_inv.schema import (
-    DiscreteUniform,
-    Gamma,
-    Geometric,
-    KnownDemand,
-    NegativeBinomial,
-    Normal,
-    ParametricDemand,
-    Poisson,
-    per_product,
-)
+from marl_inv.schema import DiscreteUniform, Gamma, Geometric, KnownDemand, NegativeBinomial, Normal, ParametricDemand, Poisson, per_product
 
 LARGEST_COUNT = 1e15
 """Units beyond it are refused where they are whole: floating point no longer tells neighbours apart."""

@@ -24,8 +24,8 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 
-from marl_inv.machine import keep_memory
-from marl_inv.reading import InputError, suggestion
+from marl_inv.common.errors import InputError, suggestion
+from marl_inv.common.machine import keep_memory
 
 Work = TypeVar("Work")
 

@@ -41,12 +41,12 @@ from pettingzoo.utils.conversions import parallel_to_aec_wrapper
 from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 from torch import Tensor
 
+from marl_inv.common.errors import InputError, suggestion
 from marl_inv.interface import OrderLevels, View, fact_names, observe
 from marl_inv.layout import Layout, lay_out
 from marl_inv.metrics import MONEY
 from marl_inv.network import TransferNetwork
 from marl_inv.problem import AnyScenario, Problem, as_problem
-from marl_inv.reading import InputError, suggestion
 from marl_inv.scenario import Scenario, library
 from marl_inv.schema import COST_PARTS, INCOME_PARTS, Warehouse
 from marl_inv.simulator import Costs, Decision, Flows, State, on_order

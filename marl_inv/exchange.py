@@ -19,7 +19,10 @@ from xml.etree.ElementTree import ParseError
 
 import networkx
 
-from marl_inv.reading import InputError, Record, suggestion, write_whole, write_yaml
+from marl_inv.common.documents import write_yaml
+from marl_inv.common.errors import InputError, suggestion
+from marl_inv.common.files import write_whole
+from marl_inv.common.records import Record
 from marl_inv.schema import Lane, Supplier, Warehouse
 
 if TYPE_CHECKING:

@@ -26,9 +26,11 @@ from typing import Any
 import networkx
 from pydantic import NonNegativeInt, create_model
 
+from marl_inv.common.documents import Document, KeyPath
+from marl_inv.common.errors import InputError
+from marl_inv.common.records import Record, validate
 from marl_inv.exchange import TABLES, directed, plain, read_graph, read_tables
 from marl_inv.generate import AnyKind, LaneTemplate, SupplierTemplate, WarehouseTemplate, numbered
-from marl_inv.reading import Document, InputError, KeyPath, Record, validate
 from marl_inv.schema import Lane, Supplier, Warehouse
 
 

@@ -22,22 +22,26 @@ from marl_inv.baselines.balancing import lateral
 from marl_inv.baselines.optimum import solve
 from marl_inv.baselines.rolling_horizon import RollingHorizon
 from marl_inv.baselines.tuning import set_parameters, tune
+from marl_inv.common.documents import Document, as_settings, override, read_yaml, write_yaml
+from marl_inv.common.errors import InputError, suggestion
+from marl_inv.common.files import make_folder
+from marl_inv.common.plugins import check_allowed, imported, is_own, source
+from marl_inv.common.printed import Printed
+from marl_inv.common.progress import Progress, Say, say_nothing, silently
+from marl_inv.common.records import validate
+from marl_inv.common.sealed import read_sealed, write_sealed
 from marl_inv.evaluate import Score, evaluate, measured
 from marl_inv.learning.settings import ALGORITHM_NAMES, PLUGGED, TrainSettings
 from marl_inv.models.learned import POLICY, load_policy
-from marl_inv.plugins import check_allowed, imported, is_own, source
 from marl_inv.policy import Policy
-from marl_inv.printed import Printed
 from marl_inv.problem import AnyScenario, Problem, as_problem
-from marl_inv.progress import Progress, Say, say_nothing, silently
-from marl_inv.reading import Document, InputError, as_settings, override, read_yaml, suggestion, validate, write_yaml
 from marl_inv.report import comparison_table
 from marl_inv.scenario import Scenario
-from marl_inv.sealed import read_sealed, write_sealed
 from marl_inv.statistics import Interval
 
 COMPARE_DECISIONS = 2_000_000
 """Length of the training that `compare` does by itself: about a minute on one core."""
+
 
 PLAYING = (
     *("demand", "demand_file", "events", "incidence", "interface", "luck", "metrics", "network", "problem", "rationing", "rollout"),
@@ -45,8 +49,10 @@ PLAYING = (
 )
 """The modules that say what a policy earns."""
 
+
 COMMAND_LINE = "command line"
 """Where a person names things, or a Python call in a person's stead."""
+
 
 REFERENCE = "tuned_order_up_to"
 """The policy that `compare` compares with."""
@@ -188,13 +194,6 @@ def run_training(
     trained = train(problem, settings, folder, progress, resume=resume, say=say)
     trained.policy.save(folder, settings)
     return folder, trained
-
-
-def make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be made ({error.strerror}); give another --out") from error
 
 
 def policy_named(name: str | Path, problem: AnyScenario, seed: int = 0, progress: Progress = silently, allow_code: bool = False) -> Policy:

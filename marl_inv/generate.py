@@ -18,7 +18,8 @@ import networkx
 import numpy as np
 from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from marl_inv.reading import Record, suggestion
+from marl_inv.common.errors import suggestion
+from marl_inv.common.records import Record
 from marl_inv.schema import Lane, Supplier, Warehouse
 
 MOST_WAREHOUSES = 100_000

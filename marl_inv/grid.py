@@ -29,22 +29,25 @@ from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_
 from rich.table import Table
 from torch import Tensor
 
+from marl_inv.common.documents import Document, read_yaml, write_yaml
+from marl_inv.common.errors import InputError
+from marl_inv.common.files import make_folder, write_whole
+from marl_inv.common.plugins import check_allowed, digests
+from marl_inv.common.printed import Printed
+from marl_inv.common.progress import Progress, Say, say_nothing, silently
+from marl_inv.common.records import Record, validate
+from marl_inv.common.sealed import read_sealed, write_sealed
 from marl_inv.engines import Engine, engine_named
 from marl_inv.evaluate import evaluate, measured
-from marl_inv.experiment import REFERENCE, check_policy_name, make_folder, policy_file, policy_named, run_training, training_settings
+from marl_inv.experiment import REFERENCE, check_policy_name, policy_file, policy_named, run_training, training_settings
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.luck import Stream
 from marl_inv.metrics import MEASURES, MONEY
 from marl_inv.models.learned import POLICY, load_policy
-from marl_inv.plugins import check_allowed, digests
 from marl_inv.policy import Policy
-from marl_inv.printed import Printed
 from marl_inv.problem import Problem
-from marl_inv.progress import Progress, Say, say_nothing, silently
-from marl_inv.reading import Document, InputError, Record, read_yaml, validate, write_whole, write_yaml
 from marl_inv.rollout import play
 from marl_inv.scenario import Scenario, load_scenario
-from marl_inv.sealed import read_sealed, write_sealed
 from marl_inv.statistics import Interval, Spread, holm
 from marl_inv.tables import headed_table, markdown, plus_minus, quantity
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from marl_inv.reading import InputError, write_whole
+from marl_inv.common.errors import InputError
+from marl_inv.common.files import write_whole
 
 TABLES_FILE = "tables.csv"
 

@@ -20,8 +20,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from marl_inv.common.documents import Document
+from marl_inv.common.errors import InputError
+from marl_inv.common.records import validate
 from marl_inv.incidence import Incidence
-from marl_inv.reading import Document, InputError, validate
 from marl_inv.scenario import Scenario
 from marl_inv.schema import Between, Lane, Pool, Product, RandomLeadTime, Rules, Supplier, Warehouse, per_product
 

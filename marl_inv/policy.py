@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
+from marl_inv.common.errors import InputError
 from marl_inv.interface import View
 from marl_inv.network import TransferNetwork
-from marl_inv.reading import InputError
 from marl_inv.simulator import Decision
 from marl_inv.trace import Trace
 

@@ -13,9 +13,11 @@ from typing import Any, Literal
 from networkx import Graph
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
+from marl_inv.common.documents import Document, override, read_yaml
+from marl_inv.common.errors import InputError, suggestion
+from marl_inv.common.records import validate
 from marl_inv.consistency import check, check_supply
 from marl_inv.expansion import GRAPH_FILES, expand
-from marl_inv.reading import Document, InputError, override, read_yaml, suggestion, validate
 from marl_inv.schema import (
     Delay,
     Demand,

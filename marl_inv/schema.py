@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from marl_inv.reading import Record
+from marl_inv.common.records import Record
 
 LARGEST = 1e30
 """Numbers beyond it are refused: in float32 they would soon be infinite."""

@@ -7,7 +7,7 @@ import math
 from rich import box
 from rich.table import Table
 
-from marl_inv.printed import cells_of
+from marl_inv.common.printed import cells_of
 from marl_inv.statistics import Interval
 
 

@@ -33,6 +33,7 @@ from gymnasium.spaces import MultiDiscrete
 from pettingzoo import AECEnv, ParallelEnv
 from torch import Tensor
 
+from marl_inv.common.errors import CheckFailed
 from marl_inv.environment import env, parallel_env
 from marl_inv.exchange import write_scenario
 from marl_inv.metrics import MONEY
@@ -53,15 +54,13 @@ ADVICE = [
 ]
 """What PettingZoo warns of and marl_inv means as it is."""
 
+
 PRECISION = 1e-9
 """Float noise that laws allow, in float64, next to the size of what is added up."""
 
+
 PARTS = ("observation", "reward", "termination", "truncation", "info")
 """What a step returns for every agent; a reset returns the first and the last."""
-
-
-class CheckFailed(AssertionError):
-    """Something does not hold; the message says where, when and what, in one line."""
 
 
 def check_scenario(scenario: AnyScenario, episodes: int = 1, periods: int | None = None) -> None:

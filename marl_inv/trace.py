@@ -15,20 +15,11 @@ from jaxtyping import Float, Int
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
+from marl_inv.common.errors import InputError
 from marl_inv.demand import LAST_RANK, LEAST_RANK, Counts, Measures, mixing, parametric
 from marl_inv.demand_file import FileDemand
-from marl_inv.events import (
-    available,
-    chain,
-    lead_times,
-    planned_promotion,
-    regime_factors,
-    surge_chances,
-    surge_factors,
-    surged,
-)
+from marl_inv.events import available, chain, lead_times, planned_promotion, regime_factors, surge_chances, surge_factors, surged
 from marl_inv.luck import Kind, Luck, Stream
-from marl_inv.reading import InputError
 from marl_inv.scenario import Scenario
 from marl_inv.schema import Between, Demand, Empirical, Surge, per_product
 from marl_inv.simulator import Chance, State

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
+from marl_inv.common.sealed import read_sealed
 from marl_inv.grid import SCORES
-from marl_inv.sealed import read_sealed
 
 SMALL = """scenarios:
   - {scenario: two_warehouses, settings: {horizon: 10, warm_up: 0}}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from marl_inv.advice import Advice, advise, most_alike, rough_mean
-from marl_inv.reading import Document
+from marl_inv.common.documents import Document
 from marl_inv.scenario import Scenario, library, read_document, read_scenario
 from marl_inv.schema import DiscreteUniform, KnownDemand, Normal, Poisson, Season
 

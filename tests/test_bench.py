@@ -11,9 +11,9 @@ from marl_inv import bench, cli
 from marl_inv.bench import GRAPH, MLP, centre_and_shops, eight_warehouses, others, ring, seconds, stepping
 from marl_inv.bench.by_hand import EightWarehouses
 from marl_inv.bench.plain import plain_pathwise, plain_ppo
+from marl_inv.common.errors import InputError
 from marl_inv.environment import parallel_env
 from marl_inv.learning.settings import TrainSettings
-from marl_inv.reading import InputError
 from marl_inv.simulator import step
 
 TINY = {"decisions_per_update": 8 * 5 * 4, "periods_per_update": 5}

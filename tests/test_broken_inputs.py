@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from marl_inv.common.errors import InputError
 from marl_inv.problem import load_problem
-from marl_inv.reading import InputError
 
 SCENARIO = """horizon: 5
 demand: {kind: poisson, mean: 5}

@@ -10,8 +10,8 @@ import pytest
 
 from marl_inv import cli
 from marl_inv.baselines import BASELINES
+from marl_inv.common.errors import InputError
 from marl_inv.learning.settings import ALGORITHM_NAMES, TrainSettings
-from marl_inv.reading import InputError
 from marl_inv.scenario import Scenario, library
 
 SHOP = """\

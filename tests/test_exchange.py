@@ -8,8 +8,8 @@ import networkx
 import numpy as np
 import pytest
 
+from marl_inv.common.errors import InputError
 from marl_inv.exchange import scenario_graph, write_scenario
-from marl_inv.reading import InputError
 from marl_inv.scenario import Scenario, library, load_scenario, scenario_from_graph
 
 EVERYTHING = """description: "Some of everything: [a] list, {a} mapping, 7"

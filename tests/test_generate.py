@@ -7,7 +7,7 @@ from pathlib import Path
 import networkx
 import pytest
 
-from marl_inv.reading import InputError
+from marl_inv.common.errors import InputError
 from marl_inv.scenario import Scenario, load_scenario
 
 RING = """horizon: 5

@@ -13,12 +13,12 @@ import torch
 
 from building import problem
 from marl_inv.baselines import BASELINES, LAYERS
+from marl_inv.common.errors import InputError
 from marl_inv.experiment import policy_named
 from marl_inv.interface import View, observe
 from marl_inv.learning.settings import ALGORITHM_NAMES
 from marl_inv.policy import FUTURE, Clairvoyant, Policy, first_memory
 from marl_inv.problem import Problem
-from marl_inv.reading import InputError
 from marl_inv.rollout import play
 from marl_inv.simulator import Decision, initial_state
 from marl_inv.trace import Known, Trace

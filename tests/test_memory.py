@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from marl_inv import evaluate as evaluation
-from marl_inv import machine
 from marl_inv.baselines.order_up_to import OrderUpTo
+from marl_inv.common import machine
+from marl_inv.common.progress import say_nothing
 from marl_inv.learning import memory
 from marl_inv.learning.memory import Saved, check_memory, needed
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.learning.train import prepare
 from marl_inv.problem import load_problem
-from marl_inv.progress import say_nothing
 
 
 def prepared(scenario="ring_transshipment", changes=("horizon=20", "warm_up=0"), **settings):
@@ -85,7 +85,7 @@ def test_memory_is_kept_where_the_c_library_can_be_told():
     """In a process of its own: freed arrays of 20 MB are handed out again without the system's help, which a page fault would show."""
     script = """
 import resource, torch
-from marl_inv.machine import keep_memory
+from marl_inv.common.machine import keep_memory
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(20):

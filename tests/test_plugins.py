@@ -11,18 +11,19 @@ import torch
 
 from killed_runs import CHANGES, QUICK, settings
 from marl_inv.baselines.order_up_to import OrderUpTo
+from marl_inv.common.documents import read_yaml
+from marl_inv.common.errors import InputError
+from marl_inv.common.plugins import imported
+from marl_inv.common.progress import say_nothing
+from marl_inv.common.sealed import read_sealed
 from marl_inv.experiment import policy_named, run_training, training_settings
 from marl_inv.grid import read_experiment, run
 from marl_inv.learning import train
 from marl_inv.learning.checkpoint import read_checkpoint, write_checkpoint
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.models.learned import POLICY, load_policy
-from marl_inv.plugins import imported
 from marl_inv.problem import load_problem
-from marl_inv.progress import say_nothing
-from marl_inv.reading import InputError, read_yaml
 from marl_inv.scenario import load_scenario
-from marl_inv.sealed import read_sealed
 from marl_inv.search import read_search
 from test_checkpoint import same, trained_for, weights
 

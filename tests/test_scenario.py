@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from marl_inv.common.documents import Document, override, read_yaml
+from marl_inv.common.errors import InputError, suggestion
 from marl_inv.problem import Problem
-from marl_inv.reading import Document, InputError, override, read_yaml, suggestion
 from marl_inv.scenario import Scenario, library, load_scenario, read_scenario, scenario_path
 from marl_inv.schema import per_product
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from marl_inv import grid
+from marl_inv.common.errors import InputError
 from marl_inv.experiment import training_settings
-from marl_inv.reading import InputError
 
 pytest.importorskip("optuna", reason="Optuna is not installed")
 from marl_inv.search import search

@@ -21,12 +21,13 @@ from tianshou.algorithm.algorithm_base import Algorithm
 from tianshou.trainer import Trainer
 from torch import Tensor
 
+from marl_inv.common.documents import Document, KeyPath
+from marl_inv.common.errors import InputError, shown
+from marl_inv.common.plugins import digests
+from marl_inv.common.progress import Say
+from marl_inv.common.sealed import read_sealed, write_sealed
 from marl_inv.learning.settings import TrainSettings
-from marl_inv.plugins import digests
-from marl_inv.progress import Say
-from marl_inv.reading import Document, InputError, KeyPath, shown
 from marl_inv.scenario import Scenario
-from marl_inv.sealed import read_sealed, write_sealed
 
 CHECKPOINT = "checkpoint.safetensors"
 BASELINE_EVENTS = "tuned-order-up-to"

@@ -19,11 +19,11 @@ from tianshou.trainer import OfflineTrainerParams
 from torch import Tensor
 
 from marl_inv.baselines.order_up_to import landed_cost
+from marl_inv.common.errors import InputError
 from marl_inv.learning.parts import Built, Parts
 from marl_inv.learning.policy import JointPolicy, MeanActions
 from marl_inv.learning.reward import Reward, objective
 from marl_inv.problem import Problem, period_weights
-from marl_inv.reading import InputError
 from marl_inv.rollout import play
 from marl_inv.simulator import inventory_position
 from marl_inv.trace import Trace

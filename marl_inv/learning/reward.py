@@ -13,9 +13,9 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor
 
+from marl_inv.common.errors import InputError
+from marl_inv.common.plugins import imported
 from marl_inv.learning.settings import TrainSettings
-from marl_inv.plugins import imported
-from marl_inv.reading import InputError
 from marl_inv.rollout import Moment
 
 Reward = Callable[[Moment], Float[Tensor, "K N B"]]

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from marl_inv.common.errors import suggestion
+from marl_inv.common.plugins import defaults, is_own, known_or_own
 from marl_inv.models.settings import ModelSettings
-from marl_inv.plugins import defaults, is_own, known_or_own
-from marl_inv.reading import suggestion
 
 _VALUES = {
     "head": "values",

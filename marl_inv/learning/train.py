@@ -17,6 +17,9 @@ from marl_inv.baselines.echelon import EchelonBaseStock
 from marl_inv.baselines.following import FollowingOrderUpTo
 from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.baselines.tuning import mean_reward, tune
+from marl_inv.common.errors import InputError
+from marl_inv.common.plugins import imported, is_own
+from marl_inv.common.progress import Progress, Say, say_nothing, silently
 from marl_inv.learning import dashboard, pathwise, ppo, qlearning, reinforce
 from marl_inv.learning.checkpoint import (
     BASELINE_EVENTS,
@@ -46,10 +49,7 @@ from marl_inv.learning.settings import TrainSettings
 from marl_inv.metrics import Totals
 from marl_inv.models.encoding import Beginning
 from marl_inv.models.learned import BEGINNINGS, Actor, LearnedPolicy, encode
-from marl_inv.plugins import imported, is_own
 from marl_inv.problem import Problem
-from marl_inv.progress import Progress, Say, say_nothing, silently
-from marl_inv.reading import InputError
 
 ALGORITHMS: dict[str, Callable[[Parts], Built]] = {
     "mappo": ppo.build,

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from marl_inv.plugins import known_or_own
-from marl_inv.reading import Record
+from marl_inv.common.plugins import known_or_own
+from marl_inv.common.records import Record
 
 
 class ModelSettings(Record):

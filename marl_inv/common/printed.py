@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from marl_inv.reading import InputError
+from marl_inv.common.errors import InputError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
 
 WIDE = 120
 """Columns where there is no terminal to say how many it has."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
+
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """Of glibc's mallopt."""
 

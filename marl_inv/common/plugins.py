@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import AfterValidator
 
-from marl_inv.reading import InputError, suggestion
+from marl_inv.common.errors import InputError, suggestion
 
 
 def is_own(name: Any) -> bool:

@@ -15,7 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, contiguous_format
 
-from marl_inv.reading import InputError, write_whole
+from marl_inv.common.errors import InputError
+from marl_inv.common.files import write_whole
 
 UNSEALED = b'"sha256":"' + b"0" * 64 + b'"'
 """The digest's place. Quotes inside metadata are escaped, so nothing else in the header reads like it."""

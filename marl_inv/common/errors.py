@@ -1,0 +1,30 @@
+"""What a person got wrong, in one line: where, what was given, what would work."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+class InputError(ValueError):
+    """Something a person gave is wrong; the message says where, what was given and what would work."""
+
+
+def shown(value: Any) -> str:
+    """A value as an error line quotes it, short enough to read."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
+
+
+def suggestion(given: str, known: Iterable[str]) -> str:
+    """The end of an error line about an unknown name: what was probably meant, or what there is."""
+    known = list(known)
+    close = difflib.get_close_matches(given, known, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; known are {', '.join(known)}" if known else ""
+
+
+class CheckFailed(AssertionError):
+    """Something does not hold; the message says where, when and what, in one line."""
