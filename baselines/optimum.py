@@ -27,7 +27,8 @@ from marl_inv.interface import View
 from marl_inv.network import UNLIMITED, TransferNetwork
 from marl_inv.problem import AnyScenario, Problem, as_problem
 from marl_inv.scenario import Scenario
-from marl_inv.schema import ParametricDemand, Warehouse
+from marl_inv.scenario.demand import ParametricDemand
+from marl_inv.scenario.places import Warehouse
 from marl_inv.simulator import Chance, Decision, State, initial_state, ship, step
 
 MOST_PAIRS = 50_000_000

@@ -32,7 +32,10 @@ from marl_inv.common.errors import InputError
 from marl_inv.demand import masses, mixing
 from marl_inv.problem import Problem
 from marl_inv.scenario import Scenario
-from marl_inv.schema import Demand, Lane, RandomLeadTime, Surge, Warehouse, per_product
+from marl_inv.scenario.demand import Demand
+from marl_inv.scenario.events import Surge
+from marl_inv.scenario.fields import per_product
+from marl_inv.scenario.places import Lane, RandomLeadTime, Warehouse
 
 SHARES = np.linspace(0, 1, 21)
 """Of the highest holding rate that is proven; the best bound among them is returned."""

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from marl_inv.environment import env as env
     from marl_inv.environment import parallel_env as parallel_env
     from marl_inv.evaluate import Score as Score
-    from marl_inv.exchange import write_scenario as write_scenario
     from marl_inv.experiment import Comparison as Comparison
     from marl_inv.experiment import bounds as bounds
     from marl_inv.experiment import compare as compare
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from marl_inv.scenario import library as library
     from marl_inv.scenario import load_scenario as load_scenario
     from marl_inv.scenario import scenario_from_graph as scenario_from_graph
+    from marl_inv.scenario.export import write_scenario as write_scenario
     from marl_inv.simulator import Decision as Decision
     from marl_inv.testing import check_environment as check_environment
     from marl_inv.testing import check_scenario as check_scenario
@@ -79,7 +79,7 @@ _HOMES = {
     "solve": "marl_inv.baselines.optimum",
     "train": "marl_inv.api",
     "tune": "marl_inv.api",
-    "write_scenario": "marl_inv.exchange",
+    "write_scenario": "marl_inv.scenario.export",
 }
 """Where every public name is from; the imports above tell editors and type checkers the same."""
 

@@ -111,8 +111,8 @@ def check(
     run: Annotated[bool, typer.Option("--run", help="Also play it: are units conserved, limits kept, seeds heeded?")] = False,
 ) -> None:
     """Is a scenario, and the data it names, as it should be? Mistakes end with exit code 2; warnings and notes are only told."""
-    from marl_inv.advice import most_alike
     from marl_inv.inspection import counted, inspect
+    from marl_inv.scenario.advice import most_alike
 
     found = inspect(scenario, settings or [])
     console.print(f"[bold]{found.scenario.name}[/]: {found.scenario.description}")
@@ -146,8 +146,8 @@ def export(
     settings: Settings = None,
 ) -> None:
     """Write a scenario in another format; generated networks are spelled out. What is written can be loaded again."""
-    from marl_inv.exchange import write_scenario
     from marl_inv.scenario import load_scenario
+    from marl_inv.scenario.export import write_scenario
 
     for path in write_scenario(load_scenario(scenario, settings or []), to):
         console.print(str(path), soft_wrap=True, highlight=False)

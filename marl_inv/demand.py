@@ -18,7 +18,8 @@ from scipy.stats import norm
 
 from marl_inv.common.errors import InputError
 from marl_inv.scenario import Scenario
-from marl_inv.schema import DiscreteUniform, Gamma, Geometric, KnownDemand, NegativeBinomial, Normal, ParametricDemand, Poisson, per_product
+from marl_inv.scenario.demand import DiscreteUniform, Gamma, Geometric, KnownDemand, NegativeBinomial, Normal, ParametricDemand, Poisson
+from marl_inv.scenario.fields import per_product
 
 LARGEST_COUNT = 1e15
 """Units beyond it are refused where they are whole: floating point no longer tells neighbours apart."""

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from marl_inv.common.errors import InputError, suggestion
 from marl_inv.luck import Luck, Stream
 from marl_inv.scenario import Scenario
-from marl_inv.schema import Empirical
+from marl_inv.scenario.demand import Empirical
 
 
 class FileDemand:

@@ -48,7 +48,8 @@ from marl_inv.metrics import MONEY
 from marl_inv.network import TransferNetwork
 from marl_inv.problem import AnyScenario, Problem, as_problem
 from marl_inv.scenario import Scenario, library
-from marl_inv.schema import COST_PARTS, INCOME_PARTS, Warehouse
+from marl_inv.scenario.objective import COST_PARTS, INCOME_PARTS
+from marl_inv.scenario.places import Warehouse
 from marl_inv.simulator import Costs, Decision, Flows, State, on_order
 from marl_inv.trace import Stream, Trace
 

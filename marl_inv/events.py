@@ -11,7 +11,9 @@ from jaxtyping import Bool, Float, Int
 
 from marl_inv.luck import Luck
 from marl_inv.scenario import Scenario
-from marl_inv.schema import Calendar, Delay, Event, Outage, RandomLeadTime, Regimes, Surge
+from marl_inv.scenario.demand import Regimes
+from marl_inv.scenario.events import Delay, Event, Outage, Surge
+from marl_inv.scenario.places import Calendar, RandomLeadTime
 
 
 def chain(regimes: Regimes) -> tuple[Float[np.ndarray, "R R"], Float[np.ndarray, " R"]]:

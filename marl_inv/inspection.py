@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from marl_inv.advice import Advice, advise
-from marl_inv.consistency import check_supply
 from marl_inv.demand_file import FileDemand
 from marl_inv.scenario import Scenario, read_document, read_scenario
-from marl_inv.schema import Empirical
+from marl_inv.scenario.advice import Advice, advise
+from marl_inv.scenario.consistency import check_supply
+from marl_inv.scenario.demand import Empirical
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from marl_inv.network import TransferNetwork
 from marl_inv.rollout import Moment
-from marl_inv.schema import COST_PARTS, INCOME_PARTS
+from marl_inv.scenario.objective import COST_PARTS, INCOME_PARTS
 from marl_inv.simulator import Costs, Flows
 
 FLOAT_NOISE = 1e-4

@@ -1,8 +1,8 @@
 """The transfer network: a networkx MultiDiGraph for people, and the same as tensors for the simulator.
 
-In the graph every node has `kind` (`supplier` or `warehouse`) and the fields of `schema.Supplier` or `schema.Warehouse`, and a
+In the graph every node has `kind` (`supplier` or `warehouse`) and the fields of `places.Supplier` or `places.Warehouse`, and a
 warehouse also `mean_demand` and `sd_demand` (a list over products); every edge, keyed by the lane's name, has the fields of
-`schema.Lane`; the graph has `products`, `pools`, `lanes` (their names, in order), the fields of `schema.Rules`, `interruptible` (names
+`places.Lane`; the graph has `products`, `pools`, `lanes` (their names, in order), the fields of `objective.Rules`, `interruptible` (names
 that outages may hit) and `longest_delay`. What is absent takes the schema's default.
 """
 
@@ -25,7 +25,9 @@ from marl_inv.common.errors import InputError
 from marl_inv.common.records import validate
 from marl_inv.incidence import Incidence
 from marl_inv.scenario import Scenario
-from marl_inv.schema import Between, Lane, Pool, Product, RandomLeadTime, Rules, Supplier, Warehouse, per_product
+from marl_inv.scenario.fields import Between, per_product
+from marl_inv.scenario.objective import Rules
+from marl_inv.scenario.places import Lane, Pool, Product, RandomLeadTime, Supplier, Warehouse
 
 UNLIMITED = 1e30
 """Volume that stands for no limit: finite, because infinity makes gradients NaN."""

@@ -23,7 +23,7 @@ from marl_inv.evaluate import measured
 from marl_inv.grid import Judged, Outcome, Results
 from marl_inv.metrics import MONEY
 from marl_inv.report import SHORT
-from marl_inv.schema import INCOME_PARTS
+from marl_inv.scenario.objective import INCOME_PARTS
 from marl_inv.statistics import Interval
 from marl_inv.style import COLOURS, GREY, GRID, INK
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from marl_inv.network import TransferNetwork
 from marl_inv.rationing import NOTHING, add_up, noise, ration, rounded, whole
-from marl_inv.schema import COST_PARTS, INCOME_PARTS
+from marl_inv.scenario.objective import COST_PARTS, INCOME_PARTS
 from marl_inv.transshipment import transship
 
 
@@ -149,7 +149,7 @@ class Flows:
 class Costs:
     """A period's money, per product and per warehouse that caused it.
 
-    The reward is the incomes (`schema.INCOME_PARTS`) less the costs (`schema.COST_PARTS`), each times its weight in
+    The reward is the incomes (`objective.INCOME_PARTS`) less the costs (`objective.COST_PARTS`), each times its weight in
     `TransferNetwork.weights`; a part that the objective does not count has weight 0 and is here all the same.
     """
 

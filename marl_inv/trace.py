@@ -21,7 +21,9 @@ from marl_inv.demand_file import FileDemand
 from marl_inv.events import available, chain, lead_times, planned_promotion, regime_factors, surge_chances, surge_factors, surged
 from marl_inv.luck import Kind, Luck, Stream
 from marl_inv.scenario import Scenario
-from marl_inv.schema import Between, Demand, Empirical, Surge, per_product
+from marl_inv.scenario.demand import Demand, Empirical
+from marl_inv.scenario.events import Surge
+from marl_inv.scenario.fields import Between, per_product
 from marl_inv.simulator import Chance, State
 
 IN_CACHE = 2**17

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from marl_inv.advice import Advice, advise, most_alike, rough_mean
 from marl_inv.common.documents import Document
 from marl_inv.scenario import Scenario, library, read_document, read_scenario
-from marl_inv.schema import DiscreteUniform, KnownDemand, Normal, Poisson, Season
+from marl_inv.scenario.advice import Advice, advise, most_alike, rough_mean
+from marl_inv.scenario.demand import DiscreteUniform, KnownDemand, Normal, Poisson, Season
 
 SOUND = """horizon: 50
 warm_up: 10

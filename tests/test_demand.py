@@ -13,7 +13,7 @@ from scipy import special, stats
 from building import problem
 from marl_inv.common.errors import InputError
 from marl_inv.demand import parametric
-from marl_inv.schema import Demand
+from marl_inv.scenario.demand import Demand
 
 DRAWS = 200_000
 BEYOND_CHANCE = 1e-6

@@ -11,7 +11,7 @@ import torch
 
 from building import problem
 from marl_inv.events import chain
-from marl_inv.schema import Regimes
+from marl_inv.scenario.demand import Regimes
 from marl_inv.trace import Trace
 
 ONE = {"kind": "known", "values": [1]}

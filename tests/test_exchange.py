@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from marl_inv.common.errors import InputError
-from marl_inv.exchange import scenario_graph, write_scenario
 from marl_inv.scenario import Scenario, library, load_scenario, scenario_from_graph
+from marl_inv.scenario.export import scenario_graph, write_scenario
 
 EVERYTHING = """description: "Some of everything: [a] list, {a} mapping, 7"
 objective: profit

@@ -22,7 +22,7 @@ from torch import Tensor
 from building import network
 from marl_inv.network import TransferNetwork
 from marl_inv.rationing import ration
-from marl_inv.schema import COST_PARTS, INCOME_PARTS
+from marl_inv.scenario.objective import COST_PARTS, INCOME_PARTS
 from marl_inv.simulator import Chance, Costs, Decision, Flows, State, initial_state, inventory_position, step
 from random_networks import PER_PRODUCT, PERIODS, REPLICATIONS, Data, luck, scenarios
 

@@ -22,7 +22,7 @@ from marl_inv.page import write_report
 from marl_inv.pictures import counted_parts, looks
 from marl_inv.problem import Problem, load_problem
 from marl_inv.scenario import Scenario, library, load_scenario
-from marl_inv.schema import COST_PARTS
+from marl_inv.scenario.objective import COST_PARTS
 from marl_inv.tables import latex
 
 SMALL = """description: Does it pay & is <it> worth_it?

@@ -10,7 +10,7 @@ from marl_inv.common.documents import Document, override, read_yaml
 from marl_inv.common.errors import InputError, suggestion
 from marl_inv.problem import Problem
 from marl_inv.scenario import Scenario, library, load_scenario, read_scenario, scenario_path
-from marl_inv.schema import per_product
+from marl_inv.scenario.fields import per_product
 
 SHOP = """# A shop
 horizon: 5

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from building import network, play, problem, units
-from marl_inv.schema import COST_PARTS, INCOME_PARTS
+from marl_inv.scenario.objective import COST_PARTS, INCOME_PARTS
 from marl_inv.simulator import Chance, Decision, State, initial_state, inventory_position, step
 
 

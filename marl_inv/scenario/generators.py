@@ -20,12 +20,17 @@ from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, P
 
 from marl_inv.common.errors import suggestion
 from marl_inv.common.records import Record
-from marl_inv.schema import Lane, Supplier, Warehouse
+from marl_inv.scenario.places import Lane, Supplier, Warehouse
 
 MOST_WAREHOUSES = 100_000
+
+
 MOST_LANES = 1_000_000
 
+
 Some = Annotated[int, Field(ge=1, le=MOST_WAREHOUSES)]
+
+
 Size = Annotated[int, Field(ge=2, le=MOST_WAREHOUSES)]
 
 

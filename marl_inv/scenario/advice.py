@@ -15,8 +15,10 @@ import numpy as np
 from jaxtyping import Float
 
 from marl_inv.common.documents import Document
-from marl_inv.scenario import Scenario
-from marl_inv.schema import Between, Empirical, Lane, ParametricDemand, Warehouse, per_product
+from marl_inv.scenario.demand import Empirical, ParametricDemand
+from marl_inv.scenario.fields import Between, per_product
+from marl_inv.scenario.places import Lane, Warehouse
+from marl_inv.scenario.scenario import Scenario
 
 MOST_LANES_REASONED = 5_000
 """Flow through a larger network takes long to reckon; only reachability is looked at there."""

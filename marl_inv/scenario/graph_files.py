@@ -1,7 +1,7 @@
 """Networks in other hands: a scenario as a networkx graph, and such graphs as node-link JSON, GraphML and CSV tables.
 
-In the graph every node has `kind` (`supplier` or `warehouse`; a warehouse when absent) and the fields of `schema.Supplier` or
-`schema.Warehouse`; every edge, keyed by the lane's name, has those of `schema.Lane`; the graph has the other fields of the
+In the graph every node has `kind` (`supplier` or `warehouse`; a warehouse when absent) and the fields of `places.Supplier` or
+`places.Warehouse`; every edge, keyed by the lane's name, has those of `places.Lane`; the graph has the other fields of the
 scenario, and `lanes`, their names in order. In GraphML and CSV, which hold only flat values, what is nested has a dotted name
 (`demand.mean`), and lists are JSON text.
 """
@@ -12,136 +12,34 @@ import csv
 import io
 import json
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.etree.ElementTree import ParseError
 
 import networkx
 
-from marl_inv.common.documents import write_yaml
 from marl_inv.common.errors import InputError, suggestion
-from marl_inv.common.files import write_whole
 from marl_inv.common.records import Record
-from marl_inv.schema import Lane, Supplier, Warehouse
-
-if TYPE_CHECKING:
-    from marl_inv.scenario import Scenario
+from marl_inv.scenario.places import Lane, Supplier, Warehouse
 
 TABLES = {"suppliers": Supplier, "warehouses": Warehouse, "lanes": Lane}
 """What a network is made of, and the record of each row."""
 
+
 NODE_LINK = '{"nodes": [{"id": "shop"}], "edges": [{"source": "mill", "target": "shop", "lead_time": 2}]}'
+
 
 WORDS = {"name", "origin", "destination", "source_lane", "kind"}
 """Columns and attributes that are text even where it looks like a number."""
-
-
-# Out
-
-
-def scenario_graph(
-    scenario: Scenario, fields: Callable[[Record], dict[str, Any]] = lambda record: record.model_dump(mode="json")
-) -> networkx.MultiDiGraph:
-    """The scenario as a graph of plain data, which `scenario_from_graph` reads back; `fields` says which of a record."""
-    rest = {key: value for key, value in fields(scenario).items() if key not in (*TABLES, "network")}
-    graph = networkx.MultiDiGraph(**rest, lanes=[lane.name for lane in scenario.lanes])
-    for kind, records in (("supplier", scenario.suppliers), ("warehouse", scenario.warehouses)):
-        for record in records:
-            graph.add_node(record.name, kind=kind, **_without(fields(record), "name"))
-    for lane in scenario.lanes:
-        graph.add_edge(lane.origin, lane.destination, key=lane.name, **_without(fields(lane), "name", "origin", "destination"))
-    return graph
-
-
-def stated(record: Record) -> dict[str, Any]:
-    """The fields of a record that are not what they would be if nothing were said."""
-    plain = record.model_dump(mode="json", exclude_none=True)
-    return {key: value for key, value in plain.items() if getattr(record, key) != type(record).model_fields[key].default}
 
 
 PLACE = "give another place"
 """What to do where nothing can be written."""
 
 
-def write_scenario(scenario: Scenario, path: str | Path) -> list[Path]:
-    """Write a scenario so that it can be read back, and return the files written.
-
-    A `.yaml` file spells everything out; `.json` (node-link) and `.graphml` files are for other programs; anything without an
-    ending becomes a folder with CSV tables and the YAML file that names them.
-    """
-    path = Path(path)
-    write = {".yaml": _write_yaml, ".yml": _write_yaml, ".json": _write_node_link, ".graphml": _write_graphml, "": _write_tables}
-    if path.suffix not in write:
-        raise InputError(f"{path}: ends in {path.suffix}; give .yaml, .json or .graphml, or a folder for CSV tables")
-    try:
-        return write[path.suffix](scenario, path)
-    except OSError as error:
-        raise InputError(f"{error.filename or path}: cannot be written ({error.strerror}); {PLACE}") from error
-
-
-def _write_yaml(scenario: Scenario, path: Path) -> list[Path]:
-    entries = {table: [stated(record) for record in getattr(scenario, table)] for table in TABLES}
-    write_yaml(path, stated(scenario) | {table: rows for table, rows in entries.items() if rows}, PLACE)
-    return [path]
-
-
-def _write_node_link(scenario: Scenario, path: Path) -> list[Path]:
-    graph = scenario_graph(scenario, stated)
-    data = {
-        "directed": True,
-        "multigraph": True,
-        "graph": graph.graph,
-        "nodes": [{"id": name} | attributes for name, attributes in graph.nodes(data=True)],
-        "edges": [
-            {"source": origin, "target": destination, "key": name} | attributes
-            for origin, destination, name, attributes in graph.edges(keys=True, data=True)
-        ],
-    }
-    write_whole(path, json.dumps(data, indent=1), PLACE)
-    return [path]
-
-
-def _write_graphml(scenario: Scenario, path: Path) -> list[Path]:
-    graph = scenario_graph(scenario, stated)
-    plain = [graph.graph, *(data for _, data in graph.nodes(data=True)), *(data for _, _, data in graph.edges(data=True))]
-    for attributes in plain:
-        flat = dict(_flat(attributes))
-        attributes.clear()
-        attributes.update(flat)
-    networkx.write_graphml_xml(graph, path, prettyprint=True)
-    return [path]
-
-
-def _write_tables(scenario: Scenario, folder: Path) -> list[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for table in TABLES:
-        rows = [dict(_flat(stated(record))) for record in getattr(scenario, table)]
-        if rows or table == "lanes":
-            columns = list(dict.fromkeys(column for row in rows for column in row)) or ["origin", "destination", "lead_time"]
-            written.append(folder / f"{table}.csv")
-            with written[-1].open("w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, columns)
-                writer.writeheader()
-                writer.writerows(rows)
-    rest = _without(stated(scenario), *TABLES)
-    path = folder / f"{scenario.name}.yaml"
-    write_yaml(path, rest | {"network": {file.stem: file.name for file in reversed(written)}}, PLACE)
-    return [path, *written]
-
-
-def _without(fields: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+def without(fields: Mapping[str, Any], *keys: str) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if key not in keys}
-
-
-def _flat(value: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str | int | float | bool]]:
-    """Dotted names and flat values."""
-    for key, inner in value.items():
-        if isinstance(inner, Mapping):
-            yield from _flat(inner, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", json.dumps(inner) if isinstance(inner, list) else inner
 
 
 # In
@@ -186,13 +84,13 @@ def _read_node_link(content: bytes, path: Path) -> networkx.Graph:
     for index, node in enumerate(nodes):
         if not isinstance(node.get("id"), str | int):
             raise InputError(f"{path}: nodes[{index}] has no id; give every node a name as `id`")
-        graph.add_node(node["id"], **_without(node, "id"))
+        graph.add_node(node["id"], **without(node, "id"))
     for index, edge in enumerate(edges):
         for end in ("source", "target"):
             if not isinstance(edge.get(end), str | int) or edge[end] not in graph:
                 raise InputError(f"{path}: edges[{index}].{end} is {edge.get(end)!r}, which is no node; give the id of one")
         key = edge.get("key")
-        graph.add_edge(edge["source"], edge["target"], key if isinstance(key, str) else None, **_without(edge, "source", "target", "key"))
+        graph.add_edge(edge["source"], edge["target"], key if isinstance(key, str) else None, **without(edge, "source", "target", "key"))
     return graph
 
 
@@ -216,7 +114,7 @@ def _read_graphml(content: bytes, path: Path) -> networkx.Graph:
         raise InputError(f"{path}: is not valid GraphML ({error})") from error
     plain = [graph.graph, *(data for _, data in graph.nodes(data=True)), *(data for _, _, data in graph.edges(data=True))]
     for attributes in plain:
-        flat = _without(attributes, "id", "key", "node_default", "edge_default")
+        flat = without(attributes, "id", "key", "node_default", "edge_default")
         attributes.clear()
         attributes.update(_nested(flat, str(path)))
     return graph
@@ -233,7 +131,7 @@ def read_tables(paths: Mapping[str, Path]) -> networkx.MultiDiGraph:
         for place, row in rows.get(table, []):
             if row["name"] in graph:
                 raise InputError(f"{place}: name is {row['name']!r}, which is taken; give every row a name of its own")
-            graph.add_node(row["name"], kind=kind, _place=place, **_without(row, "name"))
+            graph.add_node(row["name"], kind=kind, _place=place, **without(row, "name"))
     for end, table, kind in (("destination", "warehouses", "warehouse"), ("origin", "suppliers", "supplier")):
         for place, row in rows["lanes"]:
             if row[end] not in graph:
@@ -245,7 +143,7 @@ def read_tables(paths: Mapping[str, Path]) -> networkx.MultiDiGraph:
         name = row.get("name", f"{row['origin']}->{row['destination']}")
         if graph.has_edge(row["origin"], row["destination"], name):
             raise InputError(f"{place}: is a second lane {name!r}; give each a `name` of its own")
-        graph.add_edge(row["origin"], row["destination"], name, _place=place, **_without(row, "name", "origin", "destination"))
+        graph.add_edge(row["origin"], row["destination"], name, _place=place, **without(row, "name", "origin", "destination"))
         graph.graph["lanes"].append(name)
     return graph
 

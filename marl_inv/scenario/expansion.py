@@ -29,9 +29,9 @@ from pydantic import NonNegativeInt, create_model
 from marl_inv.common.documents import Document, KeyPath
 from marl_inv.common.errors import InputError
 from marl_inv.common.records import Record, validate
-from marl_inv.exchange import TABLES, directed, plain, read_graph, read_tables
-from marl_inv.generate import AnyKind, LaneTemplate, SupplierTemplate, WarehouseTemplate, numbered
-from marl_inv.schema import Lane, Supplier, Warehouse
+from marl_inv.scenario.generators import AnyKind, LaneTemplate, SupplierTemplate, WarehouseTemplate, numbered
+from marl_inv.scenario.graph_files import TABLES, directed, plain, read_graph, read_tables
+from marl_inv.scenario.places import Lane, Supplier, Warehouse
 
 
 class OptionalLaneTemplate(LaneTemplate):
@@ -71,10 +71,13 @@ class Tables(_Completed):
 GRAPH_FILES = (".json", ".graphml")
 """Endings of files that hold a graph."""
 
+
 SOURCES: dict[str, Any] = {"generate": AnyKind, "file": GraphFile, "lanes": Tables}
 """Kinds of `network`, by the key that only they have."""
 
+
 MOST_COPIES = 10_000
+
 
 TEMPLATES = ("supplier", "warehouse", "centre", "replenishment", "transfer", "lateral")
 """Keys of `network` in which a draw is made for each entry; in any other it is made once for the network."""

@@ -1,41 +1,14 @@
-"""The scenario file: which warehouses, lanes and products there are, what demand they meet and what everything costs.
-
-A scenario is one YAML mapping with the keys of `Scenario`; its entries are the records of `schema`.
-"""
-
 from __future__ import annotations
 
-from collections.abc import Iterable
-from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from networkx import Graph
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from marl_inv.common.documents import Document, override, read_yaml
-from marl_inv.common.errors import InputError, suggestion
-from marl_inv.common.records import validate
-from marl_inv.consistency import check, check_supply
-from marl_inv.expansion import GRAPH_FILES, expand
-from marl_inv.schema import (
-    Delay,
-    Demand,
-    Empirical,
-    Event,
-    Forecast,
-    Lane,
-    Outage,
-    ParametricDemand,
-    Pool,
-    Product,
-    ProductRange,
-    Products,
-    Regimes,
-    Rules,
-    Supplier,
-    Warehouse,
-)
+from marl_inv.scenario.demand import Demand, Empirical, Forecast, ParametricDemand, Regimes
+from marl_inv.scenario.events import Delay, Event, Outage
+from marl_inv.scenario.objective import Rules
+from marl_inv.scenario.places import Lane, Pool, Product, ProductRange, Products, Supplier, Warehouse
 
 
 class Scenario(Rules):
@@ -127,78 +100,3 @@ class Scenario(Rules):
         """That demand is read from."""
         models = (self.demand_of(warehouse) for warehouse in self.warehouses)
         return sorted({Path(model.path) for model in models if isinstance(model, Empirical) and model.path is not None})
-
-
-def library() -> dict[str, Path]:
-    """The scenarios that come with marl_inv, by name."""
-    folder = resources.files("marl_inv.scenarios")
-    return {Path(str(entry)).stem: Path(str(entry)) for entry in sorted(folder.iterdir(), key=str) if str(entry).endswith(".yaml")}
-
-
-def scenario_path(name: str | Path) -> Path:
-    """A scenario's file, from its path or from the bare name of one in the library."""
-    if Path(name).suffix in (".yaml", ".yml", *GRAPH_FILES):
-        return Path(name)
-    known = library()
-    if str(name) not in known:
-        raise InputError(f"{name}: is no scenario{suggestion(str(name), known)}; or give the path of a .yaml file")
-    return known[str(name)]
-
-
-def load_scenario(name: str | Path | Graph, settings: Iterable[str] = ()) -> Scenario:
-    """Load a scenario by path or bare name, or from a networkx graph, with `key.path=value` settings applied.
-
-    Raises InputError with file, line, value and remedy for anything wrong in it.
-    """
-    document = read_document(name, settings)
-    scenario = read_scenario(document)
-    check_supply(scenario, document)
-    return scenario
-
-
-def read_document(name: str | Path | Graph, settings: Iterable[str] = ()) -> Document:
-    """What a scenario's file or graph says, with `key.path=value` settings applied and its `network` in full, before it is checked."""
-    document, folder = _opened(name)
-    settings = list(settings)
-    of_network = [setting for setting in settings if setting.partition("=")[0].split(".")[0] == "network"]
-    override(document, of_network)
-    expand(document, folder, Scenario.model_fields)
-    override(document, [setting for setting in settings if setting not in of_network])
-    if folder is not None:
-        _find_data(document, folder)
-    return document
-
-
-def _opened(name: str | Path | Graph) -> tuple[Document, Path | None]:
-    """A scenario as it is written, and the folder that its paths are relative to."""
-    if isinstance(name, Graph):
-        return Document("graph", {"network": name}), None
-    path = scenario_path(name)
-    document = Document(str(path), {"network": {"file": path.name}}) if path.suffix in GRAPH_FILES else read_yaml(path)
-    document.data.setdefault("name", path.stem)
-    return document, path.parent
-
-
-def _find_data(document: Document, folder: Path) -> None:
-    """A relative data path is looked for in `folder` when it is not in the working directory."""
-    warehouses = document.data.get("warehouses")
-    for part in [document.data, *(warehouses if isinstance(warehouses, list) else [])]:
-        demand = part.get("demand") if isinstance(part, dict) else None
-        path = demand.get("path") if isinstance(demand, dict) else None
-        if isinstance(path, str) and not Path(path).exists() and (folder / path).exists():
-            demand["path"] = str(folder / path)
-
-
-def read_scenario(document: Document) -> Scenario:
-    """A scenario from a document whose `network` is in full."""
-    document.data.setdefault("name", Path(document.name).stem)
-    scenario = validate(Scenario, document)
-    check(scenario, document)
-    return scenario
-
-
-def scenario_from_graph(graph: Graph, **fields: Any) -> Scenario:
-    """A scenario on a networkx graph, with the attributes that `exchange` describes; `fields` are the scenario's other fields, as plain data."""
-    document = Document("graph", {"network": graph, **fields})
-    expand(document, None, Scenario.model_fields)
-    return read_scenario(document)

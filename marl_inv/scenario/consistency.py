@@ -11,10 +11,13 @@ import numpy as np
 from marl_inv.common.documents import Document, KeyPath
 from marl_inv.common.errors import InputError, suggestion
 from marl_inv.common.records import Record
-from marl_inv.schema import Between, Delay, Empirical, Lane, Outage, Surge, Warehouse, per_product
+from marl_inv.scenario.demand import Empirical
+from marl_inv.scenario.events import Delay, Outage, Surge
+from marl_inv.scenario.fields import Between, per_product
+from marl_inv.scenario.places import Lane, Warehouse
 
 if TYPE_CHECKING:
-    from marl_inv.scenario import Scenario
+    from marl_inv.scenario.scenario import Scenario
 
 
 NOT_PER_PRODUCT = {"factors", "values", "probabilities", "transition", "at", "correlation"}

@@ -1,0 +1,258 @@
+"""What customers ask for: the models of demand that a scenario may name, seasons, regimes and forecasts of it.
+
+`chance.demand` draws from them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+
+from marl_inv.common.records import Record
+from marl_inv.scenario.fields import LARGEST, Amount, PerProduct, Share, Stretch, per_product
+
+
+class Season(Record):
+    """Multiplies mean demand: a cosine of `amplitude` that is highest in period `peak`, or one factor for each period of the cycle."""
+
+    period: PositiveInt | None = None
+    """Periods from one peak to the next."""
+    amplitude: Share = 0.0
+    """Share of the mean that the cosine adds at its peak and takes away half a cycle later."""
+    peak: float = 0.0
+    """The period in which the cosine is highest."""
+    factors: list[Amount] | None = Field(default=None, min_length=1)
+    """A factor for every period of the cycle, beginning with period 0."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Season:
+        if (self.period is None) == (self.factors is None):
+            raise ValueError("needs either `period` (with `amplitude` and `peak`) or `factors`; give one of them")
+        return self
+
+
+class DemandModel(Record):
+    """What everybody may ask about demand of any kind; how it is drawn is in `demand`."""
+
+    normal: ClassVar[bool] = False
+    """Whether demand over several periods is taken for normal, whatever its mean and variance."""
+    cannot_have: ClassVar[frozenset[str]] = frozenset()
+    """Fields of a scenario that would have to act on it, and cannot."""
+
+    @property
+    def may_be_negative(self) -> bool:
+        """Whether customers may return more than they buy."""
+        return False
+
+    @property
+    def cycle(self) -> int | None:
+        """Periods after which growth repeats itself; None where it does not."""
+        return 1
+
+    def growth(self, periods: Int[np.ndarray, " P"]) -> Float[np.ndarray, " P"]:
+        """The factor that it has in every period; negative periods are the past."""
+        return np.ones(len(periods))
+
+    def fault(self, products: int) -> str | None:
+        """What is wrong with its numbers, if anything: the end of a sentence about the warehouse that has it."""
+        return None
+
+
+class ParametricModel(DemandModel):
+    """What parametric demand has in common: a mean that may change with time."""
+
+    season: Season | None = None
+    """How mean demand repeats itself; not at all when absent."""
+    trend: float = Field(default=0.0, ge=-LARGEST, le=LARGEST)
+    """Mean demand is multiplied by 1 + trend x period (at least 0)."""
+
+    @property
+    def cycle(self) -> int | None:
+        if self.trend:
+            return None
+        return 1 if self.season is None else self.season.period or len(self.season.factors)
+
+    def growth(self, periods: Int[np.ndarray, " P"]) -> Float[np.ndarray, " P"]:
+        """Trend times season, which have been there before."""
+        factor, season = np.maximum(1 + self.trend * periods, 0), self.season
+        if season is not None and season.factors is not None:
+            return factor * np.array(season.factors)[periods % len(season.factors)]
+        if season is not None:
+            return factor * (1 + season.amplitude * np.cos(2 * np.pi * (periods - season.peak) / season.period))
+        return factor
+
+    def mean_units(self, products: int) -> Float[np.ndarray, " K"]:
+        """Mean units per period where growth is 1."""
+        return np.array(per_product(self.mean, products), dtype=float)
+
+
+class Poisson(ParametricModel):
+    kind: Literal["poisson"]
+    """Counts whose variance is their mean."""
+    mean: PerProduct
+    """Units per period."""
+
+
+class Normal(ParametricModel):
+    normal = True
+    kind: Literal["normal"]
+    """Normally distributed."""
+    mean: PerProduct
+    """Units per period, before anything is cut."""
+    sd: PerProduct
+    """Standard deviation, in units."""
+    cut_at_zero: bool = True
+    """Whether negative draws count as no demand; otherwise they are returns, which only backordered demand allows."""
+
+    @property
+    def may_be_negative(self) -> bool:
+        return not self.cut_at_zero
+
+    def mean_units(self, products: int) -> Float[np.ndarray, " K"]:
+        mean = super().mean_units(products)
+        if not self.cut_at_zero:
+            return mean
+        return np.array([_cut_at_zero(centre, sd) for centre, sd in zip(mean, per_product(self.sd, products), strict=True)])
+
+
+def _cut_at_zero(mean: float | int, sd: float | int) -> float:
+    """E max(X, 0) of a normal X."""
+    if sd == 0:
+        return max(mean, 0)
+    z = mean / sd
+    return mean * (1 + math.erf(z / math.sqrt(2))) / 2 + sd * math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+
+
+class NegativeBinomial(ParametricModel):
+    kind: Literal["negative_binomial"]
+    """Counts that vary more than Poisson."""
+    mean: PerProduct
+    """Units per period."""
+    sd: PerProduct
+    """Standard deviation; its square must exceed the mean."""
+
+    def fault(self, products: int) -> str | None:
+        pairs = zip(per_product(self.mean, products), per_product(self.sd, products), strict=True)
+        if any(mean > 0 and sd**2 <= mean for mean, sd in pairs):
+            return f"has negative binomial demand with sd {self.sd} and mean {self.mean}; give an sd above the square root of the mean"
+        return None
+
+
+class Geometric(ParametricModel):
+    """On 0, 1, 2..: the number of failures before a success."""
+
+    kind: Literal["geometric"]
+    """Counts, of which 0 is the likeliest."""
+    mean: PerProduct
+    """Units per period."""
+
+
+class Gamma(ParametricModel):
+    kind: Literal["gamma"]
+    """Above 0 and skewed: now and then much more than the mean."""
+    mean: PerProduct
+    """Units per period."""
+    sd: PerProduct
+    """Standard deviation, in units."""
+
+
+class DiscreteUniform(ParametricModel):
+    """Every whole number from `low` to `high`, both included, as likely as any other."""
+
+    kind: Literal["discrete_uniform"]
+    """Whole numbers, equally likely."""
+    low: NonNegativeInt = 0
+    """The least demand, in units."""
+    high: NonNegativeInt
+    """The most demand, in units."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> DiscreteUniform:
+        if self.high < self.low:
+            raise ValueError(f"has high {self.high} below low {self.low}; give a higher one")
+        return self
+
+    def mean_units(self, products: int) -> Float[np.ndarray, " K"]:
+        return np.full(products, (self.low + self.high) / 2)
+
+
+class KnownDemand(ParametricModel):
+    """No chance: the demand of period 0, 1, 2..; the last value stays."""
+
+    cannot_have = frozenset({"correlation"})
+    kind: Literal["known"]
+    """Listed period by period."""
+    values: list[Amount] = Field(min_length=1)
+    """Units in period 0, 1, 2.."""
+
+    @property
+    def cycle(self) -> None:
+        return None
+
+    def growth(self, periods: Int[np.ndarray, " P"]) -> Float[np.ndarray, " P"]:
+        """Times the demand itself, of which there is 1 unit; before period 0 it was its first value."""
+        return super().growth(periods) * np.array(self.values)[periods.clip(0, len(self.values) - 1)]
+
+    def mean_units(self, products: int) -> Float[np.ndarray, " K"]:
+        return np.ones(products)
+
+
+class Empirical(DemandModel):
+    """Demand read from a CSV file: one row per period and product, one column per warehouse."""
+
+    cannot_have = frozenset({"correlation", "regimes"})
+    kind: Literal["empirical"]
+    """As it was, from a file."""
+    path: str | None = None
+    """The CSV file, seen from the working directory or else from the scenario's folder."""
+    period_column: str = "period"
+    """The column that says which period a row is of; periods come in the order of their first row."""
+    product_column: str = "product"
+    """The column that says which product a row is of."""
+    train: Stretch
+    """First period and end (not included) of the part for training and tuning; an episode is a stretch of it."""
+    evaluate: Stretch
+    """The same for evaluation, which plays exactly this stretch; the history before it is read, not scored."""
+
+
+ParametricDemand = Poisson | Normal | NegativeBinomial | Geometric | Gamma | DiscreteUniform | KnownDemand
+
+
+Demand = Annotated[ParametricDemand | Empirical, Field(discriminator="kind")]
+
+
+class Regimes(Record):
+    """Hidden states of the world, as a Markov chain: each multiplies mean demand by its factor."""
+
+    factors: list[Amount] = Field(min_length=2)
+    """What each regime multiplies mean demand by."""
+    stay: Share = 0.9
+    """Probability to remain in a regime for another period; the others are equally likely next."""
+    transition: list[list[Share]] | None = None
+    """Probabilities from (row) to (column), instead of `stay`."""
+    shared: bool = True
+    """Whether all warehouses are in one regime, or each in its own."""
+
+    @model_validator(mode="after")
+    def _is_a_chain(self) -> Regimes:
+        size = len(self.factors)
+        if self.transition is not None:
+            if [len(row) for row in self.transition] != [size] * size:
+                raise ValueError(f"has a transition that is not {size} x {size}; give a row and a column for each factor")
+            if any(abs(sum(row) - 1) > 1e-6 for row in self.transition):
+                raise ValueError("has a transition with a row that does not add up to 1; give probabilities")
+        return self
+
+
+class Forecast(Record):
+    """What agents are told of the coming demand, in advance and with an error of stated size."""
+
+    horizon: PositiveInt
+    """Periods ahead, the present one included."""
+    error: NonNegativeFloat = 0.0
+    """Standard deviation of the error one period ahead, as a share of the warehouse's mean demand; it grows with the root of the
+    periods ahead. Forecasts are cut at 0 where demand is."""
