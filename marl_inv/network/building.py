@@ -1,274 +1,27 @@
-"""The transfer network: a networkx MultiDiGraph for people, and the same as tensors for the simulator.
-
-In the graph every node has `kind` (`supplier` or `warehouse`) and the fields of `places.Supplier` or `places.Warehouse`, and a
-warehouse also `mean_demand` and `sd_demand` (a list over products); every edge, keyed by the lane's name, has the fields of
-`places.Lane`; the graph has `products`, `pools`, `lanes` (their names, in order), the fields of `objective.Rules`, `interruptible` (names
-that outages may hit) and `longest_delay`. What is absent takes the schema's default.
-"""
+"""From a graph's records in the simulator's order to the tensors of a TransferNetwork."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import networkx
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from marl_inv.common.documents import Document
 from marl_inv.common.errors import InputError
 from marl_inv.common.records import validate
-from marl_inv.incidence import Incidence
-from marl_inv.scenario import Scenario
+from marl_inv.network.incidence import Incidence
+from marl_inv.network.sourcing import pass_upstream, request_limits, source_lanes, unit_costs, usual_size
+from marl_inv.network.transfer_network import UNLIMITED, ReactiveLanes, SharedLimit, StockRule, TransferNetwork, Wave
 from marl_inv.scenario.fields import Between, per_product
 from marl_inv.scenario.objective import Rules
 from marl_inv.scenario.places import Lane, Pool, Product, RandomLeadTime, Supplier, Warehouse
-
-UNLIMITED = 1e30
-"""Volume that stands for no limit: finite, because infinity makes gradients NaN."""
-
-
-def unlimited(volume: Any) -> Any:
-    """Whether a volume, or each of an array's or a tensor's, stands for no limit, also where an outage leaves a tenth of it."""
-    return volume > UNLIMITED / 10
-
-
-def network_graph(scenario: Scenario, mean_demand: Float[np.ndarray, "K N"], sd_demand: Float[np.ndarray, "K N"]) -> networkx.MultiDiGraph:
-    """The scenario's network with the moments of its customers' demand per period."""
-    graph = networkx.MultiDiGraph(
-        products=[product.model_dump() for product in scenario.product_list],
-        pools=[pool.model_dump() for pool in scenario.pools],
-        lanes=[lane.name for lane in scenario.lanes],
-        interruptible=scenario.interruptible,
-        longest_delay=scenario.longest_delay,
-        ending=scenario.ending,
-        **{key: value for key, value in scenario.model_dump().items() if key in Rules.model_fields},
-    )
-    for supplier in scenario.suppliers:
-        graph.add_node(supplier.name, kind="supplier", **supplier.model_dump(exclude={"name"}))
-    for index, warehouse in enumerate(scenario.warehouses):
-        moments = {"mean_demand": mean_demand[:, index].tolist(), "sd_demand": sd_demand[:, index].tolist()}
-        graph.add_node(warehouse.name, kind="warehouse", **moments, **warehouse.model_dump(exclude={"name", "demand"}))
-    for lane in scenario.lanes:
-        graph.add_edge(lane.origin, lane.destination, key=lane.name, **lane.model_dump(exclude={"name", "origin", "destination"}))
-    return graph
-
-
-@dataclass(frozen=True)
-class SharedLimit:
-    """A capacity per period that groups of lanes share, in volume over all products. Lanes of the last group are unlimited."""
-
-    names: tuple[str, ...]
-    """Of the lane, pool or supplier that each group but the last is of."""
-    group: Int[Tensor, " E"]
-    reactive_group: Int[Tensor, " X"]
-    capacity: Float[Tensor, "G 1"]
-    outage: Int[Tensor, " G"] | None
-    """Row of `Chance.available` that the capacity is multiplied by; None where no outage can hit."""
-
-    def now(self, available: Float[Tensor, "M B"] | None) -> Float[Tensor, "G _"]:
-        return self.capacity if self.outage is None or available is None else self.capacity * available.index_select(0, self.outage)
-
-
-@dataclass(frozen=True)
-class StockRule:
-    """The lanes whose origins share their stock by one rule."""
-
-    name: str
-    lanes: Int[Tensor, " J"]
-    """Their places among all lanes."""
-    origin: Int[Tensor, " J"]
-    departures: Incidence
-    rounds: tuple[Int[Tensor, " _"], ...] = ()
-    """For `priority`: places in `lanes`, by priority."""
-    fan_out: Int[Tensor, "O D"] | None = None
-    """For `even`: places in `lanes` of every origin's lanes, filled up with J."""
-    fan_origin: Int[Tensor, " O"] | None = None
-    fan: Int[Tensor, " J"] | None = None
-    """Row of `fan_out` that each lane is in."""
-
-
-@dataclass(frozen=True)
-class Wave:
-    """Reactive moves that are made at once. A move is a product on a reactive lane."""
-
-    move: Int[Tensor, " J"]
-    """product x X + lane."""
-    origin: Int[Tensor, " J"]
-    """product x N + warehouse; and so the destination."""
-    destination: Int[Tensor, " J"]
-    lane: Int[Tensor, " J"]
-    volume: Float[Tensor, "J 1"]
-
-
-@dataclass(frozen=True)
-class ReactiveLanes:
-    """Lanes that move surplus to shortage after demand, by what moving a volume saves, the most first."""
-
-    names: tuple[str, ...]
-    origin: Int[Tensor, " X"]
-    destination: Int[Tensor, " X"]
-    saving: Float[Tensor, "K X 1"]
-    """Per unit: the holding it ends, and the shortage, lost sale and missed fill rate it prevents, less its transport and its part of a full
-    vehicle. (Not `shipment_cost`, which no unit has a part of.)"""
-    waves: tuple[Wave, ...]
-    """Moves that save something. Those of a wave share no surplus and no shortage, and a limit only if they save the same; they come after
-    all moves that save more and share one of these with them."""
-    limited: bool
-    """Whether any is under a SharedLimit."""
-
-
-@dataclass(frozen=True)
-class TransferNetwork:
-    """The network as the simulator needs it. Replenishment lanes come first, then transfers, each in the scenario's order.
-
-    `lanes` are those that take requests; W counts them and the X reactive ones, V those of both between warehouses. A rate that is zero everywhere
-    is None, and so is whatever else a network does not have, so that it costs no time.
-    """
-
-    graph: networkx.MultiDiGraph
-    products: tuple[str, ...]
-    warehouses: tuple[str, ...]
-    suppliers: tuple[str, ...]
-    lanes: tuple[str, ...]
-    replenishments: int
-    """How many of the lanes come from suppliers."""
-    destination: Int[Tensor, " E"]
-    supplier: Int[Tensor, " R"]
-    """Supplier that each replenishment lane leaves."""
-    origin: Int[Tensor, " E-R"]
-    """Warehouse that each transfer lane leaves."""
-    lead_time: Int[Tensor, " E"]
-    """Whole periods; the mean, rounded, where it is random."""
-    response_time: Int[Tensor, " E"]
-    """Periods from a request to its arrival when the origin has stock: order delay and lead time."""
-    arrivals_by_lead_time: dict[int, Incidence]
-    """What the lanes of each lead time bring to every warehouse; without meaning where lead times are random."""
-    departures: Incidence
-    """From transfer lanes to their origins."""
-    arrivals: Incidence
-    """From lanes to their destinations."""
-    way_arrivals: Incidence
-    """From lanes and reactive lanes to their destinations."""
-    supply_arrivals: Incidence
-    """From replenishment lanes to their destinations."""
-    longest_lead_time: int
-    instant: Float[Tensor, "E 1"] | None
-    """1 where the lead time is 0; None when no lane's ever is."""
-    order_slot: Int[Tensor, " E"] | None
-    """order_delay x E + lane: where a request stands among what origins hear in 0, 1, 2.. periods; None without delays."""
-    longest_order_delay: int
-    owes: Float[Tensor, "E 1"] | None
-    """1 where the origin owes what it does not ship."""
-    limits: tuple[SharedLimit, ...]
-    stock_rules: tuple[StockRule, ...]
-    lane_order: Int[Tensor, " E"] | None
-    """Where every lane stands after replenishments and the lanes of each stock rule are put one after the other; None if in place."""
-    full_shipment: tuple[Int[Tensor, " J"], Int[Tensor, " J"], Float[Tensor, "J 1"]] | None
-    """Lanes out of cross-docks, their origins, and the share of each if nobody asks."""
-    reactive: ReactiveLanes | None
-    integer: bool
-    volume: Float[Tensor, "K 1 1"]
-    storage: Float[Tensor, "N 1"] | None
-    keeps_overflow: Float[Tensor, "N 1"] | None
-    """1 where units beyond the storage are kept; None where all are discarded."""
-    backordered: Float[Tensor, "N 1"]
-    """1 where unmet demand is backordered, 0 where it is lost."""
-    any_lost: bool
-    any_backordered: bool
-    max_reserve: Float[Tensor, "K N"] | None
-    initial_stock: Float[Tensor, "K N 1"]
-    initial_pipeline: Float[Tensor, "K L N 1"] | None
-    """What arrives for the first period, the one after it, and so on."""
-    initial_orders: Float[Tensor, "K D E 1"] | None
-    rules: Rules
-    weights: dict[str, float]
-    """How every part of money counts in the reward."""
-    holding_cost: Float[Tensor, "K N 1"] | None
-    shortage_cost: Float[Tensor, "K N 1"] | None
-    overflow_cost: Float[Tensor, "K N 1"] | None
-    price: Float[Tensor, "K N 1"] | None
-    salvage_value: Float[Tensor, "K N 1"] | None
-    procurement_cost: Float[Tensor, "K R 1"] | None
-    transport_cost: Float[Tensor, "K W 1"] | None
-    in_transit_cost: Float[Tensor, "K E 1"] | None
-    """Per unit and period of lead time."""
-    shipment_cost: Float[Tensor, "W 1"] | None
-    vehicle_cost: Float[Tensor, "W 1"] | None
-    vehicle_capacity: Float[Tensor, "W 1"]
-    least_load: Float[Tensor, "W 1"]
-    """Volume that counts as a shipment: what is less is float noise, next to what usually passes at either end."""
-    transfer_price: Float[Tensor, "K V 1"] | None
-    """Of lanes between warehouses."""
-    unit_cost: Float[Tensor, "K E"]
-    """What moving one unit costs besides its procurement: transport, holding in transit, its part of a full vehicle."""
-    way_destination: Int[Tensor, " W"]
-    """Of lanes and reactive lanes."""
-    way_origin: Int[Tensor, " V"]
-    max_promotion: Float[Tensor, "N 1"] | None
-    """What warehouses may decide; None where none decides."""
-    promotes: bool
-    """Whether any warehouse has promotions, decided or planned."""
-    uplift: Float[Tensor, "N 1"]
-    dip: Float[Tensor, "N 1"] | None
-    recovery: Float[Tensor, "N 1"]
-    promotion_cost: Float[Tensor, "N 1"]
-    max_request: Float[Tensor, "K E"]
-    mean_demand: Float[Tensor, "K N"]
-    sd_demand: Float[Tensor, "K N"]
-    source_lane: Int[Tensor, " N"]
-    """The lane that order-up-to policies ask on: named by the warehouse, or cheapest landed; -1 where no supplier is reached."""
-    throughput: Float[Tensor, "K N"]
-    """Mean units per period that pass through when everyone asks on the source lane: own demand and that of those it feeds."""
-    throughput_sd: Float[Tensor, "K N"]
-    size: Float[Tensor, "K N"]
-    """Typical units per period, above 0: what quantities are scaled by."""
-    component: Int[Tensor, " N"] | None
-    """Which part of the network a warehouse is in, of those that no lane, supplier or pool joins; None where it is one."""
-
-    def __repr__(self) -> str:
-        counts = {"warehouse": self.warehouses, "supplier": self.suppliers, "lane": self.lanes, "product": self.products}
-        told = (f"{len(names)} {thing}{'s' * (len(names) != 1)}" for thing, names in counts.items())
-        return f"TransferNetwork({', '.join(told)})"
-
-    @property
-    def lane_origin(self) -> list[str]:
-        return [self.suppliers[s] for s in self.supplier.tolist()] + [self.warehouses[o] for o in self.origin.tolist()]
-
-    @property
-    def interruptible(self) -> bool:
-        """Whether an outage may hit any lane, pool or supplier."""
-        return any(limit.outage is not None for limit in self.limits)
-
-    def mean(self, values: Float[Tensor, "*R N *C"], dim: int = -1) -> Float[Tensor, "*R _ *C"]:
-        """Over the warehouses along `dim`: one value, or of each its own component's."""
-        if self.component is None:
-            return values.mean(dim, keepdim=True)
-        shape = [1] * values.dim()
-        shape[dim] = len(self.component)
-        members = torch.bincount(self.component).to(values)[self.component].view(shape)
-        return torch.zeros_like(values).index_add(dim, self.component, values).index_select(dim, self.component) / members
-
-    @property
-    def counted_price(self) -> Float[Tensor, "K N 1"] | None:
-        """Revenue per unit as it counts in the reward."""
-        return None if self.price is None or not self.weights["revenue"] else self.price * self.weights["revenue"]
-
-    @cached_property
-    def _inbound(self) -> list[list[int]]:
-        lanes: list[list[int]] = [[] for _ in self.warehouses]
-        for lane, destination in enumerate(self.destination.tolist()):
-            lanes[destination].append(lane)
-        return lanes
-
-    def inbound(self, warehouse: int) -> list[int]:
-        """The lanes on which a warehouse asks, in lane order."""
-        return self._inbound[warehouse]
 
 
 def _fields(record: type, attributes: dict[str, Any], **given: Any) -> Any:
@@ -362,11 +115,11 @@ class _Builder:
         backordered = [float(warehouse.unmet_demand == "backordered") for warehouse in warehouses]
         storage = [UNLIMITED if warehouse.storage is None else warehouse.storage for warehouse in warehouses]
         mean_demand, sd_demand = self._moments("mean_demand"), self._moments("sd_demand")
-        unit_cost = _unit_cost(lanes, self.products)
-        sources = _source_lanes(lanes, warehouses, list(self.source), unit_cost)
-        throughput = _pass_upstream(mean_demand, sources, self.row)
-        throughput_sd = np.sqrt(_pass_upstream(sd_demand**2, sources, self.row))
-        size = _size(throughput, mean_demand, lanes, self.row)
+        unit_cost = unit_costs(lanes, self.products)
+        sources = source_lanes(lanes, warehouses, list(self.source), unit_cost)
+        throughput = pass_upstream(mean_demand, sources, self.row)
+        throughput_sd = np.sqrt(pass_upstream(sd_demand**2, sources, self.row))
+        size = usual_size(throughput, mean_demand, lanes, self.row)
         volume = self.number([product.volume for product in self.products]).reshape(self.K, 1, 1)
         arrivals = Incidence.of(destinations, self.N, volume)
         stock_rules, lane_order = self._stock_rules()
@@ -437,7 +190,7 @@ class _Builder:
             dip=self.used(self.column([p.dip if p else 0.0 for p in promotions])),
             recovery=self.column([p.recovery if p else 0.0 for p in promotions]),
             promotion_cost=self.column([p.cost if p else 0.0 for p in promotions]),
-            max_request=_max_request(lanes, self.number(size), volume, destinations),
+            max_request=request_limits(lanes, self.number(size), volume, destinations),
             mean_demand=self.number(mean_demand),
             sd_demand=self.number(sd_demand),
             source_lane=self.index([-1 if lane is None else self.place[lane.name] for lane in sources]),
@@ -625,67 +378,3 @@ def network_from_graph(
 ) -> TransferNetwork:
     """Read the attributes that the module's docstring lists; unknown ones are ignored. Raises InputError for a graph that cannot be."""
     return _Builder(graph, torch.device(device), dtype).network()
-
-
-def _unit_cost(lanes: list[Lane], products: list[Product]) -> Float[np.ndarray, "K E"]:
-    cost, volume = np.zeros((len(products), len(lanes))), np.array([product.volume for product in products])
-    for column, lane in enumerate(lanes):
-        in_transit = np.array(per_product(lane.in_transit_cost, len(products))) * lane.mean_lead_time
-        vehicle = lane.vehicle_cost * volume / lane.vehicle_capacity if lane.vehicle_capacity else 0.0
-        cost[:, column] = np.array(per_product(lane.transport_cost, len(products))) + in_transit + vehicle
-    return cost
-
-
-def _source_lanes(
-    lanes: list[Lane], warehouses: list[Warehouse], suppliers: list[str], unit_cost: Float[np.ndarray, "K E"]
-) -> list[Lane | None]:
-    """For every warehouse the lane it names, or the last one of the cheapest (then quickest, then first) way from a supplier; or None."""
-    ways = networkx.DiGraph()
-    for lane, moving in zip(lanes, unit_cost.T, strict=True):
-        cost = float(np.mean(lane.procurement_cost) + moving.mean()) + 1e-6 * (lane.mean_lead_time + 1)
-        if not ways.has_edge(lane.origin, lane.destination) or cost < ways[lane.origin][lane.destination]["cost"]:
-            ways.add_edge(lane.origin, lane.destination, cost=cost, lane=lane)
-    starts = [supplier for supplier in suppliers if supplier in ways]
-    paths = networkx.multi_source_dijkstra_path(ways, starts, weight="cost") if starts else {}
-    named = {lane.name: lane for lane in lanes}
-    chosen: list[Lane | None] = []
-    for warehouse in warehouses:
-        path = paths.get(warehouse.name)
-        chosen.append(named[warehouse.source_lane] if warehouse.source_lane else ways[path[-2]][path[-1]]["lane"] if path else None)
-    return chosen
-
-
-def _pass_upstream(demand: np.ndarray, sources: list[Lane | None], row: dict[str, int]) -> np.ndarray:
-    """Every warehouse's own demand plus that of all who are fed through it along source lanes."""
-    total = demand.copy()
-    for start in range(demand.shape[1]):
-        visited, lane = {start}, sources[start]
-        while lane is not None and lane.origin in row and row[lane.origin] not in visited:
-            total[:, row[lane.origin]] += demand[:, start]
-            visited.add(row[lane.origin])
-            lane = sources[row[lane.origin]]
-    return total
-
-
-def _size(throughput: np.ndarray, demand: np.ndarray, lanes: list[Lane], row: dict[str, int]) -> np.ndarray:
-    """Throughput; for a warehouse that is nobody's source, an equal share of the demand of those it could serve; 1 where that is 0."""
-    transfers = [(row[lane.origin], row[lane.destination]) for lane in lanes if lane.origin in row]
-    ways_in = np.bincount([destination for _, destination in transfers], minlength=demand.shape[1])
-    share = np.zeros_like(demand)
-    for origin, destination in transfers:
-        share[:, origin] += demand[:, destination] / ways_in[destination]
-    size = np.where(throughput > 0, throughput, share)
-    return np.where(size > 0, size, 1.0)
-
-
-def _max_request(lanes: list[Lane], size: Tensor, volume: Tensor, destinations: list[int]) -> Tensor:
-    """What the lane says, or its capacity, or 4 x the demand over its lead time and the period of review."""
-    columns = []
-    for lane, destination in zip(lanes, destinations, strict=True):
-        if lane.max_request is not None:
-            columns.append(torch.full_like(size[:, 0], lane.max_request))
-        elif lane.capacity is not None:
-            columns.append(lane.capacity / volume[:, 0, 0])
-        else:
-            columns.append(4 * (lane.mean_lead_time + 1) * size[:, destination])
-    return torch.stack(columns, dim=1) if columns else size.new_zeros(len(size), 0)
