@@ -13,10 +13,10 @@ from networkx import Graph
 
 from marl_inv.common.documents import as_settings
 from marl_inv.common.errors import InputError
-from marl_inv.compiled import CompiledStep, Step
 from marl_inv.network import TransferNetwork, network_from_graph, network_graph
 from marl_inv.scenario import Scenario, load_scenario
 from marl_inv.simulator import Decision, State, initial_state, inventory_position, step
+from marl_inv.simulator.compiled import CompiledStep, Step
 from marl_inv.trace import DemandSource, Stream, Trace
 
 SETTLING = 2**62

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from building import network, requests
 from marl_inv.network import TransferNetwork
-from marl_inv.rationing import ration
 from marl_inv.simulator import Chance, Decision, Flows, initial_state, inventory_position, step
+from marl_inv.simulator.rationing import ration
 
 STAR = """
   {rules}

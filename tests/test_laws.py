@@ -21,9 +21,9 @@ from torch import Tensor
 
 from building import network
 from marl_inv.network import TransferNetwork
-from marl_inv.rationing import ration
 from marl_inv.scenario.objective import COST_PARTS, INCOME_PARTS
 from marl_inv.simulator import Chance, Costs, Decision, Flows, State, initial_state, inventory_position, step
+from marl_inv.simulator.rationing import ration
 from random_networks import PER_PRODUCT, PERIODS, REPLICATIONS, Data, luck, scenarios
 
 EXAMPLES = int(os.environ.get("MARL_INV_EXAMPLES", "500"))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from building import network, play, requests, units
-from marl_inv.rationing import add_up, ration, whole
+from marl_inv.simulator.rationing import add_up, ration, whole
 
 Row = dict[str, float]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from best_transshipment import best_transshipment
 from building import Played, network, play, units
 from marl_inv.network import TransferNetwork
-from marl_inv.transshipment import transship
+from marl_inv.simulator.transshipment import transship
 
 
 def reactive(*routes: str, **fields: Any) -> list[dict[str, Any]]:

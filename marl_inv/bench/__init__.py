@@ -18,13 +18,13 @@ import torch
 from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.common.documents import Document
 from marl_inv.common.errors import InputError
-from marl_inv.compiled import Step
 from marl_inv.interface import View, observe
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.network import TransferNetwork, network_from_graph
 from marl_inv.problem import Problem
 from marl_inv.scenario import read_scenario
 from marl_inv.simulator import Chance, Decision, initial_state, step
+from marl_inv.simulator.compiled import Step
 
 REPEATS = 7
 

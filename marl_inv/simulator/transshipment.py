@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from marl_inv.network import SharedLimit, TransferNetwork, Wave
-from marl_inv.rationing import add_up, share, whole
+from marl_inv.simulator.rationing import add_up, share, whole
 
 
 def transship(

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from marl_inv.network import TransferNetwork
-from marl_inv.simulator import Chance, Costs, Decision, Flows, State, step
+from marl_inv.simulator.period import step
+from marl_inv.simulator.state import Chance, Costs, Decision, Flows, State
 
 TOLERANCE = 1e-4
 """Of the largest number of a kind, that what is compiled may be off."""
+
 
 Step = Callable[[TransferNetwork, State, Decision, Chance], tuple[State, Flows, Costs]]
 
