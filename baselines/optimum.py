@@ -20,9 +20,9 @@ from torch import Tensor
 
 from marl_inv.baselines.order_up_to import newsvendor_levels
 from marl_inv.baselines.perfect_information import shares
+from marl_inv.chance.demand import masses
 from marl_inv.common.errors import InputError
 from marl_inv.common.progress import Progress, silently
-from marl_inv.demand import masses
 from marl_inv.interface import View
 from marl_inv.network import UNLIMITED, TransferNetwork
 from marl_inv.problem import AnyScenario, Problem, as_problem

@@ -17,9 +17,9 @@ import numpy as np
 from jaxtyping import Float
 
 from marl_inv.baselines.programme import Model, Programme, SamplePath, check_linear, product_groups
+from marl_inv.chance.trace import Trace
 from marl_inv.common.progress import Progress, silently
 from marl_inv.problem import Problem, period_weights
-from marl_inv.trace import Trace
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ from jaxtyping import Float
 from scipy.signal import convolve
 from scipy.stats import norm
 
+from marl_inv.chance.demand import masses, mixing
 from marl_inv.common.errors import InputError
-from marl_inv.demand import masses, mixing
 from marl_inv.problem import Problem
 from marl_inv.scenario import Scenario
 from marl_inv.scenario.demand import Demand

@@ -10,11 +10,11 @@ from scipy.optimize import linprog
 from scipy.sparse import coo_array, csr_array
 from torch import Tensor
 
+from marl_inv.chance.trace import Trace
 from marl_inv.common.errors import InputError
 from marl_inv.network import UNLIMITED, TransferNetwork, unlimited
 from marl_inv.problem import Problem
 from marl_inv.simulator import State
-from marl_inv.trace import Trace
 
 Positions = np.ndarray
 """Column or row numbers, shaped like what they stand for."""

@@ -17,11 +17,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from marl_inv.chance.trace import Trace
 from marl_inv.common.progress import Progress, silently
 from marl_inv.policy import Policy
 from marl_inv.problem import Problem, period_weights
 from marl_inv.rollout import play
-from marl_inv.trace import Trace
 
 DECISIONS = 400_000
 """An iteration of the gradient plays at most so many decisions: fewer replications of a network of many products."""

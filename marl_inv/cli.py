@@ -111,7 +111,7 @@ def check(
     run: Annotated[bool, typer.Option("--run", help="Also play it: are units conserved, limits kept, seeds heeded?")] = False,
 ) -> None:
     """Is a scenario, and the data it names, as it should be? Mistakes end with exit code 2; warnings and notes are only told."""
-    from marl_inv.inspection import counted, inspect
+    from marl_inv.chance.inspection import counted, inspect
     from marl_inv.scenario.advice import most_alike
 
     found = inspect(scenario, settings or [])

@@ -41,6 +41,8 @@ from pettingzoo.utils.conversions import parallel_to_aec_wrapper
 from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 from torch import Tensor
 
+from marl_inv.chance.luck import Stream
+from marl_inv.chance.trace import Trace
 from marl_inv.common.errors import InputError, suggestion
 from marl_inv.interface import OrderLevels, View, fact_names, observe
 from marl_inv.layout import Layout, lay_out
@@ -51,7 +53,6 @@ from marl_inv.scenario import Scenario, library
 from marl_inv.scenario.objective import COST_PARTS, INCOME_PARTS
 from marl_inv.scenario.places import Warehouse
 from marl_inv.simulator import Costs, Decision, Flows, State, on_order
-from marl_inv.trace import Stream, Trace
 
 if TYPE_CHECKING:
     from marl_inv.drawing import Window

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from marl_inv.chance.luck import Stream
 from marl_inv.common.progress import Progress, silently
 from marl_inv.metrics import MONEY, Totals, score
 from marl_inv.policy import Policy
@@ -16,7 +17,6 @@ from marl_inv.problem import Problem, period_weights
 from marl_inv.rollout import play
 from marl_inv.scenario import Scenario
 from marl_inv.statistics import Interval
-from marl_inv.trace import Stream
 
 TRACE_BYTES = 2**29
 """Of demand that is held at a time."""

@@ -29,6 +29,7 @@ from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_
 from rich.table import Table
 from torch import Tensor
 
+from marl_inv.chance.luck import Stream
 from marl_inv.common.documents import Document, read_yaml, write_yaml
 from marl_inv.common.errors import InputError
 from marl_inv.common.files import make_folder, write_whole
@@ -41,7 +42,6 @@ from marl_inv.engines import Engine, engine_named
 from marl_inv.evaluate import evaluate, measured
 from marl_inv.experiment import REFERENCE, check_policy_name, policy_file, policy_named, run_training, training_settings
 from marl_inv.learning.settings import TrainSettings
-from marl_inv.luck import Stream
 from marl_inv.metrics import MEASURES, MONEY
 from marl_inv.models.learned import POLICY, load_policy
 from marl_inv.policy import Policy

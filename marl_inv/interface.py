@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor
 
+from marl_inv.chance.trace import Known
 from marl_inv.common.errors import InputError
 from marl_inv.network import UNLIMITED, TransferNetwork
 from marl_inv.scenario import Scenario
 from marl_inv.simulator import Decision, State, inventory_position, owed_to_others
-from marl_inv.trace import Known
 
 
 @dataclass(frozen=True)

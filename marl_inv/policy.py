@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
+from marl_inv.chance.trace import Trace
 from marl_inv.common.errors import InputError
 from marl_inv.interface import View
 from marl_inv.network import TransferNetwork
 from marl_inv.simulator import Decision
-from marl_inv.trace import Trace
 
 FUTURE = "the future"
 """What a policy that is shown the whole trace says that it knows."""

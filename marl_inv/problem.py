@@ -11,13 +11,15 @@ from pathlib import Path
 import torch
 from networkx import Graph
 
+from marl_inv.chance.luck import Stream
+from marl_inv.chance.source import DemandSource
+from marl_inv.chance.trace import Trace
 from marl_inv.common.documents import as_settings
 from marl_inv.common.errors import InputError
 from marl_inv.network import TransferNetwork, network_from_graph, network_graph
 from marl_inv.scenario import Scenario, load_scenario
 from marl_inv.simulator import Decision, State, initial_state, inventory_position, step
 from marl_inv.simulator.compiled import CompiledStep, Step
-from marl_inv.trace import DemandSource, Stream, Trace
 
 SETTLING = 2**62
 """Added to a seed for the luck before an episode that starts in the steady state."""

@@ -8,11 +8,11 @@ from typing import Any
 
 from torch.utils.checkpoint import checkpoint
 
+from marl_inv.chance.trace import Trace
 from marl_inv.interface import View, checked
 from marl_inv.policy import Policy, first_memory
 from marl_inv.problem import Problem
 from marl_inv.simulator import Costs, Decision, Flows, State
-from marl_inv.trace import Trace
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from gymnasium.spaces import MultiDiscrete
 from pettingzoo import AECEnv, ParallelEnv
 from torch import Tensor
 
+from marl_inv.chance.trace import Trace
 from marl_inv.common.errors import CheckFailed
 from marl_inv.environment import env, parallel_env
 from marl_inv.metrics import MONEY
@@ -42,7 +43,6 @@ from marl_inv.rollout import Moment, play
 from marl_inv.scenario.export import write_scenario
 from marl_inv.scenario.objective import COST_PARTS, INCOME_PARTS
 from marl_inv.simulator import whole_units
-from marl_inv.trace import Trace
 
 ADVICE = [
     "(min|max)imum (observation|state) space value is -?infinity",  # nothing bounds stock from above

@@ -12,6 +12,7 @@ from building import problem
 from marl_inv.baselines import BASELINES, OrderUpTo
 from marl_inv.baselines.perfect_information import Plan, perfect_information, single
 from marl_inv.baselines.rolling_horizon import RollingHorizon
+from marl_inv.chance.trace import Trace
 from marl_inv.common.errors import InputError
 from marl_inv.interface import View
 from marl_inv.metrics import score
@@ -19,7 +20,6 @@ from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem, load_problem, period_weights
 from marl_inv.rollout import play
 from marl_inv.simulator import Decision
-from marl_inv.trace import Trace
 
 BOUNDED = ["two_warehouses", "ring_transshipment", "hub_and_spoke", "storage_bound", "order_and_transfer", "cross_dock"]
 """Lost sales and backorders, finite and continuing, pools, storage, reactive rules, discounting, several products."""

@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 from scipy import special, stats
 
 from building import problem
+from marl_inv.chance.demand import parametric
 from marl_inv.common.errors import InputError
-from marl_inv.demand import parametric
 from marl_inv.scenario.demand import Demand
 
 DRAWS = 200_000

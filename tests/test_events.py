@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from building import problem
-from marl_inv.events import chain
+from marl_inv.chance.events import chain
+from marl_inv.chance.trace import Trace
 from marl_inv.scenario.demand import Regimes
-from marl_inv.trace import Trace
 
 ONE = {"kind": "known", "values": [1]}
 

@@ -13,6 +13,7 @@ import torch
 
 from building import problem
 from marl_inv.baselines import BASELINES, LAYERS
+from marl_inv.chance.trace import Known, Trace
 from marl_inv.common.errors import InputError
 from marl_inv.experiment import policy_named
 from marl_inv.interface import View, observe
@@ -21,7 +22,6 @@ from marl_inv.policy import FUTURE, Clairvoyant, Policy, first_memory
 from marl_inv.problem import Problem
 from marl_inv.rollout import play
 from marl_inv.simulator import Decision, initial_state
-from marl_inv.trace import Known, Trace
 from training import SMALL, small_training
 
 CHANCES = ("demand", "lead_time", "available", "promotion", "forecast")

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from building import problem
+from marl_inv.chance.trace import Trace
 from marl_inv.interface import View
 from marl_inv.metrics import score
 from marl_inv.network import TransferNetwork
 from marl_inv.problem import Problem, period_weights
 from marl_inv.rollout import play
 from marl_inv.simulator import Decision
-from marl_inv.trace import Trace
 
 
 @dataclass(frozen=True)

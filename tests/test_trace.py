@@ -12,9 +12,9 @@ from ruamel.yaml import YAML
 from scipy import stats
 
 from building import problem
+from marl_inv.chance.trace import Trace
 from marl_inv.common.errors import InputError
 from marl_inv.problem import Problem, load_problem
-from marl_inv.trace import Trace
 
 STREAMS = ("train", "tune", "validate", "evaluate")
 

@@ -14,6 +14,7 @@ from gymnasium.spaces import Box
 from tianshou.data import Batch, CollectStats, SequenceSummaryStats
 from tianshou.data.collector import BaseCollector
 
+from marl_inv.chance.trace import Trace
 from marl_inv.learning.buffer import TensorBuffer
 from marl_inv.learning.checkpoint import from_fields, record
 from marl_inv.learning.critic import Foresight
@@ -24,7 +25,6 @@ from marl_inv.policy import Policy
 from marl_inv.problem import Problem, period_weights
 from marl_inv.rollout import Moment, play
 from marl_inv.simulator import State
-from marl_inv.trace import Trace
 
 
 @dataclass(kw_only=True)

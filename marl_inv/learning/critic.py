@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from marl_inv.chance.trace import Trace
 from marl_inv.interface import View
 from marl_inv.models.encoding import LARGEST_FEATURE, Encoding
-from marl_inv.trace import Trace
 
 REMEMBERED = 0.9
 """How much of its running moments an update leaves, once there have been many."""

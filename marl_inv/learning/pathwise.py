@@ -19,6 +19,7 @@ from tianshou.trainer import OfflineTrainerParams
 from torch import Tensor
 
 from marl_inv.baselines.order_up_to import landed_cost
+from marl_inv.chance.trace import Trace
 from marl_inv.common.errors import InputError
 from marl_inv.learning.parts import Built, Parts
 from marl_inv.learning.policy import JointPolicy, MeanActions
@@ -26,7 +27,6 @@ from marl_inv.learning.reward import Reward, objective
 from marl_inv.problem import Problem, period_weights
 from marl_inv.rollout import play
 from marl_inv.simulator import inventory_position
-from marl_inv.trace import Trace
 
 RECOMPUTED = 2
 """An update that has more than so many times the decisions asked for, because one episode does, plays periods again for the gradient."""

@@ -12,8 +12,10 @@ Stream = Literal["train", "tune", "validate", "evaluate"]
 """Disjoint sources of luck: what a policy was fitted on never scores it. From a data file, train, tune and validate draw stretches of
 the same training periods; evaluation has periods of its own."""
 
+
 Kind = Literal["demand", "stretch", "regimes", "lead_times", "forecast", "start", "events"]
 """What has numbers of its own. New kinds go last: the place in the list is part of the seed."""
+
 
 APART = 0x9E3779B97F4A7C15F39CC0605CEDC835
 """Numbers between two periods: 2^128 over the golden ratio, so that any few periods lie far apart on the generator's circle of 2^128."""
@@ -44,3 +46,7 @@ class Luck:
             generator.random(out=drawn)
             row[:], place = drawn.T, begin + drawn.size
         return result.reshape(len(periods), *shape, len(self))
+
+
+LEAST_RANK, LAST_RANK = 2.0**-54, 1 - 2.0**-53
+"""Normal and gamma demand is infinite or nothing at ranks of 0 and 1; uniform numbers are multiples of 2^-53."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from marl_inv.demand_file import FileDemand
+from marl_inv.chance.demand_file import FileDemand
 from marl_inv.scenario import Scenario, read_document, read_scenario
 from marl_inv.scenario.advice import Advice, advise
 from marl_inv.scenario.consistency import check_supply

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from marl_inv.chance.luck import Luck, Stream
 from marl_inv.common.errors import InputError, suggestion
-from marl_inv.luck import Luck, Stream
 from marl_inv.scenario import Scenario
 from marl_inv.scenario.demand import Empirical
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from marl_inv.luck import Luck
+from marl_inv.chance.luck import Luck
 from marl_inv.scenario import Scenario
 from marl_inv.scenario.demand import Regimes
 from marl_inv.scenario.events import Delay, Event, Outage, Surge

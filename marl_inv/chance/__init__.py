@@ -1,0 +1,1 @@
+"""All luck, drawn before an episode."""
