@@ -14,9 +14,9 @@ from torch import Tensor
 from marl_inv.baselines.echelon import echelons
 from marl_inv.baselines.order_up_to import SCALES, on_source_lanes
 from marl_inv.baselines.tuning import Parameter, per_replication
-from marl_inv.interface import View
+from marl_inv.episodes.problem import Problem
+from marl_inv.episodes.view import View
 from marl_inv.network import TransferNetwork
-from marl_inv.problem import Problem
 from marl_inv.simulator import Decision
 
 LEAST, MOST = 0.1, 100.0

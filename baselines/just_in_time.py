@@ -17,10 +17,10 @@ from marl_inv.baselines.echelon import echelons
 from marl_inv.baselines.order_up_to import on_source_lanes
 from marl_inv.chance.trace import Trace
 from marl_inv.common.errors import InputError
-from marl_inv.interface import View
+from marl_inv.episodes.policy import FUTURE
+from marl_inv.episodes.problem import Problem
+from marl_inv.episodes.view import View
 from marl_inv.network import TransferNetwork
-from marl_inv.policy import FUTURE
-from marl_inv.problem import Problem
 from marl_inv.simulator import Decision
 
 

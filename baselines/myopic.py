@@ -13,9 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from marl_inv.baselines.order_up_to import critical_ratio, on_source_lanes
-from marl_inv.interface import View
+from marl_inv.episodes.problem import Problem
+from marl_inv.episodes.view import View
 from marl_inv.network import TransferNetwork
-from marl_inv.problem import Problem
 from marl_inv.simulator import Decision
 
 PATHS = 512

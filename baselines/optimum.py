@@ -23,9 +23,9 @@ from marl_inv.baselines.perfect_information import shares
 from marl_inv.chance.demand import masses
 from marl_inv.common.errors import InputError
 from marl_inv.common.progress import Progress, silently
-from marl_inv.interface import View
+from marl_inv.episodes.problem import AnyScenario, Problem, as_problem
+from marl_inv.episodes.view import View
 from marl_inv.network import UNLIMITED, TransferNetwork
-from marl_inv.problem import AnyScenario, Problem, as_problem
 from marl_inv.scenario import Scenario
 from marl_inv.scenario.demand import ParametricDemand
 from marl_inv.scenario.places import Warehouse

@@ -14,9 +14,9 @@ from scipy import stats
 from torch import Tensor
 
 from marl_inv.baselines.tuning import Parameter, per_replication
-from marl_inv.interface import View
+from marl_inv.episodes.problem import Problem
+from marl_inv.episodes.view import View
 from marl_inv.network import TransferNetwork
-from marl_inv.problem import Problem
 from marl_inv.simulator import Decision
 
 SCALES = (0.4, 0.55, 0.7, 0.85, 1.0, 1.15, 1.3, 1.6)

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from marl_inv.baselines.programme import Model, Programme, SamplePath, check_linear, product_groups
 from marl_inv.chance.trace import Trace
 from marl_inv.common.progress import Progress, silently
-from marl_inv.problem import Problem, period_weights
+from marl_inv.episodes.problem import Problem, period_weights
 
 
 @dataclass(frozen=True)

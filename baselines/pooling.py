@@ -30,7 +30,7 @@ from scipy.stats import norm
 
 from marl_inv.chance.demand import masses, mixing
 from marl_inv.common.errors import InputError
-from marl_inv.problem import Problem
+from marl_inv.episodes.problem import Problem
 from marl_inv.scenario import Scenario
 from marl_inv.scenario.demand import Demand
 from marl_inv.scenario.events import Surge

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from marl_inv.chance.trace import Trace
 from marl_inv.common.errors import InputError
+from marl_inv.episodes.problem import Problem
 from marl_inv.network import UNLIMITED, TransferNetwork, unlimited
-from marl_inv.problem import Problem
 from marl_inv.simulator import State
 
 Positions = np.ndarray

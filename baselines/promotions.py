@@ -11,10 +11,10 @@ from torch import Tensor
 
 from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.baselines.tuning import Parameter, per_replication
-from marl_inv.interface import View
+from marl_inv.episodes.policy import known_above
+from marl_inv.episodes.problem import Problem
+from marl_inv.episodes.view import View
 from marl_inv.network import TransferNetwork
-from marl_inv.policy import known_above
-from marl_inv.problem import Problem
 from marl_inv.simulator import Decision
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from marl_inv.interface import View
+from marl_inv.episodes.problem import Problem
+from marl_inv.episodes.view import View
 from marl_inv.network import TransferNetwork
-from marl_inv.problem import Problem
 from marl_inv.simulator import Decision
 
 

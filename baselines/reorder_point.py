@@ -10,9 +10,9 @@ from torch import Tensor
 
 from marl_inv.baselines.order_up_to import SCALES, level_unit, newsvendor_levels, on_source_lanes
 from marl_inv.baselines.tuning import Parameter, per_replication
-from marl_inv.interface import View
+from marl_inv.episodes.problem import Problem
+from marl_inv.episodes.view import View
 from marl_inv.network import TransferNetwork
-from marl_inv.problem import Problem
 from marl_inv.simulator import Decision
 
 

@@ -19,9 +19,9 @@ from jaxtyping import Float
 from marl_inv.baselines.programme import Model, Programme, SamplePath, check_linear, product_groups
 from marl_inv.chance.trace import Trace
 from marl_inv.common.errors import InputError
-from marl_inv.interface import View
+from marl_inv.episodes.problem import Problem
+from marl_inv.episodes.view import View
 from marl_inv.network import TransferNetwork
-from marl_inv.problem import Problem
 from marl_inv.simulator import Decision
 
 Decided = tuple[np.ndarray, np.ndarray]

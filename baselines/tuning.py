@@ -19,9 +19,9 @@ from torch import Tensor
 
 from marl_inv.chance.trace import Trace
 from marl_inv.common.progress import Progress, silently
-from marl_inv.policy import Policy
-from marl_inv.problem import Problem, period_weights
-from marl_inv.rollout import play
+from marl_inv.episodes.policy import Policy
+from marl_inv.episodes.problem import Problem, period_weights
+from marl_inv.episodes.rollout import play
 
 DECISIONS = 400_000
 """An iteration of the gradient plays at most so many decisions: fewer replications of a network of many products."""

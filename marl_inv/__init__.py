@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from marl_inv.drawing import animate as animate
     from marl_inv.environment import env as env
     from marl_inv.environment import parallel_env as parallel_env
+    from marl_inv.episodes.policy import Policy as Policy
+    from marl_inv.episodes.problem import Problem as Problem
+    from marl_inv.episodes.problem import load_problem as load_problem
+    from marl_inv.episodes.rollout import play as play
+    from marl_inv.episodes.view import View as View
     from marl_inv.evaluate import Score as Score
     from marl_inv.experiment import Comparison as Comparison
     from marl_inv.experiment import bounds as bounds
@@ -28,13 +33,8 @@ if TYPE_CHECKING:
     from marl_inv.grid import Results as Results
     from marl_inv.grid import read_results as read_results
     from marl_inv.grid import run as run
-    from marl_inv.interface import View as View
     from marl_inv.learning.settings import TrainSettings as TrainSettings
     from marl_inv.models.learned import load_policy as load_policy
-    from marl_inv.policy import Policy as Policy
-    from marl_inv.problem import Problem as Problem
-    from marl_inv.problem import load_problem as load_problem
-    from marl_inv.rollout import play as play
     from marl_inv.scenario import Scenario as Scenario
     from marl_inv.scenario import library as library
     from marl_inv.scenario import load_scenario as load_scenario
@@ -51,13 +51,13 @@ _HOMES = {
     "Comparison": "marl_inv.experiment",
     "Decision": "marl_inv.simulator",
     "InputError": "marl_inv.common.errors",
-    "Policy": "marl_inv.policy",
-    "Problem": "marl_inv.problem",
+    "Policy": "marl_inv.episodes.policy",
+    "Problem": "marl_inv.episodes.problem",
     "Results": "marl_inv.grid",
     "Scenario": "marl_inv.scenario",
     "Score": "marl_inv.evaluate",
     "TrainSettings": "marl_inv.learning.settings",
-    "View": "marl_inv.interface",
+    "View": "marl_inv.episodes.view",
     "animate": "marl_inv.drawing",
     "bounds": "marl_inv.experiment",
     "check_environment": "marl_inv.testing",
@@ -67,10 +67,10 @@ _HOMES = {
     "evaluate": "marl_inv.api",
     "library": "marl_inv.scenario",
     "load_policy": "marl_inv.models.learned",
-    "load_problem": "marl_inv.problem",
+    "load_problem": "marl_inv.episodes.problem",
     "load_scenario": "marl_inv.scenario",
     "parallel_env": "marl_inv.environment",
-    "play": "marl_inv.rollout",
+    "play": "marl_inv.episodes.rollout",
     "policy_named": "marl_inv.experiment",
     "read_results": "marl_inv.grid",
     "render": "marl_inv.api",

@@ -164,9 +164,9 @@ def simulate(
     allow_code: AllowCode = False,
 ) -> None:
     """Play one policy and print what it earned, served and moved, by warehouse."""
+    from marl_inv.episodes.problem import load_problem
     from marl_inv.evaluate import evaluate
     from marl_inv.experiment import policy_named
-    from marl_inv.problem import load_problem
     from marl_inv.report import lane_table, warehouse_table
 
     _one_thread()
@@ -187,8 +187,8 @@ def tune(
     effort: Annotated[float, typer.Option(help="Multiplies the length of the search.")] = 1.0,
 ) -> None:
     """Find the best parameters of a classical policy; `compare` and `simulate` reuse what was found."""
+    from marl_inv.episodes.problem import load_problem
     from marl_inv.experiment import tuning_result
-    from marl_inv.problem import load_problem
     from marl_inv.report import parameter_table
 
     _one_thread()
@@ -201,7 +201,7 @@ def tune(
 def solve(scenario: ScenarioName, settings: Settings = None) -> None:
     """The least cost (most profit) that any policy can reach, exactly, where a scenario is small: one product, one or two warehouses."""
     from marl_inv.baselines.optimum import solve as optimum
-    from marl_inv.problem import load_problem
+    from marl_inv.episodes.problem import load_problem
 
     _one_thread()
     problem = load_problem(scenario, settings or [])
@@ -228,8 +228,8 @@ def render(
 ) -> None:
     """Draw an episode: the network's stock, flows and shortages, period by period in a film, or at the end in a picture."""
     from marl_inv import drawing
+    from marl_inv.episodes.problem import load_problem
     from marl_inv.experiment import policy_named
-    from marl_inv.problem import load_problem
 
     problem = load_problem(scenario, settings or [])
     _say_notes(problem)

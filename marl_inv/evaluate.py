@@ -11,10 +11,10 @@ from torch import Tensor
 
 from marl_inv.chance.luck import Stream
 from marl_inv.common.progress import Progress, silently
+from marl_inv.episodes.policy import Policy
+from marl_inv.episodes.problem import Problem, period_weights
+from marl_inv.episodes.rollout import play
 from marl_inv.metrics import MONEY, Totals, score
-from marl_inv.policy import Policy
-from marl_inv.problem import Problem, period_weights
-from marl_inv.rollout import play
 from marl_inv.scenario import Scenario
 from marl_inv.statistics import Interval
 

@@ -30,11 +30,11 @@ from marl_inv.common.printed import Printed
 from marl_inv.common.progress import Progress, Say, say_nothing, silently
 from marl_inv.common.records import validate
 from marl_inv.common.sealed import read_sealed, write_sealed
+from marl_inv.episodes.policy import Policy
+from marl_inv.episodes.problem import AnyScenario, Problem, as_problem
 from marl_inv.evaluate import Score, evaluate, measured
 from marl_inv.learning.settings import ALGORITHM_NAMES, PLUGGED, TrainSettings
 from marl_inv.models.learned import POLICY, load_policy
-from marl_inv.policy import Policy
-from marl_inv.problem import AnyScenario, Problem, as_problem
 from marl_inv.report import comparison_table
 from marl_inv.scenario import Scenario
 from marl_inv.statistics import Interval

@@ -39,14 +39,14 @@ from marl_inv.common.progress import Progress, Say, say_nothing, silently
 from marl_inv.common.records import Record, validate
 from marl_inv.common.sealed import read_sealed, write_sealed
 from marl_inv.engines import Engine, engine_named
+from marl_inv.episodes.policy import Policy
+from marl_inv.episodes.problem import Problem
+from marl_inv.episodes.rollout import play
 from marl_inv.evaluate import evaluate, measured
 from marl_inv.experiment import REFERENCE, check_policy_name, policy_file, policy_named, run_training, training_settings
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.metrics import MEASURES, MONEY
 from marl_inv.models.learned import POLICY, load_policy
-from marl_inv.policy import Policy
-from marl_inv.problem import Problem
-from marl_inv.rollout import play
 from marl_inv.scenario import Scenario, load_scenario
 from marl_inv.statistics import Interval, Spread, holm
 from marl_inv.tables import headed_table, markdown, plus_minus, quantity

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from marl_inv.episodes.rollout import Moment
 from marl_inv.network import TransferNetwork
-from marl_inv.rollout import Moment
 from marl_inv.scenario.objective import COST_PARTS, INCOME_PARTS
 from marl_inv.simulator import Costs, Flows
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
+from marl_inv.episodes.problem import Problem
 from marl_inv.evaluate import Score, measured
-from marl_inv.problem import Problem
 from marl_inv.scenario.objective import COST_PARTS, INCOME_PARTS
 from marl_inv.statistics import Interval
 from marl_inv.tables import headed_table, plus_minus, quantity

@@ -11,8 +11,8 @@ from ruamel.yaml import YAML
 from torch import Tensor
 
 from marl_inv.common.documents import Document
+from marl_inv.episodes.problem import Problem
 from marl_inv.network import TransferNetwork
-from marl_inv.problem import Problem
 from marl_inv.scenario import read_scenario
 from marl_inv.simulator import Chance, Costs, Decision, Flows, State, initial_state, step
 

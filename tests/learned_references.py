@@ -25,10 +25,10 @@ import reference_scenarios as scenarios
 from marl_inv.baselines import EchelonBaseStock
 from marl_inv.baselines.optimum import solve
 from marl_inv.baselines.tuning import reward_by_replication
+from marl_inv.episodes.policy import Policy
+from marl_inv.episodes.problem import Problem
 from marl_inv.experiment import training_settings
 from marl_inv.learning.train import train
-from marl_inv.policy import Policy
-from marl_inv.problem import Problem
 from marl_inv.statistics import Interval
 
 Case = tuple[str, Problem, Policy | None, float]

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from building import problem
-from marl_inv.problem import Problem
+from marl_inv.episodes.problem import Problem
 
 Params = dict[str, Any]
 

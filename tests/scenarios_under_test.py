@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from marl_inv.problem import Problem, load_problem
+from marl_inv.episodes.problem import Problem, load_problem
 from marl_inv.scenario import library
 
 FAVORITA_SALES = Path(__file__).resolve().parents[2] / "shared" / "data" / "favorita" / "weekly_sales.csv"

@@ -9,8 +9,9 @@ from torch import nn
 
 from building import problem
 from marl_inv.baselines.order_up_to import OrderUpTo
+from marl_inv.episodes.problem import load_problem
+from marl_inv.episodes.view import View
 from marl_inv.evaluate import evaluate
-from marl_inv.interface import View
 from marl_inv.learning.buffer import TensorBuffer
 from marl_inv.learning.critic import Foresight, ValueUnits
 from marl_inv.learning.memory import Saved
@@ -20,7 +21,6 @@ from marl_inv.learning.reinforce import above_the_others, returns_to_go
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.learning.train import ALGORITHMS, prepare, train
 from marl_inv.models.encoding import Encoding
-from marl_inv.problem import load_problem
 from marl_inv.simulator import initial_state
 from training import SMALL, Waits, counts_of_steps, small_training
 

@@ -11,10 +11,10 @@ from building import problem
 from marl_inv.baselines.balancing import LPBalancing, ThresholdBalancing, best_flow, saving
 from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.common.errors import InputError
+from marl_inv.episodes.problem import Problem
+from marl_inv.episodes.rollout import play
+from marl_inv.episodes.view import View
 from marl_inv.experiment import policy_named, tuned, tuning_result
-from marl_inv.interface import View
-from marl_inv.problem import Problem
-from marl_inv.rollout import play
 from marl_inv.simulator import initial_state
 
 ROW = {

@@ -11,13 +11,13 @@ from marl_inv.baselines.perfect_information import perfect_information, single
 from marl_inv.baselines.tuning import mean_reward, reward_by_replication, tune
 from marl_inv.common.documents import Document
 from marl_inv.common.errors import InputError
+from marl_inv.episodes.policy import Policy
+from marl_inv.episodes.problem import Problem
+from marl_inv.episodes.rollout import play
+from marl_inv.episodes.view import View
 from marl_inv.evaluate import evaluate
 from marl_inv.experiment import policy_named, tuned
-from marl_inv.interface import View
 from marl_inv.metrics import score
-from marl_inv.policy import Policy
-from marl_inv.problem import Problem
-from marl_inv.rollout import play
 from marl_inv.scenario import read_scenario
 from marl_inv.simulator import initial_state
 from scenarios_under_test import SCENARIOS, problem_under_test

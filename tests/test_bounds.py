@@ -14,11 +14,11 @@ from marl_inv.baselines.perfect_information import Plan, perfect_information, si
 from marl_inv.baselines.rolling_horizon import RollingHorizon
 from marl_inv.chance.trace import Trace
 from marl_inv.common.errors import InputError
-from marl_inv.interface import View
+from marl_inv.episodes.problem import Problem, load_problem, period_weights
+from marl_inv.episodes.rollout import play
+from marl_inv.episodes.view import View
 from marl_inv.metrics import score
 from marl_inv.network import TransferNetwork
-from marl_inv.problem import Problem, load_problem, period_weights
-from marl_inv.rollout import play
 from marl_inv.simulator import Decision
 
 BOUNDED = ["two_warehouses", "ring_transshipment", "hub_and_spoke", "storage_bound", "order_and_transfer", "cross_dock"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from marl_inv.common.errors import InputError
-from marl_inv.problem import load_problem
+from marl_inv.episodes.problem import load_problem
 
 SCENARIO = """horizon: 5
 demand: {kind: poisson, mean: 5}

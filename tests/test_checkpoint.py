@@ -24,11 +24,11 @@ from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.common.errors import InputError
 from marl_inv.common.progress import say_nothing
 from marl_inv.common.sealed import read_sealed, write_sealed
+from marl_inv.episodes.problem import Problem, load_problem
 from marl_inv.experiment import run_training, tuned
 from marl_inv.learning import checkpoint, train
 from marl_inv.learning.checkpoint import CHECKPOINT, read_checkpoint, run_of, write_checkpoint
 from marl_inv.models.learned import POLICY
-from marl_inv.problem import Problem, load_problem
 from test_cli import run
 
 FORKS = multiprocessing.get_context("forkserver")

@@ -17,7 +17,7 @@ from pettingzoo.test import parallel_api_test
 from building import problem
 from marl_inv.common.errors import InputError
 from marl_inv.environment import WarehouseEnv, parallel_env
-from marl_inv.interface import View, observe
+from marl_inv.episodes.view import View, observe
 from marl_inv.scenario import library
 from marl_inv.simulator import Decision, step
 from marl_inv.testing import check_environment, check_laws, check_pettingzoo, check_processes

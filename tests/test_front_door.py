@@ -16,7 +16,7 @@ import pytest
 
 import marl_inv
 from marl_inv import api
-from marl_inv.problem import as_problem
+from marl_inv.episodes.problem import as_problem
 from marl_inv.report import comparison_table
 from marl_inv.scenario import scenario_path
 
@@ -100,7 +100,12 @@ MISTAKES = {
 
 def test_what_is_wrong_is_told_in_the_readers_words():
     """In a process of its own: here the tests' own checks of types would speak first."""
-    program = ["import marl_inv, networkx", "from marl_inv import api", "from marl_inv.problem import as_problem", inspect.getsource(shop)]
+    program = [
+        "import marl_inv, networkx",
+        "from marl_inv import api",
+        "from marl_inv.episodes.problem import as_problem",
+        inspect.getsource(shop),
+    ]
     program += [f"try: {call}\nexcept marl_inv.InputError as error: print(error)" for call in MISTAKES]
     told = subprocess.run([sys.executable, "-c", "\n".join(program)], capture_output=True, text=True, check=True).stdout
     assert told.splitlines() == list(MISTAKES.values())

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from marl_inv.common.errors import InputError
+from marl_inv.episodes.problem import Problem
 from marl_inv.evaluate import evaluate
 from marl_inv.grid import Cell, Results, compute, grid_tables, read_experiment, run
 from marl_inv.models.learned import POLICY, load_policy
-from marl_inv.problem import Problem
 from marl_inv.statistics import Spread
 from marl_inv.tables import markdown
 from small_grid import SMALL, metrics, same

@@ -9,14 +9,15 @@ import torch
 
 from building import problem
 from marl_inv.baselines.order_up_to import OrderUpTo
+from marl_inv.episodes.decisions import OrderLevels
+from marl_inv.episodes.problem import Problem, load_problem
+from marl_inv.episodes.view import View
 from marl_inv.evaluate import evaluate
-from marl_inv.interface import OrderLevels, View
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.learning.train import prepare, train
 from marl_inv.models.distributions import PerAgentLevels
 from marl_inv.models.heads import Decider
 from marl_inv.models.learned import encode, load_policy
-from marl_inv.problem import Problem, load_problem
 from marl_inv.simulator import initial_state
 
 SMALL = {

@@ -15,12 +15,12 @@ from building import problem
 from marl_inv.baselines import BASELINES, LAYERS
 from marl_inv.chance.trace import Known, Trace
 from marl_inv.common.errors import InputError
+from marl_inv.episodes.policy import FUTURE, Clairvoyant, Policy, first_memory
+from marl_inv.episodes.problem import Problem
+from marl_inv.episodes.rollout import play
+from marl_inv.episodes.view import View, observe
 from marl_inv.experiment import policy_named
-from marl_inv.interface import View, observe
 from marl_inv.learning.settings import ALGORITHM_NAMES
-from marl_inv.policy import FUTURE, Clairvoyant, Policy, first_memory
-from marl_inv.problem import Problem
-from marl_inv.rollout import play
 from marl_inv.simulator import Decision, initial_state
 from training import SMALL, small_training
 

@@ -575,7 +575,7 @@ def test_gradients_are_slopes(scenario: Data, seed: int):
 
 PLAY_AND_PRINT = """
 import hashlib, torch
-from marl_inv.problem import load_problem
+from marl_inv.episodes.problem import load_problem
 from marl_inv.simulator import Decision, step
 
 torch.set_num_threads(1)
@@ -631,7 +631,7 @@ def test_a_scenario_plays_the_same_in_every_process(tmp_path: Any):
 
 COMPILE_AND_COMPARE = """
 import torch
-from marl_inv.problem import load_problem
+from marl_inv.episodes.problem import load_problem
 from marl_inv.simulator import Decision, step
 
 torch.set_num_threads(1)

@@ -5,16 +5,16 @@ import torch
 
 from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.common.errors import InputError
+from marl_inv.episodes.problem import load_problem
+from marl_inv.episodes.rollout import play
+from marl_inv.episodes.view import View
 from marl_inv.evaluate import evaluate
-from marl_inv.interface import View
 from marl_inv.learning.parts import mix_rewards, reward_scale
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.learning.train import train
 from marl_inv.models.encoding import Encoding
 from marl_inv.models.heads import Decider
 from marl_inv.models.learned import load_policy
-from marl_inv.problem import load_problem
-from marl_inv.rollout import play
 from marl_inv.simulator import initial_state
 from training import SMALL, Waits, small_training
 

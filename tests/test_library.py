@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from marl_inv.baselines import BASELINES
+from marl_inv.episodes.problem import load_problem
 from marl_inv.evaluate import Score, evaluate
-from marl_inv.problem import load_problem
 from marl_inv.scenario import library, load_scenario
 from scenarios_under_test import SCENARIOS, problem_under_test
 

@@ -13,11 +13,11 @@ from marl_inv import evaluate as evaluation
 from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.common import machine
 from marl_inv.common.progress import say_nothing
+from marl_inv.episodes.problem import load_problem
 from marl_inv.learning import memory
 from marl_inv.learning.memory import Saved, check_memory, needed
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.learning.train import prepare
-from marl_inv.problem import load_problem
 
 
 def prepared(scenario="ring_transshipment", changes=("horizon=20", "warm_up=0"), **settings):

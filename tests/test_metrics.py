@@ -11,11 +11,11 @@ from torch import Tensor
 
 from building import problem
 from marl_inv.chance.trace import Trace
-from marl_inv.interface import View
+from marl_inv.episodes.problem import Problem, period_weights
+from marl_inv.episodes.rollout import play
+from marl_inv.episodes.view import View
 from marl_inv.metrics import score
 from marl_inv.network import TransferNetwork
-from marl_inv.problem import Problem, period_weights
-from marl_inv.rollout import play
 from marl_inv.simulator import Decision
 
 

@@ -9,8 +9,10 @@ import torch
 from marl_inv.baselines.following import FollowingOrderUpTo
 from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.common.errors import InputError
+from marl_inv.episodes.problem import Problem, load_problem
+from marl_inv.episodes.rollout import play
+from marl_inv.episodes.view import View
 from marl_inv.experiment import training_settings
-from marl_inv.interface import View
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.models.encoding import Encoding, Vocabulary
 from marl_inv.models.heads import Decider
@@ -18,8 +20,6 @@ from marl_inv.models.learned import Actor, Critic, LearnedPolicy, encode, load_p
 from marl_inv.models.mixers import Monotone
 from marl_inv.models.settings import ModelSettings
 from marl_inv.models.sharing import GroupedLinear, groups
-from marl_inv.problem import Problem, load_problem
-from marl_inv.rollout import play
 from marl_inv.simulator import initial_state
 from training import SMALL, small_training
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from building import network, problem
 from marl_inv.common.errors import InputError
-from marl_inv.interface import source_available
+from marl_inv.episodes.view import source_available
 from marl_inv.network import TransferNetwork, network_from_graph, network_graph
 from marl_inv.network.incidence import Incidence
 

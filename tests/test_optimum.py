@@ -13,10 +13,10 @@ from marl_inv.baselines import BASELINES
 from marl_inv.baselines.optimum import Box, solve
 from marl_inv.baselines.perfect_information import perfect_information
 from marl_inv.common.errors import InputError
+from marl_inv.episodes.policy import Policy
+from marl_inv.episodes.problem import Problem, load_problem, period_weights
+from marl_inv.episodes.rollout import play
 from marl_inv.metrics import score
-from marl_inv.policy import Policy
-from marl_inv.problem import Problem, load_problem, period_weights
-from marl_inv.rollout import play
 
 Data = dict[str, Any]
 

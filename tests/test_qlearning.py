@@ -7,15 +7,16 @@ from torch import nn
 from building import problem
 from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.common.errors import InputError
+from marl_inv.episodes.decisions import OrderLevels
+from marl_inv.episodes.problem import load_problem
+from marl_inv.episodes.view import View
 from marl_inv.experiment import training_settings
-from marl_inv.interface import OrderLevels, View
 from marl_inv.learning.buffer import TensorReplay
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.models.distributions import PerAgentValues
 from marl_inv.models.encoding import POSITION
 from marl_inv.models.learned import Actor, encode
 from marl_inv.models.mixers import Independent, Mean, Monotone
-from marl_inv.problem import load_problem
 from marl_inv.simulator import initial_state
 from training import SMALL, small_training
 

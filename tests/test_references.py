@@ -22,10 +22,10 @@ from torch import Tensor
 import reference_scenarios as scenarios
 from marl_inv.baselines import ConstantOrder, DualIndex, EchelonBaseStock, EqualFractile, OrderUpTo, TailoredBaseSurge
 from marl_inv.baselines.optimum import Optimal, solve
+from marl_inv.episodes.policy import Policy
+from marl_inv.episodes.problem import Problem
+from marl_inv.episodes.rollout import play
 from marl_inv.metrics import Totals, score
-from marl_inv.policy import Policy
-from marl_inv.problem import Problem
-from marl_inv.rollout import play
 from reference_policies import SingleIndex, StermanRule
 
 Entry = dict[str, Any]

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from marl_inv.baselines import OrderUpTo, RandomRequests
+from marl_inv.episodes.problem import load_problem
 from marl_inv.evaluate import evaluate
-from marl_inv.problem import load_problem
 from marl_inv.statistics import Interval
 from marl_inv.tables import plus_minus, quantity
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from marl_inv.common.errors import InputError
-from marl_inv.problem import load_problem
-from marl_inv.rollout import play
+from marl_inv.episodes.problem import load_problem
+from marl_inv.episodes.rollout import play
 from marl_inv.simulator import Decision
 
 REQUESTS = torch.ones(1, 4, 2)

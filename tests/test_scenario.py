@@ -8,7 +8,7 @@ import pytest
 
 from marl_inv.common.documents import Document, override, read_yaml
 from marl_inv.common.errors import InputError, suggestion
-from marl_inv.problem import Problem
+from marl_inv.episodes.problem import Problem
 from marl_inv.scenario import Scenario, library, load_scenario, read_scenario, scenario_path
 from marl_inv.scenario.fields import per_product
 

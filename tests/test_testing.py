@@ -18,8 +18,8 @@ from marl_inv import cli
 from marl_inv.chance.trace import Trace
 from marl_inv.common.errors import CheckFailed
 from marl_inv.environment import WarehouseEnv, parallel_env
-from marl_inv.interface import View
-from marl_inv.rollout import Moment
+from marl_inv.episodes.rollout import Moment
+from marl_inv.episodes.view import View
 from marl_inv.simulator import Decision, State, initial_state
 from marl_inv.testing import check_environment, check_laws, check_pettingzoo, check_processes, check_scenario, laws
 

@@ -14,7 +14,7 @@ from scipy import stats
 from building import problem
 from marl_inv.chance.trace import Trace
 from marl_inv.common.errors import InputError
-from marl_inv.problem import Problem, load_problem
+from marl_inv.episodes.problem import Problem, load_problem
 
 STREAMS = ("train", "tune", "validate", "evaluate")
 

@@ -12,9 +12,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from marl_inv.baselines.order_up_to import OrderUpTo
+from marl_inv.episodes.problem import Problem, load_problem
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.learning.train import Training, prepare
-from marl_inv.problem import Problem, load_problem
 
 SMALL = {
     "decisions": 8_000,

@@ -18,10 +18,10 @@ import torch
 from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.common.documents import Document
 from marl_inv.common.errors import InputError
-from marl_inv.interface import View, observe
+from marl_inv.episodes.problem import Problem
+from marl_inv.episodes.view import View, observe
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.network import TransferNetwork, network_from_graph
-from marl_inv.problem import Problem
 from marl_inv.scenario import read_scenario
 from marl_inv.simulator import Chance, Decision, initial_state, step
 from marl_inv.simulator.compiled import Step
@@ -305,9 +305,9 @@ def ppo() -> Iterator[Figure]:
 def pathwise() -> Iterator[Figure]:
     """A gradient step through the simulator, and playing alone, on 1 centre and 50 shops, batch 1024."""
     from marl_inv.bench.plain import plain_pathwise
+    from marl_inv.episodes.rollout import play
     from marl_inv.learning.policy import MeanActions
     from marl_inv.learning.train import prepare
-    from marl_inv.rollout import play
 
     problem, replications = centre_and_shops(50), 1024
     decisions = problem.network.size.numel() * problem.scenario.horizon * replications
@@ -340,7 +340,7 @@ def planning() -> Iterator[Figure]:
     """What a person waits for once: tuned order-up-to, and the perfect-information bound of an episode."""
     from marl_inv.baselines.perfect_information import perfect_information
     from marl_inv.baselines.tuning import tune
-    from marl_inv.problem import load_problem
+    from marl_inv.episodes.problem import load_problem
 
     problem = load_problem("ring_transshipment")
     tuning, bound = seconds(

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from marl_inv.problem import Problem
+from marl_inv.episodes.problem import Problem
 
 EXTRA = ("supersuit", "gym_invmgmt")
 """What the extra `bench` brings."""

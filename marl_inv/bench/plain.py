@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from marl_inv.baselines.order_up_to import OrderUpTo
-from marl_inv.interface import View
+from marl_inv.episodes.problem import Problem
+from marl_inv.episodes.view import View
 from marl_inv.learning.settings import TrainSettings
-from marl_inv.problem import Problem
 from marl_inv.simulator import Decision, initial_state, step
 
 

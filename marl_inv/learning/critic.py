@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from marl_inv.chance.trace import Trace
-from marl_inv.interface import View
+from marl_inv.episodes.view import View
 from marl_inv.models.encoding import LARGEST_FEATURE, Encoding
 
 REMEMBERED = 0.9

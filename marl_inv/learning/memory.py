@@ -19,10 +19,10 @@ from torch.autograd.graph import saved_tensors_hooks
 from marl_inv.common.errors import InputError
 from marl_inv.common.machine import free_memory
 from marl_inv.common.progress import Say
-from marl_inv.interface import View
+from marl_inv.episodes.problem import Problem
+from marl_inv.episodes.rollout import play
+from marl_inv.episodes.view import View
 from marl_inv.learning.policy import MeanActions
-from marl_inv.problem import Problem
-from marl_inv.rollout import play
 from marl_inv.simulator import State
 
 SPARE = 1.6

@@ -21,6 +21,9 @@ from tianshou.trainer import OnPolicyTrainerParams, Trainer
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
+from marl_inv.episodes.policy import Policy
+from marl_inv.episodes.problem import Problem
+from marl_inv.episodes.rollout import play
 from marl_inv.learning.buffer import TensorBuffer
 from marl_inv.learning.collector import RolloutCollector
 from marl_inv.learning.critic import Foresight
@@ -29,9 +32,6 @@ from marl_inv.learning.reward import Reward, objective, reward_of
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.models.encoding import Beginning
 from marl_inv.network import TransferNetwork
-from marl_inv.policy import Policy
-from marl_inv.problem import Problem
-from marl_inv.rollout import play
 
 OPTIMIZERS: dict[str, Callable[[float], OptimizerFactory]] = {
     "adam": lambda lr: AdamOptimizerFactory(lr=lr, eps=1e-5),

@@ -12,7 +12,7 @@ from tianshou.algorithm.modelfree.reinforce import ProbabilisticActorPolicy
 from tianshou.data import Batch
 from torch import Tensor
 
-from marl_inv.interface import View
+from marl_inv.episodes.view import View
 from marl_inv.models.distributions import PerAgentLevels, PerAgentNormal, PerAgentValues
 from marl_inv.models.encoding import Encoding
 from marl_inv.models.heads import Decider

@@ -17,7 +17,7 @@ from tianshou.trainer import OffPolicyTrainer, OffPolicyTrainerParams
 from torch.nn import functional
 from tqdm import tqdm
 
-from marl_inv.interface import choice_owner
+from marl_inv.episodes.decisions import choice_owner
 from marl_inv.learning.buffer import TensorReplay
 from marl_inv.learning.parts import Built, Parts, mix_rewards
 from marl_inv.models.mixers import Independent, Mean, Mixer, Monotone

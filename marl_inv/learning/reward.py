@@ -15,8 +15,8 @@ from torch import Tensor
 
 from marl_inv.common.errors import InputError
 from marl_inv.common.plugins import imported
+from marl_inv.episodes.rollout import Moment
 from marl_inv.learning.settings import TrainSettings
-from marl_inv.rollout import Moment
 
 Reward = Callable[[Moment], Float[Tensor, "K N B"]]
 

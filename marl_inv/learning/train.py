@@ -20,6 +20,7 @@ from marl_inv.baselines.tuning import mean_reward, tune
 from marl_inv.common.errors import InputError
 from marl_inv.common.plugins import imported, is_own
 from marl_inv.common.progress import Progress, Say, say_nothing, silently
+from marl_inv.episodes.problem import Problem
 from marl_inv.learning import dashboard, pathwise, ppo, qlearning, reinforce
 from marl_inv.learning.checkpoint import (
     BASELINE_EVENTS,
@@ -49,7 +50,6 @@ from marl_inv.learning.settings import TrainSettings
 from marl_inv.metrics import Totals
 from marl_inv.models.encoding import Beginning
 from marl_inv.models.learned import BEGINNINGS, Actor, LearnedPolicy, encode
-from marl_inv.problem import Problem
 
 ALGORITHMS: dict[str, Callable[[Parts], Built]] = {
     "mappo": ppo.build,

@@ -15,9 +15,10 @@ from marl_inv.baselines.echelon import EchelonBaseStock
 from marl_inv.baselines.following import FollowingOrderUpTo, lately
 from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.common.errors import InputError
-from marl_inv.interface import OrderLevels, View, fact_names, observe
+from marl_inv.episodes.decisions import OrderLevels
+from marl_inv.episodes.problem import Problem
+from marl_inv.episodes.view import View, fact_names, observe
 from marl_inv.network import TransferNetwork
-from marl_inv.problem import Problem
 
 LARGEST_FEATURE = 5.0
 """Features are cut here: beyond five times the typical, more is no news."""

@@ -1,6 +1,6 @@
 """From what a trunk knows to distributions over raw actions, and from raw actions to a Decision.
 
-Raw actions are (rows, K, A): one for each choice that `interface.OrderLevels` lists. What they mean, the setting `head` says:
+Raw actions are (rows, K, A): one for each choice that `decisions.OrderLevels` lists. What they mean, the setting `head` says:
 `order_up_to`, the default, moves order-up-to targets (0 everywhere is order-up-to at the levels the policy starts from, without transfers
 and reserves); `quantity` asks for units, and 0 is what passes the warehouse in a period; `levels` and `values` are order levels, whole numbers.
 """
@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from marl_inv.interface import View, choice_owner, split
+from marl_inv.episodes.decisions import choice_owner, split
+from marl_inv.episodes.view import View
 from marl_inv.models.distributions import PerAgentLevels, PerAgentNormal, PerAgentValues
 from marl_inv.models.encoding import POSITION, Encoding
 from marl_inv.models.settings import ModelSettings

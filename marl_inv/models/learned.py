@@ -14,14 +14,15 @@ from torch import Tensor, nn
 from marl_inv.common.errors import InputError
 from marl_inv.common.plugins import check_allowed, imported
 from marl_inv.common.sealed import read_sealed, write_sealed
-from marl_inv.interface import OrderLevels, View
+from marl_inv.episodes.decisions import OrderLevels
+from marl_inv.episodes.problem import AnyScenario, Problem, as_problem
+from marl_inv.episodes.view import View
 from marl_inv.models.distributions import PerAgentLevels, PerAgentNormal, PerAgentValues
 from marl_inv.models.encoding import Beginning, Encoding, Vocabulary
 from marl_inv.models.heads import AmountHead, Decider, LevelHead, ValueHead
 from marl_inv.models.mlp import JointMLPTrunk, MLPTrunk
 from marl_inv.models.settings import ModelSettings
 from marl_inv.network import TransferNetwork
-from marl_inv.problem import AnyScenario, Problem, as_problem
 from marl_inv.simulator import Decision
 
 POLICY = "policy.safetensors"

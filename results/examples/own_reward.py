@@ -9,10 +9,10 @@ from __future__ import annotations
 from torch import Tensor
 
 from marl_inv import load_problem
+from marl_inv.episodes.rollout import Moment
 from marl_inv.evaluate import evaluate
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.learning.train import train
-from marl_inv.rollout import Moment
 
 DEFAULTS = {"own": {"times": 3.0}}
 

@@ -9,9 +9,10 @@ from typing import Any
 from torch.utils.checkpoint import checkpoint
 
 from marl_inv.chance.trace import Trace
-from marl_inv.interface import View, checked
-from marl_inv.policy import Policy, first_memory
-from marl_inv.problem import Problem
+from marl_inv.episodes.decisions import checked
+from marl_inv.episodes.policy import Policy, first_memory
+from marl_inv.episodes.problem import Problem
+from marl_inv.episodes.view import View
 from marl_inv.simulator import Costs, Decision, Flows, State
 
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from marl_inv.chance.trace import Trace
 from marl_inv.common.errors import InputError
-from marl_inv.interface import View
+from marl_inv.episodes.view import View
 from marl_inv.network import TransferNetwork
 from marl_inv.simulator import Decision
 
