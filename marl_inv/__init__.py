@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from marl_inv.episodes.problem import load_problem as load_problem
     from marl_inv.episodes.rollout import play as play
     from marl_inv.episodes.view import View as View
-    from marl_inv.evaluate import Score as Score
+    from marl_inv.evaluation.evaluate import Score as Score
     from marl_inv.experiment import Comparison as Comparison
     from marl_inv.experiment import bounds as bounds
     from marl_inv.experiment import compare as compare
@@ -55,7 +55,7 @@ _HOMES = {
     "Problem": "marl_inv.episodes.problem",
     "Results": "marl_inv.grid",
     "Scenario": "marl_inv.scenario",
-    "Score": "marl_inv.evaluate",
+    "Score": "marl_inv.evaluation.evaluate",
     "TrainSettings": "marl_inv.learning.settings",
     "View": "marl_inv.episodes.view",
     "animate": "marl_inv.drawing",

@@ -165,9 +165,9 @@ def simulate(
 ) -> None:
     """Play one policy and print what it earned, served and moved, by warehouse."""
     from marl_inv.episodes.problem import load_problem
-    from marl_inv.evaluate import evaluate
+    from marl_inv.evaluation.evaluate import evaluate
+    from marl_inv.evaluation.tables import lane_table, warehouse_table
     from marl_inv.experiment import policy_named
-    from marl_inv.report import lane_table, warehouse_table
 
     _one_thread()
     problem = load_problem(scenario, settings or [])
@@ -188,8 +188,8 @@ def tune(
 ) -> None:
     """Find the best parameters of a classical policy; `compare` and `simulate` reuse what was found."""
     from marl_inv.episodes.problem import load_problem
+    from marl_inv.evaluation.tables import parameter_table
     from marl_inv.experiment import tuning_result
-    from marl_inv.report import parameter_table
 
     _one_thread()
     problem = load_problem(scenario, settings or [])
@@ -297,7 +297,7 @@ def compare(
 ) -> None:
     """Tune order-up-to, train mappo for about a minute, and print who does best on the same traces."""
     from marl_inv import experiment
-    from marl_inv.report import comparison_table
+    from marl_inv.evaluation.tables import comparison_table
 
     folders = [argument for argument in runs or [] if "=" not in argument or Path(argument).exists()]
     settings = [argument for argument in runs or [] if argument not in folders]

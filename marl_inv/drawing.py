@@ -33,8 +33,8 @@ from marl_inv.common.progress import Progress, silently
 from marl_inv.episodes.policy import Policy
 from marl_inv.episodes.problem import Problem
 from marl_inv.episodes.rollout import Moment, play
+from marl_inv.evaluation.metrics import Totals
 from marl_inv.layout import FOOT, MARGIN, Layout, Point, lay_out
-from marl_inv.metrics import Totals
 from marl_inv.network import TransferNetwork, unlimited
 from marl_inv.simulator import Flows, State, on_order
 from marl_inv.style import CLOSED, FILL, INK, LABEL, LANE, ON_HAND, ON_ORDER, PALE, REACTIVE, REPLENISHMENT, TRANSFER, UNMET

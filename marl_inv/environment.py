@@ -47,8 +47,8 @@ from marl_inv.common.errors import InputError, suggestion
 from marl_inv.episodes.decisions import OrderLevels
 from marl_inv.episodes.problem import AnyScenario, Problem, as_problem
 from marl_inv.episodes.view import View, fact_names, observe
+from marl_inv.evaluation.metrics import MONEY
 from marl_inv.layout import Layout, lay_out
-from marl_inv.metrics import MONEY
 from marl_inv.network import TransferNetwork
 from marl_inv.scenario import Scenario, library
 from marl_inv.scenario.objective import COST_PARTS, INCOME_PARTS

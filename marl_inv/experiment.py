@@ -32,12 +32,12 @@ from marl_inv.common.records import validate
 from marl_inv.common.sealed import read_sealed, write_sealed
 from marl_inv.episodes.policy import Policy
 from marl_inv.episodes.problem import AnyScenario, Problem, as_problem
-from marl_inv.evaluate import Score, evaluate, measured
+from marl_inv.evaluation.evaluate import Score, evaluate, measured
+from marl_inv.evaluation.statistics import Interval
+from marl_inv.evaluation.tables import comparison_table
 from marl_inv.learning.settings import ALGORITHM_NAMES, PLUGGED, TrainSettings
 from marl_inv.models.learned import POLICY, load_policy
-from marl_inv.report import comparison_table
 from marl_inv.scenario import Scenario
-from marl_inv.statistics import Interval
 
 COMPARE_DECISIONS = 2_000_000
 """Length of the training that `compare` does by itself: about a minute on one core."""

@@ -16,13 +16,19 @@ from marl_inv.baselines.perfect_information import perfect_information
 from marl_inv.common.errors import InputError
 from marl_inv.drawing import average_capacities
 from marl_inv.episodes.problem import Problem
-from marl_inv.evaluate import evaluate, measured
+from marl_inv.evaluation.evaluate import evaluate, measured
+from marl_inv.evaluation.statistics import (
+    Interval,
+    Scores,
+    bootstrapped,
+    interquartile_mean,
+    performance_profile,
+    probability_of_improvement,
+)
+from marl_inv.evaluation.tables import MEANINGLESS, plus_minus
 from marl_inv.experiment import bounds
 from marl_inv.grid import Judged, Outcome, Results
 from marl_inv.network import TransferNetwork, unlimited
-from marl_inv.report import MEANINGLESS
-from marl_inv.statistics import Interval, Scores, bootstrapped, interquartile_mean, performance_profile, probability_of_improvement
-from marl_inv.tables import plus_minus
 
 WORTHWHILE = 1.0
 """Percent below which a difference is called small, whatever can be told of it."""

@@ -42,14 +42,14 @@ from marl_inv.engines import Engine, engine_named
 from marl_inv.episodes.policy import Policy
 from marl_inv.episodes.problem import Problem
 from marl_inv.episodes.rollout import play
-from marl_inv.evaluate import evaluate, measured
+from marl_inv.evaluation.evaluate import evaluate, measured
+from marl_inv.evaluation.metrics import MEASURES, MONEY
+from marl_inv.evaluation.statistics import Interval, Spread, holm
+from marl_inv.evaluation.tables import headed_table, markdown, plus_minus, quantity
 from marl_inv.experiment import REFERENCE, check_policy_name, policy_file, policy_named, run_training, training_settings
 from marl_inv.learning.settings import TrainSettings
-from marl_inv.metrics import MEASURES, MONEY
 from marl_inv.models.learned import POLICY, load_policy
 from marl_inv.scenario import Scenario, load_scenario
-from marl_inv.statistics import Interval, Spread, holm
-from marl_inv.tables import headed_table, markdown, plus_minus, quantity
 
 SCORES = "scores.safetensors"
 

@@ -24,12 +24,12 @@ from marl_inv.common.printed import as_html
 from marl_inv.common.progress import Progress, silently
 from marl_inv.drawing import Scene, draw_scene
 from marl_inv.episodes.problem import Problem
+from marl_inv.evaluation.statistics import Interval
+from marl_inv.evaluation.tables import headed_table, latex, markdown
 from marl_inv.findings import PLANS, Together
 from marl_inv.grid import Judged, Outcome, Results, grid_tables
 from marl_inv.layout import lay_out
 from marl_inv.scenario import Scenario
-from marl_inv.statistics import Interval
-from marl_inv.tables import headed_table, latex, markdown
 
 LARGEST_SVG = 700_000
 """Characters of a picture above which it is put in as pixels."""

@@ -38,7 +38,7 @@ from marl_inv.common.errors import CheckFailed
 from marl_inv.environment import env, parallel_env
 from marl_inv.episodes.problem import AnyScenario, Problem, as_problem
 from marl_inv.episodes.rollout import Moment, play
-from marl_inv.metrics import MONEY
+from marl_inv.evaluation.metrics import MONEY
 from marl_inv.network import network_from_graph
 from marl_inv.scenario.export import write_scenario
 from marl_inv.scenario.objective import COST_PARTS, INCOME_PARTS

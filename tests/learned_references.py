@@ -27,9 +27,9 @@ from marl_inv.baselines.optimum import solve
 from marl_inv.baselines.tuning import reward_by_replication
 from marl_inv.episodes.policy import Policy
 from marl_inv.episodes.problem import Problem
+from marl_inv.evaluation.statistics import Interval
 from marl_inv.experiment import training_settings
 from marl_inv.learning.train import train
-from marl_inv.statistics import Interval
 
 Case = tuple[str, Problem, Policy | None, float]
 """Name, problem, the optimal policy, and what it costs, or what nobody can go below."""

@@ -11,7 +11,7 @@ from building import problem
 from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.episodes.problem import load_problem
 from marl_inv.episodes.view import View
-from marl_inv.evaluate import evaluate
+from marl_inv.evaluation.evaluate import evaluate
 from marl_inv.learning.buffer import TensorBuffer
 from marl_inv.learning.critic import Foresight, ValueUnits
 from marl_inv.learning.memory import Saved

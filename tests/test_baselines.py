@@ -15,9 +15,9 @@ from marl_inv.episodes.policy import Policy
 from marl_inv.episodes.problem import Problem
 from marl_inv.episodes.rollout import play
 from marl_inv.episodes.view import View
-from marl_inv.evaluate import evaluate
+from marl_inv.evaluation.evaluate import evaluate
+from marl_inv.evaluation.metrics import score
 from marl_inv.experiment import policy_named, tuned
-from marl_inv.metrics import score
 from marl_inv.scenario import read_scenario
 from marl_inv.simulator import initial_state
 from scenarios_under_test import SCENARIOS, problem_under_test

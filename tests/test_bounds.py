@@ -17,7 +17,7 @@ from marl_inv.common.errors import InputError
 from marl_inv.episodes.problem import Problem, load_problem, period_weights
 from marl_inv.episodes.rollout import play
 from marl_inv.episodes.view import View
-from marl_inv.metrics import score
+from marl_inv.evaluation.metrics import score
 from marl_inv.network import TransferNetwork
 from marl_inv.simulator import Decision
 

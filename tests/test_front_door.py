@@ -17,7 +17,7 @@ import pytest
 import marl_inv
 from marl_inv import api
 from marl_inv.episodes.problem import as_problem
-from marl_inv.report import comparison_table
+from marl_inv.evaluation.tables import comparison_table
 from marl_inv.scenario import scenario_path
 
 PUBLIC = ast.parse(Path(marl_inv.__file__).read_text(encoding="utf-8"))

@@ -12,11 +12,11 @@ import torch
 
 from marl_inv.common.errors import InputError
 from marl_inv.episodes.problem import Problem
-from marl_inv.evaluate import evaluate
+from marl_inv.evaluation.evaluate import evaluate
+from marl_inv.evaluation.statistics import Spread
+from marl_inv.evaluation.tables import markdown
 from marl_inv.grid import Cell, Results, compute, grid_tables, read_experiment, run
 from marl_inv.models.learned import POLICY, load_policy
-from marl_inv.statistics import Spread
-from marl_inv.tables import markdown
 from small_grid import SMALL, metrics, same
 
 

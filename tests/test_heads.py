@@ -12,7 +12,7 @@ from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.episodes.decisions import OrderLevels
 from marl_inv.episodes.problem import Problem, load_problem
 from marl_inv.episodes.view import View
-from marl_inv.evaluate import evaluate
+from marl_inv.evaluation.evaluate import evaluate
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.learning.train import prepare, train
 from marl_inv.models.distributions import PerAgentLevels

@@ -8,7 +8,7 @@ from marl_inv.common.errors import InputError
 from marl_inv.episodes.problem import load_problem
 from marl_inv.episodes.rollout import play
 from marl_inv.episodes.view import View
-from marl_inv.evaluate import evaluate
+from marl_inv.evaluation.evaluate import evaluate
 from marl_inv.learning.parts import mix_rewards, reward_scale
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.learning.train import train

@@ -10,7 +10,7 @@ import torch
 
 from marl_inv.baselines import BASELINES
 from marl_inv.episodes.problem import load_problem
-from marl_inv.evaluate import Score, evaluate
+from marl_inv.evaluation.evaluate import Score, evaluate
 from marl_inv.scenario import library, load_scenario
 from scenarios_under_test import SCENARIOS, problem_under_test
 

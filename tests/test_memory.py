@@ -9,11 +9,11 @@ import sys
 import pytest
 import torch
 
-from marl_inv import evaluate as evaluation
 from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.common import machine
 from marl_inv.common.progress import say_nothing
 from marl_inv.episodes.problem import load_problem
+from marl_inv.evaluation import evaluate as evaluation
 from marl_inv.learning import memory
 from marl_inv.learning.memory import Saved, check_memory, needed
 from marl_inv.learning.settings import TrainSettings

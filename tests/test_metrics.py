@@ -14,7 +14,7 @@ from marl_inv.chance.trace import Trace
 from marl_inv.episodes.problem import Problem, period_weights
 from marl_inv.episodes.rollout import play
 from marl_inv.episodes.view import View
-from marl_inv.metrics import score
+from marl_inv.evaluation.metrics import score
 from marl_inv.network import TransferNetwork
 from marl_inv.simulator import Decision
 

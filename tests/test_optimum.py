@@ -16,7 +16,7 @@ from marl_inv.common.errors import InputError
 from marl_inv.episodes.policy import Policy
 from marl_inv.episodes.problem import Problem, load_problem, period_weights
 from marl_inv.episodes.rollout import play
-from marl_inv.metrics import score
+from marl_inv.evaluation.metrics import score
 
 Data = dict[str, Any]
 

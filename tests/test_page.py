@@ -15,7 +15,8 @@ import torch
 
 from marl_inv.common.errors import InputError
 from marl_inv.episodes.problem import Problem, load_problem
-from marl_inv.evaluate import measured
+from marl_inv.evaluation.evaluate import measured
+from marl_inv.evaluation.tables import latex
 from marl_inv.experiment import bounds
 from marl_inv.findings import CURVE_SCALES, capacities_used, efficiency_curve, found_on, how_far, shadow_prices, telling
 from marl_inv.grid import LISTING, Experiment, Outcome, Results, grid_tables, read_results, run
@@ -23,7 +24,6 @@ from marl_inv.page import write_report
 from marl_inv.pictures import counted_parts, looks
 from marl_inv.scenario import Scenario, library, load_scenario
 from marl_inv.scenario.objective import COST_PARTS
-from marl_inv.tables import latex
 
 SMALL = """description: Does it pay & is <it> worth_it?
 scenarios:

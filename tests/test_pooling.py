@@ -14,7 +14,7 @@ from marl_inv.baselines.pooling import pooling_bound
 from marl_inv.common.errors import InputError
 from marl_inv.episodes.problem import Problem, load_problem, period_weights
 from marl_inv.episodes.rollout import play
-from marl_inv.metrics import score
+from marl_inv.evaluation.metrics import score
 from reference_scenarios import cross_dock, cross_dock_bound
 
 SHOP = {"holding_cost": 1, "shortage_cost": 9, "unmet_demand": "backordered"}

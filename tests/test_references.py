@@ -25,7 +25,7 @@ from marl_inv.baselines.optimum import Optimal, solve
 from marl_inv.episodes.policy import Policy
 from marl_inv.episodes.problem import Problem
 from marl_inv.episodes.rollout import play
-from marl_inv.metrics import Totals, score
+from marl_inv.evaluation.metrics import Totals, score
 from reference_policies import SingleIndex, StermanRule
 
 Entry = dict[str, Any]

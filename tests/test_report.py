@@ -7,9 +7,9 @@ import torch
 
 from marl_inv.baselines import OrderUpTo, RandomRequests
 from marl_inv.episodes.problem import load_problem
-from marl_inv.evaluate import evaluate
-from marl_inv.statistics import Interval
-from marl_inv.tables import plus_minus, quantity
+from marl_inv.evaluation.evaluate import evaluate
+from marl_inv.evaluation.statistics import Interval
+from marl_inv.evaluation.tables import plus_minus, quantity
 
 
 @pytest.mark.parametrize(

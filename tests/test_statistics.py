@@ -8,7 +8,15 @@ import pytest
 import torch
 from scipy import stats
 
-from marl_inv.statistics import Interval, Spread, bootstrapped, holm, interquartile_mean, performance_profile, probability_of_improvement
+from marl_inv.evaluation.statistics import (
+    Interval,
+    Spread,
+    bootstrapped,
+    holm,
+    interquartile_mean,
+    performance_profile,
+    probability_of_improvement,
+)
 
 
 def test_holm_multiplies_the_smallest_by_all_the_next_by_one_less_and_never_falls():

@@ -24,7 +24,7 @@ import reference_scenarios as scenarios
 from marl_inv.baselines import CappedDualIndex, CappedOrderUpTo, DualIndex, EchelonBaseStock, EqualFractile, OrderUpTo
 from marl_inv.baselines.tuning import reward_by_replication, tune
 from marl_inv.episodes.problem import Problem
-from marl_inv.statistics import Interval
+from marl_inv.evaluation.statistics import Interval
 
 SEEDS = (0, 1, 2)
 GOAL = 0.5

@@ -18,8 +18,8 @@ from marl_inv.baselines.pooling import check_pooled, pooling_bound
 from marl_inv.common.documents import as_yaml
 from marl_inv.common.errors import InputError
 from marl_inv.episodes.problem import Problem
+from marl_inv.evaluation.metrics import Totals
 from marl_inv.learning.settings import TrainSettings
-from marl_inv.metrics import Totals
 
 MOST_SHOWN = 16
 """Warehouses that have curves of their own; of a larger network the least, the middle and the most are shown."""

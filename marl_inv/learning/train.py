@@ -21,6 +21,7 @@ from marl_inv.common.errors import InputError
 from marl_inv.common.plugins import imported, is_own
 from marl_inv.common.progress import Progress, Say, say_nothing, silently
 from marl_inv.episodes.problem import Problem
+from marl_inv.evaluation.metrics import Totals
 from marl_inv.learning import dashboard, pathwise, ppo, qlearning, reinforce
 from marl_inv.learning.checkpoint import (
     BASELINE_EVENTS,
@@ -47,7 +48,6 @@ from marl_inv.learning.parts import Built, Parts
 from marl_inv.learning.pathwise import FreshTraces
 from marl_inv.learning.policy import JointPolicy
 from marl_inv.learning.settings import TrainSettings
-from marl_inv.metrics import Totals
 from marl_inv.models.encoding import Beginning
 from marl_inv.models.learned import BEGINNINGS, Actor, LearnedPolicy, encode
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from marl_inv import load_problem
 from marl_inv.episodes.rollout import Moment
-from marl_inv.evaluate import evaluate
+from marl_inv.evaluation.evaluate import evaluate
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.learning.train import train
 

@@ -14,9 +14,9 @@ from marl_inv.common.progress import Progress, silently
 from marl_inv.episodes.policy import Policy
 from marl_inv.episodes.problem import Problem, period_weights
 from marl_inv.episodes.rollout import play
-from marl_inv.metrics import MONEY, Totals, score
+from marl_inv.evaluation.metrics import MONEY, Totals, score
+from marl_inv.evaluation.statistics import Interval
 from marl_inv.scenario import Scenario
-from marl_inv.statistics import Interval
 
 TRACE_BYTES = 2**29
 """Of demand that is held at a time."""

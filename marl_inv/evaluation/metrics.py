@@ -18,6 +18,7 @@ from marl_inv.simulator import Costs, Flows
 FLOAT_NOISE = 1e-4
 """The share of a period's demand that, unmet, is no stockout: who asks for exactly the demand is off by rounding."""
 
+
 MEASURES: dict[str, Callable[[Flows, Costs], Tensor]] = {
     "reward": lambda flows, costs: costs.reward,
     **{part: lambda flows, costs, part=part: getattr(costs, part) for part in INCOME_PARTS},
@@ -31,8 +32,10 @@ MEASURES: dict[str, Callable[[Flows, Costs], Tensor]] = {
 }
 """Per period, (K, N, B); `Totals` adds them up. A new measure is a line here."""
 
+
 MONEY = (*INCOME_PARTS, *(f"{part}_cost" for part in COST_PARTS))
 """The measures that are parts of the reward."""
+
 
 LANE_MEASURES: dict[str, Callable[[Flows], Tensor | None]] = {
     "requested": lambda flows: flows.requests,

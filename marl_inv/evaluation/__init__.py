@@ -1,0 +1,1 @@
+"""What play amounts to: measures, scores, intervals."""
