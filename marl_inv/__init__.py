@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from marl_inv.baselines import BASELINES as BASELINES
     from marl_inv.baselines.optimum import solve as solve
     from marl_inv.common.errors import InputError as InputError
-    from marl_inv.drawing import animate as animate
+    from marl_inv.drawing.film import animate as animate
     from marl_inv.environment import env as env
     from marl_inv.environment import parallel_env as parallel_env
     from marl_inv.episodes.policy import Policy as Policy
@@ -58,7 +58,7 @@ _HOMES = {
     "Score": "marl_inv.evaluation.evaluate",
     "TrainSettings": "marl_inv.learning.settings",
     "View": "marl_inv.episodes.view",
-    "animate": "marl_inv.drawing",
+    "animate": "marl_inv.drawing.film",
     "bounds": "marl_inv.experiment",
     "check_environment": "marl_inv.testing",
     "check_scenario": "marl_inv.testing",

@@ -101,7 +101,7 @@ def render(
 ) -> Path:
     """Play an evaluation episode and write a film of it (.gif), or a picture (.png, .svg, .pdf) of where it stands after `period` periods; all of
     them by default. Raises InputError."""
-    from marl_inv import drawing  # matplotlib takes long to import, and only pictures need it
+    from marl_inv.drawing import picture as drawing  # matplotlib takes long to import, and only pictures need it
 
     problem = as_problem(scenario)
     return drawing.render(problem, as_policy(policy, problem, seed, progress), path, seed, period, progress)

@@ -227,7 +227,7 @@ def render(
     allow_code: AllowCode = False,
 ) -> None:
     """Draw an episode: the network's stock, flows and shortages, period by period in a film, or at the end in a picture."""
-    from marl_inv import drawing
+    from marl_inv.drawing import picture as drawing
     from marl_inv.episodes.problem import load_problem
     from marl_inv.experiment import policy_named
 

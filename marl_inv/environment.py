@@ -44,11 +44,11 @@ from torch import Tensor
 from marl_inv.chance.luck import Stream
 from marl_inv.chance.trace import Trace
 from marl_inv.common.errors import InputError, suggestion
+from marl_inv.drawing.layout import Layout, lay_out
 from marl_inv.episodes.decisions import OrderLevels
 from marl_inv.episodes.problem import AnyScenario, Problem, as_problem
 from marl_inv.episodes.view import View, fact_names, observe
 from marl_inv.evaluation.metrics import MONEY
-from marl_inv.layout import Layout, lay_out
 from marl_inv.network import TransferNetwork
 from marl_inv.scenario import Scenario, library
 from marl_inv.scenario.objective import COST_PARTS, INCOME_PARTS
@@ -56,7 +56,7 @@ from marl_inv.scenario.places import Warehouse
 from marl_inv.simulator import Costs, Decision, Flows, State, on_order
 
 if TYPE_CHECKING:
-    from marl_inv.drawing import Window
+    from marl_inv.drawing.film import Window
 
 Arrays = dict[str, np.ndarray]
 Infos = dict[str, dict[str, Any]]
@@ -286,7 +286,7 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         return f"{self.problem.scenario.name}, after {now.period} of {len(now.trace)} periods"
 
     def _picture(self, now: Turn) -> UInt8[np.ndarray, "H W 3"]:
-        from marl_inv.drawing import draw_network, figure_to_rgb  # matplotlib takes long to import, and only pictures need it
+        from marl_inv.drawing.picture import draw_network, figure_to_rgb  # matplotlib takes long to import, and only pictures need it
 
         available = now.trace.at(now.period - 1).available if now.period else None
         return figure_to_rgb(draw_network(self.network, now.state, now.flows, self._title(now), available, layout=self._layout_drawn))
@@ -297,7 +297,7 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
 
     @cached_property
     def _window(self) -> Window | None:
-        from marl_inv.drawing import open_window
+        from marl_inv.drawing.film import open_window
 
         return open_window(self.metadata["name"])
 

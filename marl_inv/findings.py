@@ -14,7 +14,7 @@ from jaxtyping import Float
 from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.baselines.perfect_information import perfect_information
 from marl_inv.common.errors import InputError
-from marl_inv.drawing import average_capacities
+from marl_inv.drawing.scene import average_capacities
 from marl_inv.episodes.problem import Problem
 from marl_inv.evaluation.evaluate import evaluate, measured
 from marl_inv.evaluation.statistics import (

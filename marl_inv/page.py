@@ -22,13 +22,14 @@ from marl_inv.common.errors import InputError
 from marl_inv.common.files import make_folder, write_whole
 from marl_inv.common.printed import as_html
 from marl_inv.common.progress import Progress, silently
-from marl_inv.drawing import Scene, draw_scene
+from marl_inv.drawing.layout import lay_out
+from marl_inv.drawing.picture import draw_scene
+from marl_inv.drawing.scene import Scene
 from marl_inv.episodes.problem import Problem
 from marl_inv.evaluation.statistics import Interval
 from marl_inv.evaluation.tables import headed_table, latex, markdown
 from marl_inv.findings import PLANS, Together
 from marl_inv.grid import Judged, Outcome, Results, grid_tables
-from marl_inv.layout import lay_out
 from marl_inv.scenario import Scenario
 
 LARGEST_SVG = 700_000

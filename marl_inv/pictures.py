@@ -19,13 +19,13 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
+from marl_inv.drawing.style import COLOURS, GREY, GRID, INK
 from marl_inv.evaluation.evaluate import measured
 from marl_inv.evaluation.metrics import MONEY
 from marl_inv.evaluation.statistics import Interval
 from marl_inv.evaluation.tables import SHORT
 from marl_inv.grid import Judged, Outcome, Results
 from marl_inv.scenario.objective import INCOME_PARTS
-from marl_inv.style import COLOURS, GREY, GRID, INK
 
 WIDTH = 9.0
 """Inches: of the page's text."""

@@ -14,11 +14,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from building import network, play, problem, requests
-from marl_inv import cli, drawing
+from marl_inv import cli
 from marl_inv.common.errors import InputError
-from marl_inv.drawing import REACTIVE, REPLENISHMENT, TRANSFER, UNMET, draw_network, figure_to_rgb
+from marl_inv.drawing import picture as drawing
+from marl_inv.drawing.layout import lay_out
+from marl_inv.drawing.picture import draw_network, figure_to_rgb
+from marl_inv.drawing.style import REACTIVE, REPLENISHMENT, TRANSFER, UNMET
 from marl_inv.environment import WarehouseEnv, parallel_env
-from marl_inv.layout import lay_out
 from marl_inv.simulator import Chance, Decision, initial_state, step
 from scenarios_under_test import SCENARIOS, problem_under_test
 

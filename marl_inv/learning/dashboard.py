@@ -98,7 +98,8 @@ def _names(warehouses: Sequence[str]) -> Sequence[str]:
 
 
 def _flows(record: Totals) -> Any:
-    from marl_inv.drawing import average_scene, draw_scene
-    from marl_inv.layout import lay_out
+    from marl_inv.drawing.layout import lay_out
+    from marl_inv.drawing.picture import draw_scene
+    from marl_inv.drawing.scene import average_scene
 
     return draw_scene(lay_out(record.network), average_scene(record), "average period")

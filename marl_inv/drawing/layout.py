@@ -18,16 +18,29 @@ from marl_inv.network import TransferNetwork
 
 CARD, SLIM, CHIP, DOT = (1.7, 0.48), (1.7, 0.34), (0.42, 0.5), (0.11, 0.11)
 """Widths and heights; slim cards are those of long columns."""
+
+
 CARDS, CHIPS = 26, 100
 """The most places that are cards, and chips."""
+
+
 LONG_COLUMN = 12
+
+
 COLUMN_GAP, MARGIN, HEAD, FOOT = 1.9, 0.35, 0.75, 0.75
+
+
 NARROWEST, SHORTEST = 7.8, 2.6
+
+
 STUBS, STUB = 4, 0.3
 """Replenishment lanes of a map beyond which each is a short arrow at its destination (lines from one supplier to everywhere hide the map),
 and the room that it takes above one."""
+
+
 MAPPED = 400
 """Warehouses beyond which a map without a pattern is drawn in rows: a layout by distances would take long."""
+
 
 Point = tuple[float, float]
 

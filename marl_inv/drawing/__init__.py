@@ -1,0 +1,1 @@
+"""Pictures of a network, and films of an episode."""
