@@ -27,7 +27,6 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -36,42 +35,43 @@ import numpy as np
 import pettingzoo
 import torch
 from gymnasium.spaces import Box, MultiDiscrete
-from jaxtyping import Float, Int, Int8, Shaped, UInt8
+from jaxtyping import Float, UInt8
 from pettingzoo.utils.conversions import parallel_to_aec_wrapper
 from pettingzoo.utils.wrappers import OrderEnforcingWrapper
-from torch import Tensor
 
 from marl_inv.chance.luck import Stream
-from marl_inv.chance.trace import Trace
 from marl_inv.common.errors import InputError, suggestion
 from marl_inv.drawing.layout import Layout, lay_out
-from marl_inv.episodes.decisions import OrderLevels
+from marl_inv.environment.actions import ActionLayout
+from marl_inv.environment.bounds import fact_bounds
+from marl_inv.environment.text import Turn, table
 from marl_inv.episodes.problem import AnyScenario, Problem, as_problem
 from marl_inv.episodes.view import View, fact_names, observe
 from marl_inv.evaluation.metrics import MONEY
-from marl_inv.network import TransferNetwork
-from marl_inv.scenario import Scenario, library
+from marl_inv.scenario import library
 from marl_inv.scenario.objective import COST_PARTS, INCOME_PARTS
-from marl_inv.scenario.places import Warehouse
-from marl_inv.simulator import Costs, Decision, Flows, State, on_order
+from marl_inv.simulator import Costs, Flows
 
 if TYPE_CHECKING:
     from marl_inv.drawing.film import Window
 
+
 Arrays = dict[str, np.ndarray]
+
+
 Infos = dict[str, dict[str, Any]]
+
 
 VERSION = 0
 """Of the registered ids; raised when what an environment does changes."""
 
+
 TOLD = ("requested", "shipped", "owed", "refused", *MONEY)
 """What every agent's info holds after a step; agents that reactive lanes lead to are also told what was `transshipped`."""
 
+
 MONEY_PARTS = (*INCOME_PARTS, *COST_PARTS)
 """As `Costs` calls what `MONEY` lists."""
-
-NOT_ASKED = np.zeros(1)
-"""Comes after all actions: what is decided where nobody decides."""
 
 
 def parallel_env(
@@ -142,7 +142,7 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         self._weights = np.array(weights)
         self._layout = ActionLayout.of(self.network, levels)
         self._facts = fact_names(self.network, problem.scenario)
-        low, high = _fact_bounds(problem, self._facts)
+        low, high = fact_bounds(problem, self._facts)
         self.observation_spaces = {agent: Box(low[n], high[n]) for n, agent in enumerate(self.possible_agents)}
         self.action_spaces = {agent: self._layout.space(agent) for agent in self.possible_agents}
         self.state_space = Box(low.ravel(), high.ravel())
@@ -307,175 +307,6 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
             window.close()
 
 
-@dataclass(frozen=True)
-class Turn:
-    """Where an episode stands before period `period`, and what happened in the one before it."""
-
-    trace: Trace
-    period: int
-    state: State
-    flows: Flows | None = None
-    costs: Costs | None = None
-
-
-@dataclass(frozen=True)
-class ActionLayout:
-    """Where everything stands in the vector of all agents' actions, one after the other (A entries, and a 0 after them)."""
-
-    network: TransferNetwork
-    entries: dict[str, slice]
-    """Of every agent."""
-    requests: dict[str, slice]
-    """The part of an agent's entries that are requests; promotion levels follow, then reserves."""
-    reactive: dict[str, list[int]]
-    """The reactive lanes that lead to an agent, where there are any."""
-    high: Float[np.ndarray, " A"]
-    slot: Int[np.ndarray, " A"]
-    """For a request's entry, its place in (K, E) requests; 0 elsewhere."""
-    request_at: Int[Tensor, "K E 1"]
-    """The entry of every request."""
-    promotion_at: Int[Tensor, "K N 1"]
-    """The entry of every promotion level; the last one, the 0, where none is decided."""
-    reserve_at: Int[Tensor, "K N 1"]
-    """The same of every reserve."""
-    levels: OrderLevels | None
-    """What actions are the levels of; None where they are quantities."""
-
-    @classmethod
-    def of(cls, network: TransferNetwork, levels: int | None) -> ActionLayout:
-        products, lanes, warehouses = len(network.products), len(network.lanes), len(network.warehouses)
-        none = np.zeros((products, warehouses))
-        max_request = network.max_request.cpu().numpy().ravel()
-        max_promotion = none if network.max_promotion is None else none + network.max_promotion.cpu().numpy().ravel()
-        max_reserve = none if network.max_reserve is None else network.max_reserve.cpu().numpy()
-        first_lane = lanes * np.arange(products)[:, None]
-        high: list[np.ndarray] = []
-        slots: list[np.ndarray] = []
-        request_at = np.zeros((products, lanes, 1), dtype=int)
-        promotion_at, reserve_at = np.full((2, products, warehouses, 1), -1)
-        entries, requests, end = {}, {}, 0
-        for n, agent in enumerate(network.warehouses):
-            slot = (first_lane + np.array(network.inbound(n), dtype=int)).ravel()
-            start, middle = end, end + len(slot)
-            request_at.ravel()[slot] = np.arange(start, middle)
-            end = middle
-            high.append(max_request[slot])
-            slots.append(slot)
-            for most, place in ((max_promotion[:, n], promotion_at), (max_reserve[:, n], reserve_at)):
-                if most.any():
-                    place[:, n, 0] = np.arange(end, end + products)
-                    end += products
-                    high.append(most)
-                    slots.append(np.zeros(products, dtype=int))
-            entries[agent], requests[agent] = slice(start, end), slice(start, middle)
-        reactive: dict[str, list[int]] = {}
-        for lane, n in enumerate([] if network.reactive is None else network.reactive.destination.tolist()):
-            reactive.setdefault(network.warehouses[n], []).append(lane)
-        places = [
-            torch.from_numpy(np.where(at < 0, end, at)).to(network.destination.device) for at in (request_at, promotion_at, reserve_at)
-        ]
-        most, slot = np.concatenate(high, dtype=np.float32), np.concatenate(slots)
-        return cls(network, entries, requests, reactive, most, slot, *places, None if levels is None else OrderLevels.of(network, levels))
-
-    @cached_property
-    def shapes(self) -> list[tuple[int]]:
-        return [(entries.stop - entries.start,) for entries in self.entries.values()]
-
-    def names(self, agent: str) -> list[str]:
-        network, n = self.network, self.network.warehouses.index(agent)
-        lanes = [network.lanes[lane] for lane in network.inbound(n)]
-        names = [f"{product}.request.{lane}" for product in network.products for lane in lanes]
-        for kind, place in (("promotion", self.promotion_at), ("reserve", self.reserve_at)):
-            names += [f"{product}.{kind}" for product in network.products] * (int(place[0, n, 0]) < len(self.high))
-        return names
-
-    def space(self, agent: str) -> Box | MultiDiscrete:
-        high = self.high[self.entries[agent]]
-        return Box(np.zeros_like(high), high) if self.levels is None else MultiDiscrete(np.full(high.shape, self.levels.count))
-
-    def read(self, actions: Mapping[str, Any]) -> Float[np.ndarray, " A1"]:
-        """All agents' actions as one vector, checked and limited to what the spaces allow."""
-        if not isinstance(actions, Mapping) or actions.keys() != self.entries.keys():
-            raise _not_everyone(actions, self.entries)
-        given = [_numbers(agent, actions[agent]) for agent in self.entries]
-        if [action.shape for action in given] != self.shapes:
-            raise self._misshapen(given)
-        asked = np.concatenate([*given, NOT_ASKED])
-        playable = (asked >= 0) & (asked < np.inf)
-        if self.levels is not None:
-            playable &= (asked < self.levels.count) & (asked == np.floor(asked))
-        if not playable.all():
-            raise self._unplayable(asked, int(np.argmin(playable)))
-        if self.levels is not None:
-            asked[:-1] *= self.step
-        np.minimum(asked[:-1], self.high, out=asked[:-1])
-        return asked
-
-    def _misshapen(self, given: list[np.ndarray]) -> InputError:
-        shapes = zip(self.entries, given, self.shapes, strict=True)
-        agent, shape, expected = next((agent, action.shape, shape) for agent, action, shape in shapes if action.shape != shape)
-        return InputError(f"action of {agent}: has shape {shape}; give {expected}, as in env.action_names({agent!r})")
-
-    def _unplayable(self, asked: np.ndarray, entry: int) -> InputError:
-        agent = next(agent for agent, entries in self.entries.items() if entry < entries.stop)
-        name = self.names(agent)[entry - self.entries[agent].start]
-        wanted = "a number, 0 or more" if self.levels is None else f"a level, a whole number from 0 to {self.levels.count - 1}"
-        return InputError(f"action of {agent}: {name} is {asked[entry]}; give {wanted}")
-
-    def _in_entries(self, values: Shaped[Tensor, "K C 1"]) -> Shaped[np.ndarray, " A"]:
-        """One value for each choice that `OrderLevels` lists, at the entries of the actions."""
-        network = self.network
-        decided = {"promotion_at": network.max_promotion, "reserve_at": network.max_reserve}
-        places = [self.request_at, *(getattr(self, place) for place, most in decided.items() if most is not None)]
-        entries = values.new_zeros(len(self.high) + 1)
-        entries[torch.cat(places, 1).flatten()] = values.flatten()
-        return entries[:-1].cpu().numpy()
-
-    @cached_property
-    def step(self) -> Float[np.ndarray, " A"]:
-        """What a level more asks for."""
-        return self._in_entries(self.levels.step.unsqueeze(-1))
-
-    def units_of_levels(self) -> Float[np.ndarray, "A J"]:
-        return np.minimum(np.outer(self.step, np.arange(self.levels.count)), self.high[:, None])
-
-    def mask(self, available: Float[Tensor, "M 1"] | None) -> Int8[np.ndarray, "A J"]:
-        """1 where a level makes sense now."""
-        highest = self._highest if available is None else self._in_entries(self.levels.highest(available))
-        return (np.arange(self.levels.count) <= highest[:, None]).astype(np.int8)
-
-    @cached_property
-    def _highest(self) -> Int[np.ndarray, " A"]:
-        return self._in_entries(self.levels.highest())
-
-    def by_agent(self, units: Float[Tensor, "K E 1"]) -> Float[np.ndarray, " A"]:
-        """What lanes carry, at the entries of the requests on them."""
-        return units.cpu().numpy().take(self.slot)
-
-    def decision(self, asked: Float[np.ndarray, " A1"]) -> Decision:
-        network = self.network
-        units = torch.from_numpy(asked).to(network.volume)
-        promotion = None if network.max_promotion is None else units.take(self.promotion_at)
-        return Decision(units.take(self.request_at), promotion, None if network.max_reserve is None else units.take(self.reserve_at))
-
-
-def _numbers(agent: str, action: Any) -> np.ndarray:
-    try:
-        return np.asarray(action, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"action of {agent}: is {action!r}; give an array of numbers") from error
-
-
-def _not_everyone(actions: Any, agents: Iterable[str]) -> InputError:
-    if not isinstance(actions, Mapping):
-        return InputError(f"actions: are {actions!r}; give a dict with an action for every agent")
-    if missing := [agent for agent in agents if agent not in actions]:
-        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-        return InputError(f"actions: hold none for {', '.join(missing[:5])}{more}; give one for every agent")
-    stranger = next(iter(actions.keys() - set(agents)))
-    return InputError(f"actions: {stranger!r} is no agent{suggestion(str(stranger), agents)}")
-
-
 def _check_options(render_mode: str | None, max_cycles: int | None, stream: str, levels: int | None) -> None:
     modes, streams = WarehouseEnv.metadata["render_modes"], get_args(Stream)
     if render_mode not in (None, *modes):
@@ -496,63 +327,6 @@ def _whole(name: str, given: Any, least: int) -> int:
     if number < least:
         raise InputError(f"{name}: is {given!r}; give a whole number, {least} or more")
     return number
-
-
-def _fact_bounds(problem: Problem, facts: list[str]) -> tuple[Float[np.ndarray, "N KF"], Float[np.ndarray, "N KF"]]:
-    """What the facts keep to at every warehouse."""
-    network, scenario = problem.network, problem.scenario
-    owing = {lane.origin for lane in scenario.lanes if lane.unfilled == "owed"}
-    low = [[_least(fact, scenario, warehouse, warehouse.name in owing) for fact in facts] for warehouse in scenario.warehouses]
-    high = [[_most(fact, scenario) for fact in facts]] * len(low)
-    return tuple(np.tile(np.array(bounds, dtype=np.float32), len(network.products)) for bounds in (low, high))
-
-
-def _least(fact: str, scenario: Scenario, warehouse: Warehouse, owing: bool) -> float:
-    demand = scenario.demand_of(warehouse)
-    if fact.startswith("inventory"):
-        backordered = warehouse.unmet_demand == "backordered" and demand is not None
-        return -np.inf if backordered or (owing and fact == "inventory_position") else 0.0
-    returned = demand is not None and demand.may_be_negative
-    return -np.inf if returned and fact.startswith(("demand", "forecast")) else 0.0
-
-
-def _most(fact: str, scenario: Scenario) -> float:
-    """Infinite where nothing bounds a fact, or rounding would not keep to what does, as with stock and its storage."""
-    promotions = [warehouse.promotion for warehouse in scenario.warehouses if warehouse.promotion]
-    planned = max((promotion.planned.level for promotion in promotions if promotion.planned), default=0.0)
-    match fact.split("_")[0]:
-        case "planned":
-            return planned
-        case "past":
-            highest = max(planned, *(promotion.max_level for promotion in promotions if promotion.decided), 0.0)
-            lasting = max(promotion.recovery for promotion in promotions)
-            return np.inf if lasting == 1 else 1.001 * highest / (1 - lasting)
-        case "source":
-            return 1.0
-        case "periods":
-            return float(scenario.horizon)
-        case _:
-            return np.inf
-
-
-def table(network: TransferNetwork, now: Turn) -> str:
-    """The warehouses and their sum as lines of text, over all products: stock now, flows and profit of the period before."""
-    columns = {"on hand": now.state.on_hand, "backorders": now.state.backorders, "on order": on_order(network, now.state)}
-    if now.flows is not None and now.costs is not None:
-        nothing, flows = torch.zeros_like(now.flows.demand), now.flows
-        requested, shipped = (nothing.index_add(1, network.destination, units) for units in (flows.requests, flows.shipments))
-        columns |= {"demand": flows.demand, "unmet": flows.unmet, "requested": requested, "shipped": shipped, "reward": now.costs.reward}
-    amounts = torch.stack(list(columns.values()), dim=-1)[:, :, 0].sum(0, dtype=torch.float64)
-    amounts = torch.cat([amounts, amounts.sum(0, keepdim=True)]).tolist()
-    rows = [["warehouse", *columns]]
-    rows += [[name, *(f"{amount:z,.1f}" for amount in row)] for name, row in zip((*network.warehouses, "all"), amounts, strict=True)]
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join([f"{row[0]:<{widths[0]}}", *(f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))])
-        for row in rows
-    ]
-    rule = "-" * len(lines[0])
-    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
 
 register_library()
