@@ -13,7 +13,8 @@ from marl_inv.common.progress import Progress, Say, say_nothing, silently
 from marl_inv.episodes.problem import AnyScenario, as_problem
 from marl_inv.evaluation.evaluate import Score
 from marl_inv.evaluation.evaluate import evaluate as evaluate_policies
-from marl_inv.experiment import AnyPolicy, as_policy, listed, run_training, split_settings, training_settings, tunable_named, tuned
+from marl_inv.experiment import AnyPolicy, as_policy, listed, tunable_named, tuned
+from marl_inv.learning.runs import run_training, split_settings, training_settings
 from marl_inv.learning.settings import TrainSettings
 
 if TYPE_CHECKING:

@@ -260,7 +260,7 @@ def train(
     allow_code: AllowCode = False,
 ) -> None:
     """Train a policy; every training setting listed below can be given as key=value. The same command with --resume goes on after a stop."""
-    from marl_inv.experiment import run_training, split_settings, training_settings
+    from marl_inv.learning.runs import run_training, split_settings, training_settings
     from marl_inv.scenario import load_scenario
 
     of_scenario, of_training = split_settings(settings or [])

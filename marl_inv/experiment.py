@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,22 +21,19 @@ from marl_inv.baselines.balancing import lateral
 from marl_inv.baselines.optimum import solve
 from marl_inv.baselines.rolling_horizon import RollingHorizon
 from marl_inv.baselines.tuning import set_parameters, tune
-from marl_inv.common.documents import Document, as_settings, override, read_yaml, write_yaml
 from marl_inv.common.errors import InputError, suggestion
-from marl_inv.common.files import make_folder
-from marl_inv.common.plugins import check_allowed, imported, is_own, source
+from marl_inv.common.plugins import imported, is_own, source
 from marl_inv.common.printed import Printed
-from marl_inv.common.progress import Progress, Say, say_nothing, silently
-from marl_inv.common.records import validate
+from marl_inv.common.progress import Progress, silently
 from marl_inv.common.sealed import read_sealed, write_sealed
 from marl_inv.episodes.policy import Policy
 from marl_inv.episodes.problem import AnyScenario, Problem, as_problem
 from marl_inv.evaluation.evaluate import Score, evaluate, measured
 from marl_inv.evaluation.statistics import Interval
 from marl_inv.evaluation.tables import comparison_table
-from marl_inv.learning.settings import ALGORITHM_NAMES, PLUGGED, TrainSettings
+from marl_inv.learning.runs import split_settings, training_settings
+from marl_inv.learning.settings import ALGORITHM_NAMES
 from marl_inv.models.learned import POLICY, load_policy
-from marl_inv.scenario import Scenario
 
 COMPARE_DECISIONS = 2_000_000
 """Length of the training that `compare` does by itself: about a minute on one core."""
@@ -48,10 +44,6 @@ PLAYING = (
     *("schema", "simulator", "trace", "transshipment"),
 )
 """The modules that say what a policy earns."""
-
-
-COMMAND_LINE = "command line"
-"""Where a person names things, or a Python call in a person's stead."""
 
 
 REFERENCE = "tuned_order_up_to"
@@ -105,95 +97,6 @@ class Comparison(Printed):
             **{key: None if score is self.reference else value for key, value in compared.items()},
             **score.means(),
         }
-
-
-def split_settings(settings: Iterable[str]) -> tuple[list[str], list[str]]:
-    """`key.path=value` settings of the scenario and those of training, told apart by their first key."""
-    settings = as_settings(settings)
-    of_scenario: list[str] = []
-    of_training: list[str] = []
-    for setting in settings:
-        key = setting.partition("=")[0].partition(".")[0]
-        if key in Scenario.model_fields:
-            of_scenario.append(setting)
-        elif key in TrainSettings.model_fields:
-            of_training.append(setting)
-        else:
-            known = [*Scenario.model_fields, *TrainSettings.model_fields]
-            raise InputError(f"command line: {key} is not a known key{suggestion(key, known)}")
-    return of_scenario, of_training
-
-
-def training_settings(
-    settings: Iterable[str] = (), file: Path | None = None, source: str = COMMAND_LINE, allow_code: bool = False, **options: Any
-) -> TrainSettings:
-    """Training settings from a YAML file, then options that are not None, which come from `source`, then `key=value` settings; later ones win.
-
-    Code of one's own that they name is imported; what is not named at the command line, or by whoever calls this, only if `allow_code`.
-    """
-    document = Document("training settings", {}) if file is None else read_yaml(file)
-    for key, value in options.items():
-        if value is not None:
-            document.data[key] = value
-            document.places[(key,)] = source
-    override(document, settings)
-    for key in PLUGGED:
-        if is_own(name := document.data.get(key)):
-            check_allowed(name, f"{document.place((key,))}: {key}", allow_code or document.place((key,)) == COMMAND_LINE)
-            imported(name)
-    chosen = validate(TrainSettings, document)
-    if chosen.model == "graph" and chosen.hidden % 4:
-        raise InputError(f"{document.place(('hidden',))}: hidden is {chosen.hidden}; give a graph network a multiple of 4")
-    try:
-        if not chosen.device.startswith(("cpu", "cuda")):
-            raise RuntimeError("neither cpu nor cuda")
-        torch.empty(0, device=chosen.device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"{document.place(('device',))}: device is {chosen.device!r}; torch finds no such device here, use cpu") from error
-    return chosen
-
-
-def run_training(
-    scenario: AnyScenario,
-    settings: TrainSettings,
-    folder: Path | None = None,
-    progress: Progress = silently,
-    resume: bool = False,
-    say: Say = say_nothing,
-) -> tuple[Path, Any]:
-    """Train in a run folder: `run.yaml` (everything resolved), TensorBoard events, a checkpoint after every validation, and the best policy as
-    `policy.safetensors`.
-
-    Returns the folder and what `learning.train.train` returns. The folder must not exist or be empty. With `resume`, a run that was stopped
-    there at any moment goes on, to the same policy; one that had no checkpoint yet begins anew, and of one that has finished nothing is done
-    again.
-    """
-    from marl_inv.learning.checkpoint import CHECKPOINT, check_same_run, run_of, versions
-    from marl_inv.learning.train import train  # Tianshou takes seconds to import; only training pays for it
-
-    if resume and folder is None:
-        raise InputError("command line: --resume is given without the folder of the run; add --out")
-    problem = as_problem(scenario, device=settings.device)
-    scenario = problem.scenario
-    folder = folder or Path("runs") / re.sub(
-        r"[^\w.=+-]+", "_", f"{scenario.name}-{settings.algorithm}-{settings.seed}-{datetime.now():%Y%m%d-%H%M%S}"
-    )
-    run, begun = run_of(scenario, settings), folder / "run.yaml"
-    if resume and begun.exists():
-        check_same_run(read_yaml(begun), run)
-        if (folder / POLICY).exists() and not (folder / CHECKPOINT).exists():
-            raise InputError(
-                f"{folder}: holds a policy and no checkpoint to go on from; play it with `marl-inv compare`, or give another --out"
-            )
-    elif any(file.suffix != ".tmp" for file in folder.glob("*")):
-        found = "is not empty, and holds no run" if resume else "is not empty"
-        raise InputError(f"{folder}: {found}; give another --out{', or --resume to go on' if begun.exists() else ''}")
-    else:
-        make_folder(folder)
-        write_yaml(begun, run | {"versions": versions()})
-    trained = train(problem, settings, folder, progress, resume=resume, say=say)
-    trained.policy.save(folder, settings)
-    return folder, trained
 
 
 def policy_named(name: str | Path, problem: AnyScenario, seed: int = 0, progress: Progress = silently, allow_code: bool = False) -> Policy:

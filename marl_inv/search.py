@@ -25,8 +25,8 @@ from marl_inv.common.progress import Progress, Say, say_nothing, silently
 from marl_inv.common.records import validate
 from marl_inv.engines import engine_named
 from marl_inv.evaluation.tables import headed_table, markdown
-from marl_inv.experiment import training_settings
 from marl_inv.grid import Cell, Experiment, PolicyEntry, Range, cells, compute_all, error_at, locked_folder, scores_in, unfinished
+from marl_inv.learning.runs import training_settings
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import torch
 
 from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.episodes.problem import Problem
-from marl_inv.experiment import run_training
 from marl_inv.learning.checkpoint import write_checkpoint
+from marl_inv.learning.runs import run_training
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.learning.train import prepare
 from marl_inv.scenario import Scenario, load_scenario

@@ -28,7 +28,7 @@ from marl_inv.baselines.tuning import reward_by_replication
 from marl_inv.episodes.policy import Policy
 from marl_inv.episodes.problem import Problem
 from marl_inv.evaluation.statistics import Interval
-from marl_inv.experiment import training_settings
+from marl_inv.learning.runs import training_settings
 from marl_inv.learning.train import train
 
 Case = tuple[str, Problem, Policy | None, float]

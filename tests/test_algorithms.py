@@ -12,12 +12,12 @@ from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.episodes.problem import load_problem
 from marl_inv.episodes.view import View
 from marl_inv.evaluation.evaluate import evaluate
+from marl_inv.learning.algorithms.ppo import ValueUnits, advantages
+from marl_inv.learning.algorithms.reinforce import above_the_others, returns_to_go
 from marl_inv.learning.buffer import TensorBuffer
-from marl_inv.learning.critic import Foresight, ValueUnits
-from marl_inv.learning.memory import Saved
+from marl_inv.learning.footprint import Saved
+from marl_inv.learning.foresight import Foresight
 from marl_inv.learning.parts import minibatches
-from marl_inv.learning.ppo import advantages
-from marl_inv.learning.reinforce import above_the_others, returns_to_go
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.learning.train import ALGORITHMS, prepare, train
 from marl_inv.models.encoding import Encoding

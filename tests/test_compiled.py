@@ -15,7 +15,7 @@ from marl_inv.simulator import step
 COMPARE = """
 import torch
 from marl_inv.baselines import OrderUpTo
-from marl_inv.learning.policy import MeanActions
+from marl_inv.learning.joint_policy import MeanActions
 from marl_inv.episodes.problem import load_problem
 from marl_inv.episodes.rollout import play
 from marl_inv.simulator import Decision, initial_state

@@ -10,9 +10,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar import layout_pb2
 
 from marl_inv.episodes.problem import load_problem
-from marl_inv.experiment import run_training, training_settings
 from marl_inv.learning.checkpoint import BASELINE_EVENTS, BOUND_EVENTS
 from marl_inv.learning.dashboard import BEST, bound
+from marl_inv.learning.runs import run_training, training_settings
 from marl_inv.scenario import load_scenario
 
 SMALL = {"decisions": 2_000, "decisions_per_update": 500, "validations": 2, "validation_replications": 4, "hidden": 8, "model": "mlp"}

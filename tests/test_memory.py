@@ -14,8 +14,8 @@ from marl_inv.common import machine
 from marl_inv.common.progress import say_nothing
 from marl_inv.episodes.problem import load_problem
 from marl_inv.evaluation import evaluate as evaluation
-from marl_inv.learning import memory
-from marl_inv.learning.memory import Saved, check_memory, needed
+from marl_inv.learning import footprint as memory
+from marl_inv.learning.footprint import Saved, check_memory, needed
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.learning.train import prepare
 

@@ -12,7 +12,7 @@ from marl_inv.common.errors import InputError
 from marl_inv.episodes.problem import Problem, load_problem
 from marl_inv.episodes.rollout import play
 from marl_inv.episodes.view import View
-from marl_inv.experiment import training_settings
+from marl_inv.learning.runs import training_settings
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.models.encoding import Encoding, Vocabulary
 from marl_inv.models.heads import Decider

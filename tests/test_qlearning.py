@@ -10,8 +10,8 @@ from marl_inv.common.errors import InputError
 from marl_inv.episodes.decisions import OrderLevels
 from marl_inv.episodes.problem import load_problem
 from marl_inv.episodes.view import View
-from marl_inv.experiment import training_settings
 from marl_inv.learning.buffer import TensorReplay
+from marl_inv.learning.runs import training_settings
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.models.distributions import PerAgentValues
 from marl_inv.models.encoding import POSITION

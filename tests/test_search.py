@@ -8,7 +8,7 @@ import pytest
 
 from marl_inv import grid
 from marl_inv.common.errors import InputError
-from marl_inv.experiment import training_settings
+from marl_inv.learning.runs import training_settings
 
 pytest.importorskip("optuna", reason="Optuna is not installed")
 from marl_inv.search import search

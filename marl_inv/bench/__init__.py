@@ -306,7 +306,7 @@ def pathwise() -> Iterator[Figure]:
     """A gradient step through the simulator, and playing alone, on 1 centre and 50 shops, batch 1024."""
     from marl_inv.bench.plain import plain_pathwise
     from marl_inv.episodes.rollout import play
-    from marl_inv.learning.policy import MeanActions
+    from marl_inv.learning.joint_policy import MeanActions
     from marl_inv.learning.train import prepare
 
     problem, replications = centre_and_shops(50), 1024

@@ -17,7 +17,7 @@ from marl_inv.simulator import Decision, initial_state, step
 
 def plain_ppo(problem: Problem, settings: TrainSettings) -> tuple[Callable[[], None], int]:
     """The same networks, simulator, data and number of gradient steps in a bare torch loop, without Tianshou or any bookkeeping."""
-    from marl_inv.learning.ppo import advantages
+    from marl_inv.learning.algorithms.ppo import advantages
     from marl_inv.learning.train import prepare
 
     baseline = OrderUpTo.of(problem)

@@ -21,8 +21,8 @@ from marl_inv.episodes.rollout import Moment, play
 from marl_inv.evaluation.metrics import MEASURES, MONEY, Totals, score
 from marl_inv.learning.buffer import TensorBuffer
 from marl_inv.learning.checkpoint import from_fields, record
-from marl_inv.learning.critic import Foresight
-from marl_inv.learning.policy import JointPolicy, MeanActions
+from marl_inv.learning.foresight import Foresight
+from marl_inv.learning.joint_policy import JointPolicy, MeanActions
 from marl_inv.learning.reward import Reward, objective
 from marl_inv.simulator import State
 

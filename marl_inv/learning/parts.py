@@ -26,8 +26,8 @@ from marl_inv.episodes.problem import Problem
 from marl_inv.episodes.rollout import play
 from marl_inv.learning.buffer import TensorBuffer
 from marl_inv.learning.collector import RolloutCollector
-from marl_inv.learning.critic import Foresight
-from marl_inv.learning.policy import JointPolicy
+from marl_inv.learning.foresight import Foresight
+from marl_inv.learning.joint_policy import JointPolicy
 from marl_inv.learning.reward import Reward, objective, reward_of
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.models.encoding import Beginning

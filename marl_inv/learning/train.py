@@ -22,7 +22,9 @@ from marl_inv.common.plugins import imported, is_own
 from marl_inv.common.progress import Progress, Say, say_nothing, silently
 from marl_inv.episodes.problem import Problem
 from marl_inv.evaluation.metrics import Totals
-from marl_inv.learning import dashboard, pathwise, ppo, qlearning, reinforce
+from marl_inv.learning import dashboard
+from marl_inv.learning.algorithms import pathwise, ppo, qlearning, reinforce
+from marl_inv.learning.algorithms.pathwise import FreshTraces
 from marl_inv.learning.checkpoint import (
     BASELINE_EVENTS,
     BOUND_EVENTS,
@@ -43,10 +45,9 @@ from marl_inv.learning.checkpoint import (
     write_checkpoint,
 )
 from marl_inv.learning.collector import InventoryStats, RolloutCollector, ValidationCollector
-from marl_inv.learning.memory import check_memory
+from marl_inv.learning.footprint import check_memory
+from marl_inv.learning.joint_policy import JointPolicy
 from marl_inv.learning.parts import Built, Parts
-from marl_inv.learning.pathwise import FreshTraces
-from marl_inv.learning.policy import JointPolicy
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.models.encoding import Beginning
 from marl_inv.models.learned import BEGINNINGS, Actor, LearnedPolicy, encode
@@ -187,7 +188,9 @@ def _built(algorithm: str, parts: Parts) -> Built:
     """By its name, or by a `build` of one's own."""
     built = (imported(algorithm) if is_own(algorithm) else ALGORITHMS[algorithm])(parts)
     if not isinstance(built, Built):
-        raise InputError(f"{algorithm}: returns {type(built).__name__}; return a Built, as `build` of marl_inv/learning/reinforce.py does")
+        raise InputError(
+            f"{algorithm}: returns {type(built).__name__}; return a Built, as `build` of marl_inv/learning/algorithms/reinforce.py does"
+        )
     return built
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from marl_inv import load_problem
+from marl_inv.learning.algorithms.reinforce import JointReinforce, arguments
 from marl_inv.learning.parts import Built, Parts, on_policy
-from marl_inv.learning.reinforce import JointReinforce, arguments
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.learning.train import train
 

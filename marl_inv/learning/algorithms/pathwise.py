@@ -23,8 +23,8 @@ from marl_inv.chance.trace import Trace
 from marl_inv.common.errors import InputError
 from marl_inv.episodes.problem import Problem, period_weights
 from marl_inv.episodes.rollout import play
+from marl_inv.learning.joint_policy import JointPolicy, MeanActions
 from marl_inv.learning.parts import Built, Parts
-from marl_inv.learning.policy import JointPolicy, MeanActions
 from marl_inv.learning.reward import Reward, objective
 from marl_inv.simulator import inventory_position
 

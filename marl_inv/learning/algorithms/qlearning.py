@@ -24,9 +24,11 @@ from marl_inv.models.mixers import Independent, Mean, Mixer, Monotone
 
 MIXERS: dict[str, type[Mixer]] = {"iql": Independent, "vdn": Mean, "qmix": Monotone}
 
+
 EXPLORING_FIRST = 0.3
 """Share of periods in which somebody chooses at random, in the beginning. All of them would starve the network; and if somebody always did, the
 others could not learn what their own choices are worth."""
+
 
 EXPLORING_UNTIL = 0.5
 """Share of the run after which no less is left to chance."""

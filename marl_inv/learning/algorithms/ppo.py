@@ -13,12 +13,41 @@ from jaxtyping import Bool, Float
 from tianshou.algorithm.modelfree.a2c import A2CTrainingStats
 from tianshou.algorithm.modelfree.ppo import PPO
 from tianshou.data import Batch, SequenceSummaryStats
-from torch import Tensor
+from torch import Tensor, nn
 
 from marl_inv.learning.buffer import TensorBuffer
-from marl_inv.learning.critic import Foresight, ValueUnits
+from marl_inv.learning.foresight import REMEMBERED, Foresight
 from marl_inv.learning.parts import Built, Parts, minibatches, mix_rewards, on_policy
 from marl_inv.models.learned import Critic
+
+
+class ValueUnits(nn.Module):
+    """Running mean and standard deviation of returns, per product and warehouse: a critic's output times one plus the other is a value.
+
+    Exponentially weighted, without bias towards the beginning (0 and 1, so that a critic says values themselves until there are returns).
+    """
+
+    def __init__(self, products: int, warehouses: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(products, warehouses))
+        self.register_buffer("square", torch.ones(products, warehouses))
+        self.register_buffer("weight", torch.zeros(()))
+
+    def learn(self, returns: Float[Tensor, "R K N"]) -> None:
+        self.weight.mul_(REMEMBERED).add_(1 - REMEMBERED)
+        share = (1 - REMEMBERED) / self.weight
+        self.mean.lerp_(returns.mean(0), share)
+        self.square.lerp_(returns.square().mean(0), share)
+
+    @property
+    def sd(self) -> Float[Tensor, "K N"]:
+        return (self.square - self.mean.square()).clamp(min=1e-4).sqrt()
+
+    def of(self, returns: Float[Tensor, "*R K N"]) -> Float[Tensor, "*R K N"]:
+        return (returns - self.mean) / self.sd
+
+    def value(self, output: Float[Tensor, "*R K N"]) -> Float[Tensor, "*R K N"]:
+        return output * self.sd + self.mean
 
 
 def build(parts: Parts) -> Built:

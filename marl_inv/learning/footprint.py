@@ -22,14 +22,16 @@ from marl_inv.common.progress import Say
 from marl_inv.episodes.problem import Problem
 from marl_inv.episodes.rollout import play
 from marl_inv.episodes.view import View
-from marl_inv.learning.policy import MeanActions
+from marl_inv.learning.joint_policy import MeanActions
 from marl_inv.simulator import State
 
 SPARE = 1.6
 """For what comes and goes: gradients on their way, optimizers, and what allocators round up to."""
 
+
 TRIED = 8
 """Replications from which what more of them need is known."""
+
 
 BESIDES = 10
 """Numbers that are kept of a decision beside what was observed: action, odds, reward, value, return, advantage, ends."""
