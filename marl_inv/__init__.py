@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from marl_inv.episodes.rollout import play as play
     from marl_inv.episodes.view import View as View
     from marl_inv.evaluation.evaluate import Score as Score
-    from marl_inv.experiment import Comparison as Comparison
-    from marl_inv.experiment import bounds as bounds
-    from marl_inv.experiment import compare as compare
-    from marl_inv.experiment import policy_named as policy_named
+    from marl_inv.experiments.comparison import Comparison as Comparison
+    from marl_inv.experiments.comparison import bounds as bounds
+    from marl_inv.experiments.comparison import compare as compare
     from marl_inv.grid import Results as Results
     from marl_inv.grid import read_results as read_results
     from marl_inv.grid import run as run
     from marl_inv.learning.settings import TrainSettings as TrainSettings
     from marl_inv.models.learned import load_policy as load_policy
+    from marl_inv.policies import policy_named as policy_named
     from marl_inv.scenario import Scenario as Scenario
     from marl_inv.scenario import library as library
     from marl_inv.scenario import load_scenario as load_scenario
@@ -48,7 +48,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "BASELINES": "marl_inv.baselines",
-    "Comparison": "marl_inv.experiment",
+    "Comparison": "marl_inv.experiments.comparison",
     "Decision": "marl_inv.simulator",
     "InputError": "marl_inv.common.errors",
     "Policy": "marl_inv.episodes.policy",
@@ -59,10 +59,10 @@ _HOMES = {
     "TrainSettings": "marl_inv.learning.settings",
     "View": "marl_inv.episodes.view",
     "animate": "marl_inv.drawing.film",
-    "bounds": "marl_inv.experiment",
+    "bounds": "marl_inv.experiments.comparison",
     "check_environment": "marl_inv.testing",
     "check_scenario": "marl_inv.testing",
-    "compare": "marl_inv.experiment",
+    "compare": "marl_inv.experiments.comparison",
     "env": "marl_inv.environment",
     "evaluate": "marl_inv.api",
     "library": "marl_inv.scenario",
@@ -71,7 +71,7 @@ _HOMES = {
     "load_scenario": "marl_inv.scenario",
     "parallel_env": "marl_inv.environment",
     "play": "marl_inv.episodes.rollout",
-    "policy_named": "marl_inv.experiment",
+    "policy_named": "marl_inv.policies",
     "read_results": "marl_inv.grid",
     "render": "marl_inv.api",
     "run": "marl_inv.grid",

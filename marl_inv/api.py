@@ -13,9 +13,9 @@ from marl_inv.common.progress import Progress, Say, say_nothing, silently
 from marl_inv.episodes.problem import AnyScenario, as_problem
 from marl_inv.evaluation.evaluate import Score
 from marl_inv.evaluation.evaluate import evaluate as evaluate_policies
-from marl_inv.experiment import AnyPolicy, as_policy, listed, tunable_named, tuned
 from marl_inv.learning.runs import run_training, split_settings, training_settings
 from marl_inv.learning.settings import TrainSettings
+from marl_inv.policies import AnyPolicy, as_policy, listed, tunable_named, tuned
 
 if TYPE_CHECKING:
     from marl_inv.learning.train import Trained

@@ -167,7 +167,7 @@ def simulate(
     from marl_inv.episodes.problem import load_problem
     from marl_inv.evaluation.evaluate import evaluate
     from marl_inv.evaluation.tables import lane_table, warehouse_table
-    from marl_inv.experiment import policy_named
+    from marl_inv.policies import policy_named
 
     _one_thread()
     problem = load_problem(scenario, settings or [])
@@ -189,7 +189,7 @@ def tune(
     """Find the best parameters of a classical policy; `compare` and `simulate` reuse what was found."""
     from marl_inv.episodes.problem import load_problem
     from marl_inv.evaluation.tables import parameter_table
-    from marl_inv.experiment import tuning_result
+    from marl_inv.policies import tuning_result
 
     _one_thread()
     problem = load_problem(scenario, settings or [])
@@ -229,7 +229,7 @@ def render(
     """Draw an episode: the network's stock, flows and shortages, period by period in a film, or at the end in a picture."""
     from marl_inv.drawing import picture as drawing
     from marl_inv.episodes.problem import load_problem
-    from marl_inv.experiment import policy_named
+    from marl_inv.policies import policy_named
 
     problem = load_problem(scenario, settings or [])
     _say_notes(problem)
@@ -296,12 +296,12 @@ def compare(
     allow_code: AllowCode = False,
 ) -> None:
     """Tune order-up-to, train mappo for about a minute, and print who does best on the same traces."""
-    from marl_inv import experiment
     from marl_inv.evaluation.tables import comparison_table
+    from marl_inv.experiments.comparison import compare as compared
 
     folders = [argument for argument in runs or [] if "=" not in argument or Path(argument).exists()]
     settings = [argument for argument in runs or [] if argument not in folders]
-    result = experiment.compare(scenario, folders, settings, train, seed, replications, progress_bar, bound, allow_code)
+    result = compared(scenario, folders, settings, train, seed, replications, progress_bar, bound, allow_code)
     _say_notes(result.problem)
     console.print(comparison_table(result.problem, result.scores, result.reference, result.bounds))
 

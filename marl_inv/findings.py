@@ -26,7 +26,7 @@ from marl_inv.evaluation.statistics import (
     probability_of_improvement,
 )
 from marl_inv.evaluation.tables import MEANINGLESS, plus_minus
-from marl_inv.experiment import bounds
+from marl_inv.experiments.comparison import bounds
 from marl_inv.grid import Judged, Outcome, Results
 from marl_inv.network import TransferNetwork, unlimited
 

@@ -46,10 +46,11 @@ from marl_inv.evaluation.evaluate import evaluate, measured
 from marl_inv.evaluation.metrics import MEASURES, MONEY
 from marl_inv.evaluation.statistics import Interval, Spread, holm
 from marl_inv.evaluation.tables import headed_table, markdown, plus_minus, quantity
-from marl_inv.experiment import REFERENCE, check_policy_name, policy_file, policy_named
+from marl_inv.experiments.comparison import REFERENCE
 from marl_inv.learning.runs import run_training, training_settings
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.models.learned import POLICY, load_policy
+from marl_inv.policies import check_policy_name, policy_file, policy_named
 from marl_inv.scenario import Scenario, load_scenario
 
 SCORES = "scores.safetensors"

@@ -14,7 +14,7 @@ from marl_inv.common.errors import InputError
 from marl_inv.episodes.problem import Problem
 from marl_inv.episodes.rollout import play
 from marl_inv.episodes.view import View
-from marl_inv.experiment import policy_named, tuned, tuning_result
+from marl_inv.policies import policy_named, tuned, tuning_result
 from marl_inv.simulator import initial_state
 
 ROW = {

@@ -17,7 +17,7 @@ from marl_inv.episodes.rollout import play
 from marl_inv.episodes.view import View
 from marl_inv.evaluation.evaluate import evaluate
 from marl_inv.evaluation.metrics import score
-from marl_inv.experiment import policy_named, tuned
+from marl_inv.policies import policy_named, tuned
 from marl_inv.scenario import read_scenario
 from marl_inv.simulator import initial_state
 from scenarios_under_test import SCENARIOS, problem_under_test
@@ -150,7 +150,7 @@ def test_tuning_is_remembered(monkeypatch, tmp_path):
     monkeypatch.setenv("MARL_INV_CACHE", str(tmp_path))
     problem = one_shop({"kind": "poisson", "mean": 5}, lead_time=2)
     first = tuned(problem, OrderUpTo.of(problem), effort=0.05)
-    monkeypatch.setattr("marl_inv.experiment.tune", None)
+    monkeypatch.setattr("marl_inv.policies.tune", None)
     again = tuned(problem, OrderUpTo.of(problem), effort=0.05)
     assert torch.equal(first.levels, again.levels)
     assert again.name == "tuned order-up-to"

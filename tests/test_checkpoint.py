@@ -25,11 +25,11 @@ from marl_inv.common.errors import InputError
 from marl_inv.common.progress import say_nothing
 from marl_inv.common.sealed import read_sealed, write_sealed
 from marl_inv.episodes.problem import Problem, load_problem
-from marl_inv.experiment import tuned
 from marl_inv.learning import checkpoint, train
 from marl_inv.learning.checkpoint import CHECKPOINT, read_checkpoint, run_of, write_checkpoint
 from marl_inv.learning.runs import run_training
 from marl_inv.models.learned import POLICY
+from marl_inv.policies import tuned
 from test_cli import run
 
 FORKS = multiprocessing.get_context("forkserver")

@@ -19,8 +19,8 @@ from marl_inv.episodes.policy import FUTURE, Clairvoyant, Policy, first_memory
 from marl_inv.episodes.problem import Problem
 from marl_inv.episodes.rollout import play
 from marl_inv.episodes.view import View, observe
-from marl_inv.experiment import policy_named
 from marl_inv.learning.settings import ALGORITHM_NAMES
+from marl_inv.policies import policy_named
 from marl_inv.simulator import Decision, initial_state
 from training import SMALL, small_training
 

@@ -17,7 +17,7 @@ from marl_inv.common.errors import InputError
 from marl_inv.episodes.problem import Problem, load_problem
 from marl_inv.evaluation.evaluate import measured
 from marl_inv.evaluation.tables import latex
-from marl_inv.experiment import bounds
+from marl_inv.experiments.comparison import bounds
 from marl_inv.findings import CURVE_SCALES, capacities_used, efficiency_curve, found_on, how_far, shadow_prices, telling
 from marl_inv.grid import LISTING, Experiment, Outcome, Results, grid_tables, read_results, run
 from marl_inv.page import write_report

@@ -8,95 +8,29 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import cache
+from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-from rich.table import Table
-
-from marl_inv.baselines import BASELINES, LAYERS, tuning
-from marl_inv.baselines.balancing import lateral
+from marl_inv.baselines import BASELINES, LAYERS
 from marl_inv.baselines.optimum import solve
 from marl_inv.baselines.rolling_horizon import RollingHorizon
 from marl_inv.baselines.tuning import set_parameters, tune
 from marl_inv.common.errors import InputError, suggestion
 from marl_inv.common.plugins import imported, is_own, source
-from marl_inv.common.printed import Printed
 from marl_inv.common.progress import Progress, silently
 from marl_inv.common.sealed import read_sealed, write_sealed
 from marl_inv.episodes.policy import Policy
 from marl_inv.episodes.problem import AnyScenario, Problem, as_problem
-from marl_inv.evaluation.evaluate import Score, evaluate, measured
-from marl_inv.evaluation.statistics import Interval
-from marl_inv.evaluation.tables import comparison_table
-from marl_inv.learning.runs import split_settings, training_settings
+from marl_inv.evaluation.evaluate import Score, evaluate
 from marl_inv.learning.settings import ALGORITHM_NAMES
 from marl_inv.models.learned import POLICY, load_policy
 
-COMPARE_DECISIONS = 2_000_000
-"""Length of the training that `compare` does by itself: about a minute on one core."""
-
-
-PLAYING = (
-    *("demand", "demand_file", "events", "incidence", "interface", "luck", "metrics", "network", "problem", "rationing", "rollout"),
-    *("schema", "simulator", "trace", "transshipment"),
-)
-"""The modules that say what a policy earns."""
-
-
-REFERENCE = "tuned_order_up_to"
-"""The policy that `compare` compares with."""
-
-
-@dataclass(frozen=True)
-class Comparison(Printed):
-    """Policies that met the same luck: `print` shows the table of the command line."""
-
-    problem: Problem
-    scores: list[Score]
-    reference: Score
-    """Tuned order-up-to, to which the others are compared."""
-    bounds: dict[str, Interval] = field(default_factory=dict)
-    """The most that anybody can earn per period, where it was asked for: with perfect information on the same replications and, where it is
-    proven, in the long run if all stock could be pooled."""
-
-    def __repr__(self) -> str:
-        bounded = f", bounds {', '.join(self.bounds)}" if self.bounds else ""
-        return f"Comparison({self.problem.scenario.name}: {', '.join(score.policy for score in self.scores)}{bounded})"
-
-    def tables(self) -> list[Table]:
-        return [comparison_table(self.problem, self.scores, self.reference, self.bounds)]
-
-    def records(self) -> list[dict[str, Any]]:
-        """A row for every policy: money and units per period of the whole network, with all digits; gains are over `reference`, paired, positive
-        where the policy is better. None where there is nothing to say."""
-        return [self._row(score) for score in self.scores]
-
-    def _row(self, score: Score) -> dict[str, Any]:
-        scenario, result = self.problem.scenario, measured(self.problem.scenario, score.reward)
-        gain = score.gain_over(self.reference)
-        compared = {
-            "gain": gain.mean,
-            "gain_low": gain.low,
-            "gain_high": gain.high,
-            "gain_percent": score.gain_in_percent_over(self.reference).mean,
-            "p_value": gain.p_value,
-        }
-        return {
-            "scenario": scenario.name,
-            "policy": score.policy,
-            "knows": score.knows,
-            "traces": len(score.samples),
-            "measured": scenario.measured,
-            "mean": result.mean,
-            "low": result.low,
-            "high": result.high,
-            "reference": self.reference.policy,
-            **{key: None if score is self.reference else value for key, value in compared.items()},
-            **score.means(),
-        }
+PLAYING = ("common", "scenario", "network", "simulator", "chance", "episodes", "evaluation", "baselines")
+"""The packages that say what a policy earns, and what tuning finds."""
 
 
 def policy_named(name: str | Path, problem: AnyScenario, seed: int = 0, progress: Progress = silently, allow_code: bool = False) -> Policy:
@@ -242,10 +176,21 @@ def _fingerprint(problem: Problem, policy: Any, seed: int, effort: float) -> str
     digest.update(problem.demand.mean.tobytes() + problem.demand.sd.tobytes())
     for file in problem.scenario.data_files:
         digest.update(file.read_bytes())
-    written = [Path(__file__).with_name(f"{name}.py") for name in PLAYING]
-    for file in (*written, *(Path(module.__file__) for module in (tuning, *_modules(policy)))):
-        digest.update(file.read_bytes())
+    digest.update(_code())
+    for module in _modules(policy):
+        digest.update(Path(module.__file__).read_bytes())
     return digest.hexdigest()[:32]
+
+
+@cache
+def _code() -> bytes:
+    """A digest of every file of the packages `PLAYING`."""
+    digest = hashlib.sha256()
+    for package in PLAYING:
+        folder = Path(str(resources.files(f"marl_inv.{package}")))
+        for file in sorted(folder.rglob("*.py")):
+            digest.update(str(file.relative_to(folder)).encode() + file.read_bytes())
+    return digest.digest()
 
 
 def _modules(policy: Any) -> Iterator[Any]:
@@ -253,56 +198,3 @@ def _modules(policy: Any) -> Iterator[Any]:
     yield sys.modules[type(policy).__module__]
     if hasattr(policy, "base"):
         yield from _modules(policy.base)
-
-
-def compare(
-    scenario: AnyScenario,
-    others: AnyPolicy | Iterable[AnyPolicy] = (),
-    settings: Iterable[str] = (),
-    train_one: bool = True,
-    seed: int = 0,
-    replications: int = 512,
-    progress: Progress = silently,
-    bound: bool = False,
-    allow_code: bool = False,
-) -> Comparison:
-    """Random, order-up-to, tuned order-up-to without and with transfers where there are lateral lanes, and others, on the same traces.
-
-    `others` are policies, run folders and names as `policy_named` knows them; without any, and unless `train_one` is false, a policy is trained
-    first, for about a minute unless the settings say otherwise. Tuning and training never see evaluation traces. Code that a run folder names
-    is run only if `allow_code`.
-    """
-    of_scenario, of_training = split_settings(settings)
-    chosen = training_settings([f"decisions={COMPARE_DECISIONS}", *of_training], seed=seed)
-    seed = chosen.seed
-    torch.set_num_threads(chosen.threads)
-    problem = as_problem(scenario, of_scenario, chosen.device)
-    others = listed(others)
-    given = {str(other): policy_named(other, problem, seed, progress, allow_code) for other in others if isinstance(other, str | Path)}
-    named = ["random", "order_up_to", REFERENCE]
-    if bool(lateral(problem.network).any()):
-        named.append("tuned_threshold_balancing")
-    named += [name for name in given if name not in named]
-    policies = [given.get(name) or policy_named(name, problem, seed, progress) for name in named]
-    policies += [as_policy(other, problem) for other in others if not isinstance(other, str | Path)]
-    reference = policies[named.index(REFERENCE)]
-    if train_one and not others:
-        from marl_inv.learning.train import train
-
-        policies.append(train(problem, chosen, progress=progress, baseline=reference).policy)
-    scores = evaluate(problem, policies, seed, replications, progress)
-    return Comparison(problem, scores, scores[named.index(REFERENCE)], bounds(problem, seed, replications, progress) if bound else {})
-
-
-def bounds(problem: AnyScenario, seed: int = 0, replications: int = 512, progress: Progress = silently) -> dict[str, Interval]:
-    """What nobody can earn more than per period: with perfect information, on evaluation traces, and with all stock pooled, where that is proven."""
-    from marl_inv.baselines.perfect_information import perfect_information
-    from marl_inv.baselines.pooling import check_pooled, pooling_bound
-
-    problem = as_problem(problem)
-    plans = perfect_information(problem, problem.trace("evaluate", seed, replications), progress=progress)
-    found = {"perfect information": Interval.of(torch.tensor([plan.reward for plan in plans]))}
-    with suppress(InputError):
-        check_pooled(problem.scenario)
-        found["complete pooling"] = Interval.exactly(pooling_bound(problem))
-    return found

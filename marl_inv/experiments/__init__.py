@@ -1,0 +1,1 @@
+"""An experiment's file, its cells, running them, reading results, search, comparison."""

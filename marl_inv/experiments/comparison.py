@@ -1,0 +1,132 @@
+"""Every policy that applies to a scenario, side by side on the same traces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.table import Table
+
+from marl_inv.baselines.balancing import lateral
+from marl_inv.common.errors import InputError
+from marl_inv.common.printed import Printed
+from marl_inv.common.progress import Progress, silently
+from marl_inv.episodes.problem import AnyScenario, Problem, as_problem
+from marl_inv.evaluation.evaluate import Score, evaluate, measured
+from marl_inv.evaluation.statistics import Interval
+from marl_inv.evaluation.tables import comparison_table
+from marl_inv.learning.runs import split_settings, training_settings
+from marl_inv.policies import AnyPolicy, as_policy, listed, policy_named
+
+COMPARE_DECISIONS = 2_000_000
+"""Length of the training that `compare` does by itself: about a minute on one core."""
+
+
+REFERENCE = "tuned_order_up_to"
+"""The policy that `compare` compares with."""
+
+
+@dataclass(frozen=True)
+class Comparison(Printed):
+    """Policies that met the same luck: `print` shows the table of the command line."""
+
+    problem: Problem
+    scores: list[Score]
+    reference: Score
+    """Tuned order-up-to, to which the others are compared."""
+    bounds: dict[str, Interval] = field(default_factory=dict)
+    """The most that anybody can earn per period, where it was asked for: with perfect information on the same replications and, where it is
+    proven, in the long run if all stock could be pooled."""
+
+    def __repr__(self) -> str:
+        bounded = f", bounds {', '.join(self.bounds)}" if self.bounds else ""
+        return f"Comparison({self.problem.scenario.name}: {', '.join(score.policy for score in self.scores)}{bounded})"
+
+    def tables(self) -> list[Table]:
+        return [comparison_table(self.problem, self.scores, self.reference, self.bounds)]
+
+    def records(self) -> list[dict[str, Any]]:
+        """A row for every policy: money and units per period of the whole network, with all digits; gains are over `reference`, paired, positive
+        where the policy is better. None where there is nothing to say."""
+        return [self._row(score) for score in self.scores]
+
+    def _row(self, score: Score) -> dict[str, Any]:
+        scenario, result = self.problem.scenario, measured(self.problem.scenario, score.reward)
+        gain = score.gain_over(self.reference)
+        compared = {
+            "gain": gain.mean,
+            "gain_low": gain.low,
+            "gain_high": gain.high,
+            "gain_percent": score.gain_in_percent_over(self.reference).mean,
+            "p_value": gain.p_value,
+        }
+        return {
+            "scenario": scenario.name,
+            "policy": score.policy,
+            "knows": score.knows,
+            "traces": len(score.samples),
+            "measured": scenario.measured,
+            "mean": result.mean,
+            "low": result.low,
+            "high": result.high,
+            "reference": self.reference.policy,
+            **{key: None if score is self.reference else value for key, value in compared.items()},
+            **score.means(),
+        }
+
+
+def compare(
+    scenario: AnyScenario,
+    others: AnyPolicy | Iterable[AnyPolicy] = (),
+    settings: Iterable[str] = (),
+    train_one: bool = True,
+    seed: int = 0,
+    replications: int = 512,
+    progress: Progress = silently,
+    bound: bool = False,
+    allow_code: bool = False,
+) -> Comparison:
+    """Random, order-up-to, tuned order-up-to without and with transfers where there are lateral lanes, and others, on the same traces.
+
+    `others` are policies, run folders and names as `policy_named` knows them; without any, and unless `train_one` is false, a policy is trained
+    first, for about a minute unless the settings say otherwise. Tuning and training never see evaluation traces. Code that a run folder names
+    is run only if `allow_code`.
+    """
+    of_scenario, of_training = split_settings(settings)
+    chosen = training_settings([f"decisions={COMPARE_DECISIONS}", *of_training], seed=seed)
+    seed = chosen.seed
+    torch.set_num_threads(chosen.threads)
+    problem = as_problem(scenario, of_scenario, chosen.device)
+    others = listed(others)
+    given = {str(other): policy_named(other, problem, seed, progress, allow_code) for other in others if isinstance(other, str | Path)}
+    named = ["random", "order_up_to", REFERENCE]
+    if bool(lateral(problem.network).any()):
+        named.append("tuned_threshold_balancing")
+    named += [name for name in given if name not in named]
+    policies = [given.get(name) or policy_named(name, problem, seed, progress) for name in named]
+    policies += [as_policy(other, problem) for other in others if not isinstance(other, str | Path)]
+    reference = policies[named.index(REFERENCE)]
+    if train_one and not others:
+        from marl_inv.learning.train import train
+
+        policies.append(train(problem, chosen, progress=progress, baseline=reference).policy)
+    scores = evaluate(problem, policies, seed, replications, progress)
+    return Comparison(problem, scores, scores[named.index(REFERENCE)], bounds(problem, seed, replications, progress) if bound else {})
+
+
+def bounds(problem: AnyScenario, seed: int = 0, replications: int = 512, progress: Progress = silently) -> dict[str, Interval]:
+    """What nobody can earn more than per period: with perfect information, on evaluation traces, and with all stock pooled, where that is proven."""
+    from marl_inv.baselines.perfect_information import perfect_information
+    from marl_inv.baselines.pooling import check_pooled, pooling_bound
+
+    problem = as_problem(problem)
+    plans = perfect_information(problem, problem.trace("evaluate", seed, replications), progress=progress)
+    found = {"perfect information": Interval.of(torch.tensor([plan.reward for plan in plans]))}
+    with suppress(InputError):
+        check_pooled(problem.scenario)
+        found["complete pooling"] = Interval.exactly(pooling_bound(problem))
+    return found
