@@ -26,10 +26,9 @@ from marl_inv.scenario import Scenario
 
 try:
     from marl_inv.experiments.experiment import Experiment, read_experiment
-
     from marl_inv.scenario.expansion import SOURCES
 except ModuleNotFoundError:
-    from marl_inv.grid import Experiment, read_experiment  # noqa: F401 (for the tests)
+    from marl_inv.experiments.experiment import Experiment, read_experiment  # noqa: F401 (for the tests)
     from marl_inv.scenario.expansion import SOURCES
 
 

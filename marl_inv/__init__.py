@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from marl_inv.experiments.comparison import Comparison as Comparison
     from marl_inv.experiments.comparison import bounds as bounds
     from marl_inv.experiments.comparison import compare as compare
-    from marl_inv.grid import Results as Results
-    from marl_inv.grid import read_results as read_results
-    from marl_inv.grid import run as run
+    from marl_inv.experiments.results import Results as Results
+    from marl_inv.experiments.results import read_results as read_results
+    from marl_inv.experiments.run import run as run
     from marl_inv.learning.settings import TrainSettings as TrainSettings
     from marl_inv.models.learned import load_policy as load_policy
     from marl_inv.policies import policy_named as policy_named
@@ -53,7 +53,7 @@ _HOMES = {
     "InputError": "marl_inv.common.errors",
     "Policy": "marl_inv.episodes.policy",
     "Problem": "marl_inv.episodes.problem",
-    "Results": "marl_inv.grid",
+    "Results": "marl_inv.experiments.results",
     "Scenario": "marl_inv.scenario",
     "Score": "marl_inv.evaluation.evaluate",
     "TrainSettings": "marl_inv.learning.settings",
@@ -72,9 +72,9 @@ _HOMES = {
     "parallel_env": "marl_inv.environment",
     "play": "marl_inv.episodes.rollout",
     "policy_named": "marl_inv.policies",
-    "read_results": "marl_inv.grid",
+    "read_results": "marl_inv.experiments.results",
     "render": "marl_inv.api",
-    "run": "marl_inv.grid",
+    "run": "marl_inv.experiments.run",
     "scenario_from_graph": "marl_inv.scenario",
     "solve": "marl_inv.baselines.optimum",
     "train": "marl_inv.api",

@@ -316,8 +316,8 @@ def run(
     allow_code: AllowCode = False,
 ) -> None:
     """A grid of scenarios x policies x training seeds to a table. Finished cells are kept: the same command goes on after a stop."""
-    from marl_inv.grid import grid_tables
-    from marl_inv.grid import run as run_grid
+    from marl_inv.experiments.results import grid_tables
+    from marl_inv.experiments.run import run as run_grid
 
     with _going_on():
         results = run_grid(experiment, out, workers, progress_bar, _say, engine, address, allow_code)
@@ -333,7 +333,7 @@ def write_report(
 ) -> None:
     """A page that explains what an experiment found (report.html), the same as report.md, and its numbers as tables.csv, samples.csv (every seed and trace) and tables.tex."""
     from marl_inv import page
-    from marl_inv.grid import read_results
+    from marl_inv.experiments.results import read_results
 
     _one_thread()
     for path in page.write_report(read_results(runs), out, progress_bar):
@@ -370,8 +370,8 @@ def search(
     allow_code: AllowCode = False,
 ) -> None:
     """Find good settings of training, on validation traces, with Optuna. The same command goes on after a stop."""
-    from marl_inv.search import search as search_for
-    from marl_inv.search import search_table
+    from marl_inv.experiments.search import search as search_for
+    from marl_inv.experiments.search import search_table
 
     with _going_on():
         found = search_for(experiment, trials, out, workers, batch, seed, progress_bar, _say, engine, address, allow_code)

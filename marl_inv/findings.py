@@ -27,7 +27,7 @@ from marl_inv.evaluation.statistics import (
 )
 from marl_inv.evaluation.tables import MEANINGLESS, plus_minus
 from marl_inv.experiments.comparison import bounds
-from marl_inv.grid import Judged, Outcome, Results
+from marl_inv.experiments.results import Judged, Outcome, Results
 from marl_inv.network import TransferNetwork, unlimited
 
 WORTHWHILE = 1.0

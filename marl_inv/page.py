@@ -28,8 +28,8 @@ from marl_inv.drawing.scene import Scene
 from marl_inv.episodes.problem import Problem
 from marl_inv.evaluation.statistics import Interval
 from marl_inv.evaluation.tables import headed_table, latex, markdown
+from marl_inv.experiments.results import Judged, Outcome, Results, grid_tables
 from marl_inv.findings import PLANS, Together
-from marl_inv.grid import Judged, Outcome, Results, grid_tables
 from marl_inv.scenario import Scenario
 
 LARGEST_SVG = 700_000

@@ -24,7 +24,7 @@ from marl_inv.evaluation.evaluate import measured
 from marl_inv.evaluation.metrics import MONEY
 from marl_inv.evaluation.statistics import Interval
 from marl_inv.evaluation.tables import SHORT
-from marl_inv.grid import Judged, Outcome, Results
+from marl_inv.experiments.results import Judged, Outcome, Results
 from marl_inv.scenario.objective import INCOME_PARTS
 
 WIDTH = 9.0

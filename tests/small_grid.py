@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from marl_inv.common.sealed import read_sealed
-from marl_inv.grid import SCORES
+from marl_inv.experiments.cell import SCORES
 
 SMALL = """scenarios:
   - {scenario: two_warehouses, settings: {horizon: 10, warm_up: 0}}

@@ -14,10 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from marl_inv import engines, grid
 from marl_inv.common.errors import InputError
-from marl_inv.engines import Processes, engine_named
-from marl_inv.grid import SCORES, compute, read_experiment, run
+from marl_inv.experiments import engines
+from marl_inv.experiments import run as grid
+from marl_inv.experiments.cell import SCORES, compute
+from marl_inv.experiments.engines import Processes, engine_named
+from marl_inv.experiments.experiment import read_experiment
+from marl_inv.experiments.run import run
 from small_grid import SMALL, metrics, same
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason='Ray is an extra: pip install -c constraints.txt -e ".[ray]"')

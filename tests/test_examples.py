@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from marl_inv.grid import read_experiment
-from marl_inv.search import read_search
+from marl_inv.experiments.experiment import read_experiment
+from marl_inv.experiments.search import read_search
 
 EXAMPLES = Path(__file__).parents[1] / "results" / "examples"
 

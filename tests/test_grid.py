@@ -15,7 +15,10 @@ from marl_inv.episodes.problem import Problem
 from marl_inv.evaluation.evaluate import evaluate
 from marl_inv.evaluation.statistics import Spread
 from marl_inv.evaluation.tables import markdown
-from marl_inv.grid import Cell, Results, compute, grid_tables, read_experiment, run
+from marl_inv.experiments.cell import Cell, compute
+from marl_inv.experiments.experiment import read_experiment
+from marl_inv.experiments.results import Results, grid_tables
+from marl_inv.experiments.run import run
 from marl_inv.models.learned import POLICY, load_policy
 from small_grid import SMALL, metrics, same
 

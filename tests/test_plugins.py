@@ -17,7 +17,9 @@ from marl_inv.common.plugins import imported
 from marl_inv.common.progress import say_nothing
 from marl_inv.common.sealed import read_sealed
 from marl_inv.episodes.problem import load_problem
-from marl_inv.grid import read_experiment, run
+from marl_inv.experiments.experiment import read_experiment
+from marl_inv.experiments.run import run
+from marl_inv.experiments.search import read_search
 from marl_inv.learning import train
 from marl_inv.learning.checkpoint import read_checkpoint, write_checkpoint
 from marl_inv.learning.runs import run_training, training_settings
@@ -25,7 +27,6 @@ from marl_inv.learning.settings import TrainSettings
 from marl_inv.models.learned import POLICY, load_policy
 from marl_inv.policies import policy_named
 from marl_inv.scenario import load_scenario
-from marl_inv.search import read_search
 from test_checkpoint import same, trained_for, weights
 
 OWN = """

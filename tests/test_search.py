@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from marl_inv import grid
 from marl_inv.common.errors import InputError
+from marl_inv.experiments import run as grid
 from marl_inv.learning.runs import training_settings
 
 pytest.importorskip("optuna", reason="Optuna is not installed")
-from marl_inv.search import search
+from marl_inv.experiments.search import search
 
 FILE = """scenarios:
   - {scenario: lost_sales, settings: {horizon: 20, warm_up: 5}}

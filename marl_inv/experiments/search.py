@@ -23,9 +23,11 @@ from marl_inv.common.errors import InputError
 from marl_inv.common.files import write_whole
 from marl_inv.common.progress import Progress, Say, say_nothing, silently
 from marl_inv.common.records import validate
-from marl_inv.engines import engine_named
 from marl_inv.evaluation.tables import headed_table, markdown
-from marl_inv.grid import Cell, Experiment, PolicyEntry, Range, cells, compute_all, error_at, locked_folder, scores_in, unfinished
+from marl_inv.experiments.cell import Cell, scores_in
+from marl_inv.experiments.engines import engine_named
+from marl_inv.experiments.experiment import Experiment, PolicyEntry, Range, cells, error_at
+from marl_inv.experiments.run import compute_all, locked_folder, unfinished
 from marl_inv.learning.runs import training_settings
 
 

@@ -29,6 +29,7 @@ from marl_inv.common.machine import keep_memory
 
 Work = TypeVar("Work")
 
+
 OBJECT_STORE = 100 * 2**20
 """Bytes that a Ray of our own keeps for what tasks hand to each other, which is nothing: results are files."""
 
