@@ -332,8 +332,8 @@ def write_report(
     out: Annotated[Path | None, typer.Option(help="The folder of the report; the first run's by default.")] = None,
 ) -> None:
     """A page that explains what an experiment found (report.html), the same as report.md, and its numbers as tables.csv, samples.csv (every seed and trace) and tables.tex."""
-    from marl_inv import page
     from marl_inv.experiments.results import read_results
+    from marl_inv.report import page
 
     _one_thread()
     for path in page.write_report(read_results(runs), out, progress_bar):
@@ -345,7 +345,7 @@ def write_leaderboard(
     folder: Annotated[Path, typer.Argument(help="Of experiments' folders with their tables.csv, and a README.md.")] = Path("results"),
 ) -> None:
     """Write who does best on every scenario of a folder's experiments into its README.md."""
-    from marl_inv import leaderboard
+    from marl_inv.report import leaderboard
 
     console.print(str(leaderboard.write_leaderboard(folder)), soft_wrap=True, highlight=False)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from marl_inv.common.errors import InputError
-from marl_inv.leaderboard import BEGIN, END, write_leaderboard
+from marl_inv.report.leaderboard import BEGIN, END, write_leaderboard
 
 TABLE = """scenario,policy,measured,mean,low,high,gain_percent,p_value_holm,p_value_holm_of_best
 ring,tuned,cost,200,198,202,,,0.001

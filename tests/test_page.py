@@ -21,9 +21,10 @@ from marl_inv.experiments.comparison import bounds
 from marl_inv.experiments.experiment import Experiment
 from marl_inv.experiments.results import LISTING, Outcome, Results, grid_tables, read_results
 from marl_inv.experiments.run import run
-from marl_inv.findings import CURVE_SCALES, capacities_used, efficiency_curve, found_on, how_far, shadow_prices, telling
-from marl_inv.page import write_report
-from marl_inv.pictures import counted_parts, looks
+from marl_inv.report.findings import found_on
+from marl_inv.report.measurements import CURVE_SCALES, capacities_used, efficiency_curve, how_far, shadow_prices, telling
+from marl_inv.report.page import write_report
+from marl_inv.report.pictures import counted_parts, looks
 from marl_inv.scenario import Scenario, library, load_scenario
 from marl_inv.scenario.objective import COST_PARTS
 

@@ -10,8 +10,10 @@ from marl_inv.common.files import write_whole
 
 TABLES_FILE = "tables.csv"
 
+
 BEGIN, END = "<!-- leaderboard -->", "<!-- end of the leaderboard -->"
 """What is between them in README.md is written anew."""
+
 
 PLACES = 3
 """Places on a scenario."""

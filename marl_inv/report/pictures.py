@@ -29,7 +29,11 @@ from marl_inv.scenario.objective import INCOME_PARTS
 
 WIDTH = 9.0
 """Inches: of the page's text."""
+
+
 MARKS = "sD^vPXph<>"
+
+
 PART_COLOURS = dict(
     zip(
         MONEY,
@@ -41,6 +45,8 @@ PART_COLOURS = dict(
     )
 )
 """Incomes pale, costs strong (after Tol 2021)."""
+
+
 STYLE = {
     "font.size": 10,
     "font.family": "DejaVu Sans",

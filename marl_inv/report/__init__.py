@@ -1,0 +1,1 @@
+"""Sentences, tables, pictures and pages about results."""
