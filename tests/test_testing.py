@@ -422,13 +422,13 @@ def test_pettingzoos_failures_and_its_warnings_are_told(monkeypatch):
     with pytest.raises(CheckFailed, match="shops: PettingZoo's parallel_api_test fails: action_space should return the exact same"):
         check_pettingzoo(ONGOING)
     monkeypatch.undo()
-    monkeypatch.setattr("marl_inv.testing.ADVICE", [])
+    monkeypatch.setattr("marl_inv.testing.pettingzoo.ADVICE", [])
     with pytest.raises(CheckFailed, match="shops: PettingZoo's api_test warns: We recommend agents to be named"):
         check_pettingzoo(ONGOING)
 
 
 def test_processes_that_play_something_else_are_found(monkeypatch):
-    monkeypatch.setattr("marl_inv.testing.fingerprint", lambda given, periods: "0" * 64)
+    monkeypatch.setattr("marl_inv.testing.processes.fingerprint", lambda given, periods: "0" * 64)
     with pytest.raises(CheckFailed, match=r"shops: seed 0 differs between processes: 0000"):
         check_processes([ONGOING])
 
@@ -446,7 +446,7 @@ def test_the_command_line_plays_a_scenario_and_says_what_does_not_hold(fails, co
         if fails:
             raise CheckFailed(f"{scenario.name}: random, period 3, replication 0, shop: more is shipped than it held, by 4")
 
-    monkeypatch.setattr("marl_inv.testing.check_scenario", check)
+    monkeypatch.setattr("marl_inv.testing.checks.check_scenario", check)
     (tmp_path / "shops.yaml").write_text(SHOPS, encoding="utf-8")
     monkeypatch.setattr("sys.argv", ["marl-inv", "check", str(tmp_path / "shops.yaml"), "--run"])
     with pytest.raises(SystemExit) as end:

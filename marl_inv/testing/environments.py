@@ -1,196 +1,28 @@
-"""Tests for scenarios and environments of one's own: does what is played keep to the rules?
-
-    check_scenario("my_scenario.yaml")
-    check_environment(lambda: MyWrapper(parallel_env("two_warehouses")))
-
-Both return nothing, or raise a CheckFailed that says in one line what does not hold, where and when. `check_scenario` is
-all of this module: the laws of the simulator, PettingZoo's own tests, what those miss, and the same luck in every process.
-"""
+"""What PettingZoo's tests miss: everything that an environment returns, watched and played again."""
 
 from __future__ import annotations
 
 import copy
-import hashlib
-import io
 import math
-import os
-import re
-import subprocess
-import sys
-import tempfile
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from functools import partial
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 from gymnasium.spaces import MultiDiscrete
-from pettingzoo import AECEnv, ParallelEnv
+from pettingzoo import ParallelEnv
 from torch import Tensor
 
 from marl_inv.chance.trace import Trace
 from marl_inv.common.errors import CheckFailed
-from marl_inv.environment import env, parallel_env
-from marl_inv.episodes.problem import AnyScenario, Problem, as_problem
-from marl_inv.episodes.rollout import Moment, play
+from marl_inv.environment import parallel_env
+from marl_inv.episodes.problem import AnyScenario, as_problem
 from marl_inv.evaluation.metrics import MONEY
-from marl_inv.network import network_from_graph
-from marl_inv.scenario.export import write_scenario
-from marl_inv.scenario.objective import COST_PARTS, INCOME_PARTS
-from marl_inv.simulator import whole_units
-
-ADVICE = [
-    "(min|max)imum (observation|state) space value is -?infinity",  # nothing bounds stock from above
-    "different (observation space sizes|shapes)",  # warehouses have different lanes
-    "maximum and minimum action space values are equal",  # of an agent that decides nothing
-    "(Observation numpy array|State numpy array) is all zeros",  # a network may start empty
-    "Action space for each agent probably should be",  # one of several lanes' order levels is a MultiDiscrete
-    "We recommend agents to be named",
-]
-"""What PettingZoo warns of and marl_inv means as it is."""
-
-
-PRECISION = 1e-9
-"""Float noise that laws allow, in float64, next to the size of what is added up."""
-
 
 PARTS = ("observation", "reward", "termination", "truncation", "info")
 """What a step returns for every agent; a reset returns the first and the last."""
-
-
-def check_scenario(scenario: AnyScenario, episodes: int = 1, periods: int | None = None) -> None:
-    """Play a scenario in every way and check all that happens; `periods` cuts episodes short.
-
-    Raises CheckFailed, and InputError for a scenario that cannot be played at all.
-    """
-    problem = as_problem(scenario)
-    check_laws(problem, periods)
-    check_pettingzoo(problem, periods)
-    check_environment(lambda: parallel_env(problem, max_cycles=periods), episodes)
-    check_processes([problem], periods)
-
-
-# The laws of the simulator
-
-
-def check_laws(problem: Problem, periods: int | None = None, replications: int = 4, seed: int = 0) -> None:
-    """A batch of random requests and one of order-up-to: in every period units are conserved, limits kept, and money adds up."""
-    from marl_inv.baselines.order_up_to import OrderUpTo  # baselines see the simulator, and are seen from here alone
-    from marl_inv.baselines.random_requests import RandomRequests
-
-    precise = replace(problem, network=network_from_graph(problem.network.graph, dtype=torch.float64))
-    trace = precise.trace("validate", seed, replications, periods)
-    for policy in (RandomRequests.of(precise), OrderUpTo.of(precise)):
-        for moment in play(precise, policy, trace):
-            where = f"{problem.scenario.name}: {policy.name}, period {moment.view.period}"
-            for broken, names, excess, size in laws(moment):
-                _hold(where, broken, names, excess, size)
-
-
-def _hold(where: str, broken: str, names: Sequence[str], excess: Tensor, size: Tensor) -> None:
-    """`excess` is (..., names, B), 0 or less where the law holds."""
-    bad = ~(excess <= PRECISION * (1 + size.abs().amax())) if excess.numel() else torch.zeros(0)
-    if bool(bad.any()):
-        first = bad.nonzero()[0].tolist()
-        name, by = names[first[-2]], excess[bad][0].item()
-        raise CheckFailed(f"{where}, replication {first[-1]}, {name}: {broken}, by {by:g}")
-
-
-def laws(moment: Moment) -> Iterator[tuple[str, Sequence[str], Tensor, Tensor]]:
-    """For every law how its breach is told, of whom it speaks, by how much it is broken (0 or less is not at all), and the size
-    of what was added up."""
-    network, flows, costs, before, after = moment.view.network, moment.flows, moment.costs, moment.view.state, moment.state
-    supplied, on_hand = flows.shipments[:, : network.replenishments].sum(1), before.on_hand
-    there = on_hand.sum(1) + before.in_transit.sum(1) + supplied
-    here = after.on_hand.sum(1) + after.in_transit.sum(1) + (flows.served + flows.discarded).sum(1)
-    yield "units are lost or made", network.products, (there - here).abs(), there
-    parts = [network.weights[part] * getattr(costs, part) for part in INCOME_PARTS]
-    parts += [-network.weights[part] * getattr(costs, part) for part in COST_PARTS]
-    size = sum(part.abs() for part in parts)
-    yield "the reward is not the sum of its parts", network.warehouses, (costs.reward - sum(parts)).abs(), size
-    paid = costs.transfer_payment
-    yield "what warehouses pay each other does not add up to nothing", network.products, paid.sum(1).abs(), paid
-    yield "less than nothing is shipped", network.lanes, -flows.shipments, flows.shipments
-    yield "less than nothing is on its way", network.warehouses, -after.in_transit, there
-    if network.full_shipment is None:
-        yield "more is sent than was asked for", network.lanes, flows.shipments - flows.asked, flows.asked
-    if network.integer:
-        yield "part of a unit is shipped", network.lanes, (flows.shipments - flows.shipments.round()).abs(), flows.shipments
-    sent = network.departures(flows.shipments[:, network.replenishments :])
-    yield "more is shipped than it held", network.warehouses, sent - on_hand, on_hand
-    if moment.decision.reserve is not None and network.full_shipment is None:
-        reserve = whole_units(network, moment.decision.reserve)
-        yield "its reserve is shipped", network.warehouses, sent - (on_hand - reserve).clamp(min=0), on_hand
-    yield "there are backorders where unmet demand is lost", network.warehouses, after.backorders * (1 - network.backordered), on_hand
-    if network.storage is not None:
-        room = network.storage if network.keeps_overflow is None else network.storage + torch.inf * network.keeps_overflow.gt(0)
-        held, opened = ((state.on_hand * network.volume).sum(0) for state in (after, before))
-        yield "more is held than its storage", network.warehouses, held - torch.maximum(room, opened), held
-    available = moment.view.known.available
-    for limit in network.limits:
-        carried = torch.zeros_like(limit.capacity).expand(-1, before.inventory_level.shape[-1])
-        carried = carried.index_add(0, limit.group, (flows.shipments * network.volume).sum(0))
-        if flows.transshipped is not None:
-            carried = carried.index_add(0, limit.reactive_group, (flows.transshipped * network.volume).sum(0))
-        yield "more is carried than its capacity", (*limit.names, "the rest"), carried - limit.now(available), carried
-
-
-# PettingZoo's own tests
-
-
-def check_pettingzoo(problem: Problem, periods: int | None = None, levels: int | None = None, only: Sequence[str] = ()) -> None:
-    """PettingZoo's tests for both of its interfaces, or `only` those; what they only warn of fails too, but for ADVICE. With `levels`
-    actions are order levels."""
-    from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test, render_test, seed_test
-    from pettingzoo.test.max_cycles_test import max_cycles_test
-    from pettingzoo.test.state_test import state_test
-
-    def parallel(**options: Any) -> ParallelEnv:
-        return parallel_env(problem, **{"max_cycles": periods, "levels": levels} | options)
-
-    def agent_cycle(**options: Any) -> AECEnv:
-        return env(problem, **{"max_cycles": periods, "levels": levels} | options)
-
-    def without_window(render_mode: str) -> AECEnv:
-        drawn = agent_cycle(render_mode=render_mode)
-        drawn.metadata["render_modes"] = [mode for mode in drawn.metadata["render_modes"] if mode != "human"]
-        return drawn
-
-    cycles, agents = min(periods or math.inf, problem.scenario.horizon), len(problem.network.warehouses)
-    tests: dict[str, Callable[[], None]] = {
-        "parallel_api_test": lambda: parallel_api_test(parallel(), num_cycles=cycles),
-        "api_test": lambda: api_test(agent_cycle(), num_cycles=min(cycles * agents, 1000)),
-        "parallel_seed_test": lambda: parallel_seed_test(parallel),
-        "seed_test": lambda: seed_test(agent_cycle),
-        "state_test": lambda: state_test(agent_cycle(), parallel()),
-        "render_test": lambda: render_test(without_window),
-    }
-    if cycles >= 4:
-        tests["max_cycles_test"] = lambda: max_cycles_test(SimpleNamespace(parallel_env=parallel, env=agent_cycle))
-    for name, test in tests.items():
-        if only and name not in only:
-            continue
-        with _told(f"{problem.scenario.name}: PettingZoo's {name}"):
-            test()
-
-
-@contextmanager
-def _told(test: str) -> Iterator[None]:
-    """A failed assertion, and a warning of PettingZoo's, as a CheckFailed; what the test prints is dropped."""
-    with warnings.catch_warnings(record=True) as caught, redirect_stdout(io.StringIO()):
-        warnings.simplefilter("always")
-        try:
-            yield
-        except AssertionError as error:
-            raise CheckFailed(f"{test} fails: {error or 'an assertion without a message'}") from error
-    said = [str(warning.message) for warning in caught if "pettingzoo" in warning.filename]
-    if unknown := [text for text in said if not any(re.search(known, text) for known in ADVICE)]:
-        raise CheckFailed(f"{test} warns: {unknown[0]}")
 
 
 # What those miss
@@ -420,48 +252,3 @@ def _same(watched: _Watched, ours: list[list[_Told]], theirs: list[list[_Told]],
     for episode, (one, other) in enumerate(zip(ours, theirs, strict=True)):
         if difference := _difference(watched, one, other):
             raise CheckFailed(f"{watched.name}: {what} differs in episode {episode}: {difference}")
-
-
-# The same in every process
-
-
-def fingerprint(problem: Problem, periods: int | None = None, seed: int = 0) -> str:
-    """SHA-256 of all that an episode of sampled actions returns."""
-    seen = hashlib.sha256()
-    for told in _Watched(parallel_env(problem, max_cycles=periods)).episode(seed):
-        for part, by_agent in told.parts.items():
-            for agent, value in by_agent.items():
-                for key, number in sorted(value.items()) if isinstance(value, dict) else [("", value)]:
-                    seen.update(f"{part} {agent} {key}".encode() + np.asarray(number, dtype=np.float64).tobytes())
-    return seen.hexdigest()
-
-
-def check_processes(problems: Iterable[Problem], periods: int | None = None) -> None:
-    """Two new processes, in which Python orders its sets in different ways, play the same episodes as this one."""
-    problems = list(problems)
-    here = [fingerprint(problem, periods) for problem in problems]
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [Path(folder) / f"{index}.yaml" for index in range(len(problems))]
-        for problem, path in zip(problems, paths, strict=True):
-            write_scenario(problem.scenario, path)
-        command = [sys.executable, "-m", "marl_inv.testing", str(torch.get_num_threads()), str(periods or ""), *map(str, paths)]
-        started = [
-            subprocess.Popen(command, env=os.environ | {"PYTHONHASHSEED": seed}, stdout=subprocess.PIPE, text=True) for seed in ("1", "2")
-        ]
-        printed = [process.communicate()[0].split() for process in started]
-    for process, there in zip(started, printed, strict=True):
-        if process.returncode or len(there) != len(here):
-            raise CheckFailed(f"a new process that plays the scenarios ends with exit code {process.returncode}")
-    for problem, *hashes in zip(problems, here, *printed, strict=True):
-        if len(set(hashes)) > 1:
-            raise CheckFailed(f"{problem.scenario.name}: seed 0 differs between processes: {', '.join(hashes)}")
-
-
-def _print_fingerprints(threads: str, periods: str, *paths: str) -> None:
-    torch.set_num_threads(int(threads))
-    for path in paths:
-        print(fingerprint(as_problem(Path(path)), int(periods) if periods else None), flush=True)
-
-
-if __name__ == "__main__":
-    _print_fingerprints(*sys.argv[1:])
