@@ -392,7 +392,7 @@ def bench(
 
     import torch
 
-    from marl_inv.bench import GROUPS, REPEATS, figures
+    from marl_inv.bench.speed import GROUPS, REPEATS, figures
 
     for group in groups or []:
         if group not in GROUPS:
