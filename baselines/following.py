@@ -12,8 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from marl_inv.baselines.echelon import echelons
-from marl_inv.baselines.order_up_to import SCALES, on_source_lanes
-from marl_inv.baselines.tuning import Parameter, per_replication
+from marl_inv.baselines.newsvendor import on_source_lanes
+from marl_inv.baselines.order_up_to import SCALES
+from marl_inv.baselines.parameters import Parameter, per_replication
 from marl_inv.episodes.problem import Problem
 from marl_inv.episodes.view import View
 from marl_inv.network import TransferNetwork

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from marl_inv.baselines.echelon import echelons
-from marl_inv.baselines.order_up_to import on_source_lanes
+from marl_inv.baselines.newsvendor import on_source_lanes
 from marl_inv.chance.trace import Trace
 from marl_inv.common.errors import InputError
 from marl_inv.episodes.policy import FUTURE

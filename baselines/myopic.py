@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from marl_inv.baselines.order_up_to import critical_ratio, on_source_lanes
+from marl_inv.baselines.newsvendor import critical_ratio, on_source_lanes
 from marl_inv.episodes.problem import Problem
 from marl_inv.episodes.view import View
 from marl_inv.network import TransferNetwork

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from marl_inv.baselines.order_up_to import OrderUpTo
-from marl_inv.baselines.tuning import Parameter, per_replication
+from marl_inv.baselines.parameters import Parameter, per_replication
 from marl_inv.episodes.policy import known_above
 from marl_inv.episodes.problem import Problem
 from marl_inv.episodes.view import View

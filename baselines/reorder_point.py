@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from marl_inv.baselines.order_up_to import SCALES, level_unit, newsvendor_levels, on_source_lanes
-from marl_inv.baselines.tuning import Parameter, per_replication
+from marl_inv.baselines.newsvendor import level_unit, newsvendor_levels, on_source_lanes
+from marl_inv.baselines.order_up_to import SCALES
+from marl_inv.baselines.parameters import Parameter, per_replication
 from marl_inv.episodes.problem import Problem
 from marl_inv.episodes.view import View
 from marl_inv.network import TransferNetwork

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from marl_inv.baselines.programme import Model, Programme, SamplePath, check_linear, product_groups
+from marl_inv.baselines.bounds.linear_programme import Model, Programme, SamplePath, check_linear, product_groups
 from marl_inv.chance.trace import Trace
 from marl_inv.common.errors import InputError
 from marl_inv.episodes.problem import Problem

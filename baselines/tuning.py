@@ -9,14 +9,15 @@ are never seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, runtime_checkable
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from marl_inv.baselines.parameters import Parameter, set_parameters
 from marl_inv.chance.trace import Trace
 from marl_inv.common.progress import Progress, silently
 from marl_inv.episodes.policy import Policy
@@ -26,54 +27,13 @@ from marl_inv.episodes.rollout import play
 DECISIONS = 400_000
 """An iteration of the gradient plays at most so many decisions: fewer replications of a network of many products."""
 
+
 POPULATION_DECISIONS = 4_000_000
 """A generation of CMA-ES plays at most so many."""
 
+
 MOST_EVOLVED = 30
 """So many numbers are found by CMA-ES sooner than by the gradient."""
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A number of a policy that may be tuned, of every product and warehouse (or another shape)."""
-
-    value: Float[Tensor, ...]
-    unit: Float[Tensor, ...]
-    """How far a step of 1 goes: the size of what it is uncertain about."""
-    least: float = 0.0
-    most: Float[Tensor, ...] | float = torch.inf
-    whole: bool = True
-    """Whether it counts units, which are whole where the scenario's quantities are."""
-
-    def at(self, step: Tensor) -> Tensor:
-        """The value some steps away, within bounds; a trailing dimension of `step` is the batch."""
-        extra = step.ndim - self.value.ndim
-        value, unit = (part[(...,) + (None,) * extra] for part in (self.value, self.unit))
-        most = self.most[(...,) + (None,) * extra] if isinstance(self.most, Tensor) else torch.as_tensor(self.most).to(value)
-        return torch.minimum((value + unit * step).clamp(min=self.least), most)
-
-
-@runtime_checkable
-class Tunable(Policy, Protocol):
-    """A policy that has numbers to tune."""
-
-    @property
-    def smooth(self) -> bool:
-        """Whether what it asks for changes continuously with its parameters."""
-        ...
-
-    def parameters(self, problem: Problem) -> dict[str, Parameter]:
-        """What may be tuned, by field; `dataclasses.replace` puts other values in, of the same shape or with a batch dimension last."""
-        ...
-
-    def beginnings(self, problem: Problem) -> list[Any]:
-        """Policies that tuning may start from; they differ in nothing but their parameters."""
-        ...
-
-
-def per_replication(values: Float[Tensor, "K N *B"]) -> Float[Tensor, "K N _"]:
-    """With the batch last: the same for every replication, unless every one has its own (as when a population plays at once)."""
-    return values.unsqueeze(-1) if values.ndim == 2 else values
 
 
 Method = Literal["gradient", "evolution"]
@@ -215,13 +175,6 @@ def _values(parameters: dict[str, Parameter], steps: Float[np.ndarray, "*P D"]) 
 
 def _moved(begin: Any, parameters: dict[str, Parameter], steps: dict[str, Tensor]) -> Any:
     return set_parameters(begin, {name: parameter.at(steps[name]) for name, parameter in parameters.items()})
-
-
-def set_parameters(policy: Any, values: dict[str, Tensor]) -> Any:
-    """Other values for some fields; `base.levels` is the field of the policy that a layer lies over."""
-    own = {name: value for name, value in values.items() if "." not in name}
-    inner = {name.removeprefix("base."): value for name, value in values.items() if "." in name}
-    return replace(policy, **own, base=set_parameters(policy.base, inner)) if inner else replace(policy, **own)
 
 
 def _stay_within(parameter: Parameter, step: Tensor) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from marl_inv.api import train as train
     from marl_inv.api import tune as tune
     from marl_inv.baselines import BASELINES as BASELINES
-    from marl_inv.baselines.optimum import solve as solve
+    from marl_inv.baselines.bounds.optimum import solve as solve
     from marl_inv.common.errors import InputError as InputError
     from marl_inv.drawing.film import animate as animate
     from marl_inv.environment import env as env
@@ -76,7 +76,7 @@ _HOMES = {
     "render": "marl_inv.api",
     "run": "marl_inv.experiments.run",
     "scenario_from_graph": "marl_inv.scenario",
-    "solve": "marl_inv.baselines.optimum",
+    "solve": "marl_inv.baselines.bounds.optimum",
     "train": "marl_inv.api",
     "tune": "marl_inv.api",
     "write_scenario": "marl_inv.scenario.export",

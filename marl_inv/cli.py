@@ -200,7 +200,7 @@ def tune(
 @app.command()
 def solve(scenario: ScenarioName, settings: Settings = None) -> None:
     """The least cost (most profit) that any policy can reach, exactly, where a scenario is small: one product, one or two warehouses."""
-    from marl_inv.baselines.optimum import solve as optimum
+    from marl_inv.baselines.bounds.optimum import solve as optimum
     from marl_inv.episodes.problem import load_problem
 
     _one_thread()

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from marl_inv.baselines import BASELINES, LAYERS
-from marl_inv.baselines.optimum import solve
+from marl_inv.baselines.bounds.optimum import solve
+from marl_inv.baselines.parameters import set_parameters
 from marl_inv.baselines.rolling_horizon import RollingHorizon
-from marl_inv.baselines.tuning import set_parameters, tune
+from marl_inv.baselines.tuning import tune
 from marl_inv.common.errors import InputError, suggestion
 from marl_inv.common.plugins import imported, is_own, source
 from marl_inv.common.progress import Progress, silently

@@ -23,7 +23,7 @@ from torch import Tensor
 
 import reference_scenarios as scenarios
 from marl_inv.baselines import EchelonBaseStock
-from marl_inv.baselines.optimum import solve
+from marl_inv.baselines.bounds.optimum import solve
 from marl_inv.baselines.tuning import reward_by_replication
 from marl_inv.episodes.policy import Policy
 from marl_inv.episodes.problem import Problem

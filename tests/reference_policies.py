@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from marl_inv.baselines.order_up_to import on_source_lanes
+from marl_inv.baselines.newsvendor import on_source_lanes
 from marl_inv.episodes.view import View
 from marl_inv.network import TransferNetwork
 from marl_inv.simulator import Decision

@@ -5,9 +5,9 @@ import torch
 from scipy import stats
 
 from marl_inv.baselines import BASELINES, JustInTime, Myopic, OrderUpTo, PromotionCalendar
+from marl_inv.baselines.bounds.perfect_information import perfect_information, single
 from marl_inv.baselines.following import FollowingOrderUpTo
-from marl_inv.baselines.order_up_to import newsvendor_levels
-from marl_inv.baselines.perfect_information import perfect_information, single
+from marl_inv.baselines.newsvendor import newsvendor_levels
 from marl_inv.baselines.tuning import mean_reward, reward_by_replication, tune
 from marl_inv.common.documents import Document
 from marl_inv.common.errors import InputError

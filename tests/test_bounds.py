@@ -10,7 +10,7 @@ import torch
 
 from building import problem
 from marl_inv.baselines import BASELINES, OrderUpTo
-from marl_inv.baselines.perfect_information import Plan, perfect_information, single
+from marl_inv.baselines.bounds.perfect_information import Plan, perfect_information, single
 from marl_inv.baselines.rolling_horizon import RollingHorizon
 from marl_inv.chance.trace import Trace
 from marl_inv.common.errors import InputError

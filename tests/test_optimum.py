@@ -10,8 +10,9 @@ from scipy import stats
 
 from building import problem
 from marl_inv.baselines import BASELINES
-from marl_inv.baselines.optimum import Box, solve
-from marl_inv.baselines.perfect_information import perfect_information
+from marl_inv.baselines.bounds.dynamic_programme import Box
+from marl_inv.baselines.bounds.optimum import solve
+from marl_inv.baselines.bounds.perfect_information import perfect_information
 from marl_inv.common.errors import InputError
 from marl_inv.episodes.policy import Policy
 from marl_inv.episodes.problem import Problem, load_problem, period_weights

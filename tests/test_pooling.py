@@ -10,7 +10,7 @@ from scipy import stats
 
 from building import problem
 from marl_inv.baselines import BASELINES
-from marl_inv.baselines.pooling import pooling_bound
+from marl_inv.baselines.bounds.pooling import pooling_bound
 from marl_inv.common.errors import InputError
 from marl_inv.episodes.problem import Problem, load_problem, period_weights
 from marl_inv.episodes.rollout import play

@@ -21,7 +21,8 @@ from torch import Tensor
 
 import reference_scenarios as scenarios
 from marl_inv.baselines import ConstantOrder, DualIndex, EchelonBaseStock, EqualFractile, OrderUpTo, TailoredBaseSurge
-from marl_inv.baselines.optimum import Optimal, solve
+from marl_inv.baselines.bounds.dynamic_programme import Optimal
+from marl_inv.baselines.bounds.optimum import solve
 from marl_inv.episodes.policy import Policy
 from marl_inv.episodes.problem import Problem
 from marl_inv.episodes.rollout import play

@@ -341,7 +341,7 @@ def pathwise() -> Iterator[Figure]:
 
 def planning() -> Iterator[Figure]:
     """What a person waits for once: tuned order-up-to, and the perfect-information bound of an episode."""
-    from marl_inv.baselines.perfect_information import perfect_information
+    from marl_inv.baselines.bounds.perfect_information import perfect_information
     from marl_inv.baselines.tuning import tune
     from marl_inv.episodes.problem import load_problem
 

@@ -120,8 +120,8 @@ def compare(
 
 def bounds(problem: AnyScenario, seed: int = 0, replications: int = 512, progress: Progress = silently) -> dict[str, Interval]:
     """What nobody can earn more than per period: with perfect information, on evaluation traces, and with all stock pooled, where that is proven."""
-    from marl_inv.baselines.perfect_information import perfect_information
-    from marl_inv.baselines.pooling import check_pooled, pooling_bound
+    from marl_inv.baselines.bounds.perfect_information import perfect_information
+    from marl_inv.baselines.bounds.pooling import check_pooled, pooling_bound
 
     problem = as_problem(problem)
     plans = perfect_information(problem, problem.trace("evaluate", seed, replications), progress=progress)

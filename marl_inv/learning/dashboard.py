@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from marl_inv.baselines.pooling import check_pooled, pooling_bound
+from marl_inv.baselines.bounds.pooling import check_pooled, pooling_bound
 from marl_inv.common.documents import as_yaml
 from marl_inv.common.errors import InputError
 from marl_inv.episodes.problem import Problem

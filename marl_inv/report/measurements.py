@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from marl_inv.baselines.bounds.perfect_information import perfect_information
 from marl_inv.baselines.order_up_to import OrderUpTo
-from marl_inv.baselines.perfect_information import perfect_information
 from marl_inv.common.errors import InputError
 from marl_inv.drawing.scene import average_capacities
 from marl_inv.episodes.problem import Problem

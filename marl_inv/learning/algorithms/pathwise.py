@@ -18,7 +18,7 @@ from tianshou.data import ReplayBuffer
 from tianshou.trainer import OfflineTrainerParams
 from torch import Tensor
 
-from marl_inv.baselines.order_up_to import landed_cost
+from marl_inv.baselines.newsvendor import landed_cost
 from marl_inv.chance.trace import Trace
 from marl_inv.common.errors import InputError
 from marl_inv.episodes.problem import Problem, period_weights

@@ -16,7 +16,7 @@ from multiprocessing import get_context
 import numpy as np
 from jaxtyping import Float
 
-from marl_inv.baselines.programme import Model, Programme, SamplePath, check_linear, product_groups
+from marl_inv.baselines.bounds.linear_programme import Model, Programme, SamplePath, check_linear, product_groups
 from marl_inv.chance.trace import Trace
 from marl_inv.common.progress import Progress, silently
 from marl_inv.episodes.problem import Problem, period_weights

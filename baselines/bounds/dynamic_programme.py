@@ -1,12 +1,4 @@
-"""The exact optimum of a small scenario, in whole units, by dynamic programming.
-
-A state is the inventory level of every warehouse and what is due there in 1, 2.. periods. What a period does to it is learnt from the simulator
-itself, in two parts: what requests do to the state and cost, and what demand then does to the inventory level, and costs. So whatever the
-simulator can do to one product may be solved (capacities, pools, storage, rationing, reactive lanes, every cost and objective), as long
-as its luck is demand alone. The long-run average is found by relative value iteration, whose least and largest change of any state bracket
-it (Odoni 1969); an episode that ends, or is discounted, backwards from its end. The states looked at are grown until the optimal policy
-stays clear of their edges.
-"""
+"""A scenario's periods as a dynamic programme over the states that stock can be in."""
 
 from __future__ import annotations
 
@@ -18,12 +10,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from marl_inv.baselines.order_up_to import newsvendor_levels
-from marl_inv.baselines.perfect_information import shares
+from marl_inv.baselines.bounds.perfect_information import shares
+from marl_inv.baselines.newsvendor import newsvendor_levels
 from marl_inv.chance.demand import masses
 from marl_inv.common.errors import InputError
-from marl_inv.common.progress import Progress, silently
-from marl_inv.episodes.problem import AnyScenario, Problem, as_problem
+from marl_inv.common.progress import Progress
+from marl_inv.episodes.problem import Problem
 from marl_inv.episodes.view import View
 from marl_inv.network import UNLIMITED, TransferNetwork
 from marl_inv.scenario import Scenario
@@ -34,17 +26,22 @@ from marl_inv.simulator import Chance, Decision, State, initial_state, ship, ste
 MOST_PAIRS = 50_000_000
 """Pairs of a state and a request, or of a state and the one after it, that are looked at, at most."""
 
+
 BOUNDLESS = 2**40
 """Units: where there is no limit."""
+
 
 SETTLED = 1_000
 """Periods after which a policy is taken to be in its long run."""
 
+
 AT_ONCE = 1 << 20
 """As many of them are played in one batch."""
 
+
 CLEAR = 1e-6
 """The optimal policy comes to the edge of the states looked at less often than this."""
+
 
 Numbers = Int[np.ndarray, "..."]
 
@@ -130,65 +127,15 @@ class Optimal:
         return Decision(requests[best].T.unsqueeze(0)), None
 
 
-def solve(scenario: AnyScenario, tolerance: float = 1e-6, progress: Progress = silently) -> Optimum:
-    """The best that any policy can do in whole units, to a relative tolerance, and the policy that does it.
-
-    Of a continuing scenario that does not discount, the long-run average; otherwise the expectation over the scenario's own horizon,
-    from its starting stock, as evaluation counts it. Raises InputError where a scenario's luck is more than independent demand in whole
-    units, where its decisions are more than requests, and where it is too large.
-    """
-    problem = Problem.of(as_problem(scenario).scenario.model_copy(update={"quantities": "integer"}), dtype=torch.float64)
-    _check_solvable(problem)
-    extent = _first_extent(problem)
-    while True:
-        programme = _Programme(problem, extent)
-        found = programme.average(tolerance, progress) if _is_average(problem.scenario) else programme.horizon(progress)
-        grown = programme.grown(found.policy)
-        if grown is None:
-            return found
-        extent = grown
-
-
-def _is_average(scenario: Scenario) -> bool:
+def is_average(scenario: Scenario) -> bool:
     return scenario.ending == "continuing" and scenario.discount_factor == 1
 
 
-def _check_solvable(problem: Problem) -> None:
-    scenario, network = problem.scenario, problem.network
-    opening = initial_state(network, 1)
-    beyond = {
-        "several products": len(network.products) > 1,
-        "decided or planned promotions": network.promotes,
-        "order delays or owed requests": network.order_slot is not None or network.owes is not None,
-        "random lead times": any(not isinstance(lane.lead_time, int) for lane in scenario.lanes),
-        "events": bool(scenario.events),
-        "demand regimes": scenario.regimes is not None,
-        "correlated demand": scenario.correlation is not None,
-        "demand from a file": problem.demand.from_file,
-        "a starting stock that is drawn": not _is_average(scenario) and problem.trace("tune", 0, 1).start is not None,
-        "a starting stock or pipeline that is not whole": any(
-            bool((units % 1).any()) for units in (opening.inventory_level, opening.pipeline)
-        ),
-        "a steady start of a season": not _is_average(scenario) and scenario.initial_state != "given",
-    }
-    found = [what for what, there in beyond.items() if there]
-    if found:
-        raise InputError(
-            f"{scenario.name}: has {' and '.join(found)}, which the exact solver does not know; bound it by perfect information"
-        )
-    if _is_average(scenario):
-        for warehouse in scenario.warehouses:
-            if np.ptp(_growth(scenario, warehouse, np.arange(scenario.horizon))) > 0:
-                raise InputError(
-                    f"{scenario.name}: demand at {warehouse.name} changes over time; give `ending: finite`, or constant demand"
-                )
-
-
-def _growth(scenario: Scenario, warehouse: Warehouse, periods: Int[np.ndarray, " P"]) -> Float[np.ndarray, " P"]:
+def growth(scenario: Scenario, warehouse: Warehouse, periods: Int[np.ndarray, " P"]) -> Float[np.ndarray, " P"]:
     return scenario.demand_of(warehouse).growth(periods) if warehouse.faces_demand else np.ones(len(periods))
 
 
-def _first_extent(problem: Problem) -> Extent:
+def first_extent(problem: Problem) -> Extent:
     """A first guess. Nothing has to be right about it: edges that the optimal policy comes to are moved."""
     network, opening = problem.network, initial_state(problem.network, 1)
     mean, sd = (part[0].numpy() for part in (network.throughput, network.throughput_sd))
@@ -231,7 +178,7 @@ def _storage(problem: Problem) -> Numbers:
     return np.where(discards > 0, room, BOUNDLESS).clip(max=BOUNDLESS).astype(np.int64)
 
 
-class _Programme:
+class DynamicProgramme:
     """The dynamic programme of an extent. `S` states before a decision, `W` after one, `A` requests, `X` inventory levels.
 
     Costs are minus rewards. After a decision a state is the level, then what is due in 1.. L periods; before one there is nothing due in L.
@@ -320,7 +267,7 @@ class _Programme:
     def meet(self, period: int = 0, last: bool = False) -> tuple[Float[np.ndarray, "Y 1"], Float[np.ndarray, "Y X"]]:
         """Expected cost, and the chance of every next level, by level and what is due next period, in a period's demand."""
         scenario = self.problem.scenario
-        factors = tuple(float(_growth(scenario, place, np.array([period]))[0]) for place in scenario.warehouses)
+        factors = tuple(float(growth(scenario, place, np.array([period]))[0]) for place in scenario.warehouses)
         if (factors, last) not in self._met:
             self._met[factors, last] = self._meet(factors, last)
         return self._met[factors, last]
@@ -442,7 +389,7 @@ class _Programme:
     def _frequencies(self, policy: Optimal) -> tuple[Float[np.ndarray, " X"], Float[np.ndarray, " A"], Float[np.ndarray, " W"]]:
         """How often the policy meets each level, makes each request and comes to each state after a decision: in the long run, or over the
         horizon."""
-        forever, horizon = _is_average(self.problem.scenario), self.problem.scenario.horizon
+        forever, horizon = is_average(self.problem.scenario), self.problem.scenario.horizon
         mass = np.zeros(self.X * self.R)
         mass[self._opening()] = 1.0
         seen = np.zeros(self.X), np.zeros(len(self.requests)), np.zeros(self.X * self.first * self.R)
