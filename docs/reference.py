@@ -19,7 +19,7 @@ import typer
 from pydantic import BaseModel, create_model
 
 import marl_inv
-from marl_inv import cli
+from marl_inv.cli import app as cli
 from marl_inv.learning.settings import OWN_DEFAULTS, TrainSettings
 from marl_inv.models.settings import ModelSettings
 from marl_inv.scenario import Scenario

@@ -1,5 +1,5 @@
 """`python -m marl_inv` is `marl-inv`."""
 
-from marl_inv.cli import main
+from marl_inv.cli.app import main
 
 main()

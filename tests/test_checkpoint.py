@@ -256,7 +256,7 @@ def test_twenty_kills_of_the_command_at_random_moments(algorithm, tmp_path):
     """Again and again until 20 were killed at work: every run ends with the policy of an unbroken one."""
     model = "graph" if algorithm == "mappo" else "mlp"
     length = ["decisions=80_000", "decisions_per_update=2_000", "validations=40", f"model={model}"]
-    command = [sys.executable, "-m", "marl_inv.cli", "train", *ARGUMENTS, *length, "--algorithm", algorithm, "--resume", "--out"]
+    command = [sys.executable, "-m", "marl_inv", "train", *ARGUMENTS, *length, "--algorithm", algorithm, "--resume", "--out"]
 
     def attempt(folder, seconds):
         """Whether it finished within so long."""

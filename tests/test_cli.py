@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from marl_inv import cli
 from marl_inv.baselines import BASELINES
+from marl_inv.cli import app as cli
 from marl_inv.common.errors import InputError
 from marl_inv.learning.settings import ALGORITHM_NAMES, TrainSettings
 from marl_inv.scenario import Scenario, library
@@ -272,7 +272,9 @@ LIGHT = [
 
 @pytest.mark.parametrize("arguments", LIGHT, ids=" ".join)
 def test_light_commands_import_neither_torch_nor_pettingzoo(arguments, tmp_path):
-    program = "import sys, atexit; atexit.register(lambda: sys.stderr.write(' '.join(sys.modules))); from marl_inv.cli import main; main()"
+    program = (
+        "import sys, atexit; atexit.register(lambda: sys.stderr.write(' '.join(sys.modules))); from marl_inv.cli.app import main; main()"
+    )
     done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert not {"torch", "pettingzoo", "tianshou", "scipy"} & set(done.stderr.split())
     assert done.stdout

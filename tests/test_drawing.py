@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from building import network, play, problem, requests
-from marl_inv import cli
+from marl_inv.cli import app as cli
 from marl_inv.common.errors import InputError
 from marl_inv.drawing import picture as drawing
 from marl_inv.drawing.layout import lay_out

@@ -110,7 +110,7 @@ def test_a_grid_whose_driver_and_workers_are_killed_ends_as_an_unbroken_one(engi
     file = written(tmp_path, SMALL.replace("decisions: 2000", "decisions: 100000").replace("validations: 2", "validations: 20"))
     run(file, tmp_path / "whole", workers=2)
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "marl_inv.cli", "run", str(file), "--workers", "2", "--engine", engine, "--out", str(out)]
+    command = [sys.executable, "-m", "marl_inv", "run", str(file), "--workers", "2", "--engine", engine, "--out", str(out)]
 
     driver = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     while len(finished(out)) < 2:

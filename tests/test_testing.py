@@ -14,8 +14,8 @@ import torch
 from gymnasium.spaces import Box
 
 from building import network, play, problem
-from marl_inv import cli
 from marl_inv.chance.trace import Trace
+from marl_inv.cli import app as cli
 from marl_inv.common.errors import CheckFailed
 from marl_inv.environment import WarehouseEnv, parallel_env
 from marl_inv.episodes.rollout import Moment

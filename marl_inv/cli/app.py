@@ -1,0 +1,55 @@
+"""The command line: parses, calls one function, prints. What it calls is imported when it is called, so that help is quick."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from marl_inv import __version__
+from marl_inv.cli import bench, experiments, policies, scenarios, training
+from marl_inv.common.errors import InputError
+from marl_inv.common.machine import keep_memory
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Multi-agent reinforcement learning for multi-warehouse inventory allocation.",
+)
+
+
+@app.callback(invoke_without_command=True)
+def version_told(version: Annotated[bool, typer.Option("--version", help="The version, and no more.")] = False) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+app.command("list")(scenarios.list_scenarios)
+app.command("policies")(policies.list_policies)
+app.command()(scenarios.check)
+app.command()(policies.simulate)
+app.command()(policies.tune)
+app.command()(policies.solve)
+app.command(epilog=training.training_settings_told())(training.train)
+app.command()(policies.compare)
+app.command()(experiments.run)
+app.command()(experiments.search)
+app.command("report")(experiments.write_report)
+app.command("leaderboard")(experiments.write_leaderboard)
+app.command()(scenarios.render)
+app.command()(scenarios.export)
+app.command()(bench.bench)
+
+
+def main() -> None:
+    """Run the command; what a person got wrong is one message and exit code 2."""
+    keep_memory()
+    try:
+        app()
+    except InputError as error:
+        Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"marl-inv: {error}", style="red")
+        sys.exit(2)

@@ -1,0 +1,52 @@
+"""What commands say, and how far they are: in a terminal, or line by line where there is none."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sized
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+WIDE = 120
+"""Columns where there is no terminal to say how many it has."""
+
+
+console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
+
+
+def say(line: str) -> None:
+    console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def say_notes(problem: Any) -> None:
+    for note in problem.demand.notes:
+        console.print(note, highlight=False)
+
+
+def progress_bar(loop: Iterable[Any], title: str) -> Iterator[Any]:
+    """A bar on the terminal, if it is one, with the time left where the length is known, which goes when the loop ends; elsewhere a line once in a
+    while, so that a batch job's log shows where it is."""
+    terminal = Console(stderr=True)
+    if not terminal.is_interactive:
+        yield from _told_at_times(loop, title, terminal)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=terminal, transient=True) as bars:
+        yield from bars.track(loop, description=title)
+
+
+TOLD_EVERY = 60.0
+"""Seconds between lines about progress, where there is no terminal."""
+
+
+def _told_at_times(loop: Iterable[Any], title: str, where: Console) -> Iterator[Any]:
+    length, told = len(loop) if isinstance(loop, Sized) else 0, time.monotonic()
+    for done, each in enumerate(loop):
+        if time.monotonic() - told > TOLD_EVERY:
+            where.print(f"{title}: {done}{f' of {length}' * bool(length)}", highlight=False)
+            told = time.monotonic()
+        yield each
