@@ -19,18 +19,12 @@ import typer
 from pydantic import BaseModel, create_model
 
 import marl_inv
-from marl_inv.cli import app as cli
+from marl_inv.cli import app as commands
+from marl_inv.experiments.experiment import Experiment
 from marl_inv.learning.settings import OWN_DEFAULTS, TrainSettings
 from marl_inv.models.settings import ModelSettings
 from marl_inv.scenario import Scenario
-
-try:
-    from marl_inv.experiments.experiment import Experiment, read_experiment
-    from marl_inv.scenario.expansion import SOURCES
-except ModuleNotFoundError:
-    from marl_inv.experiments.experiment import Experiment, read_experiment  # noqa: F401 (for the tests)
-    from marl_inv.scenario.expansion import SOURCES
-
+from marl_inv.scenario.expansion import SOURCES
 
 BEYOND = 1e29
 """Bounds so far out are for computers; the page says so once."""
@@ -75,7 +69,7 @@ UNITS = {
     "high": "units",
     "DiscreteUniform.low": "units per period",
     "DiscreteUniform.high": "units per period",
-    "Known.values": "units per period",
+    "KnownDemand.values": "units per period",
     "Utility.least": "units",
     # money
     "holding_cost": "money per unit and period",
@@ -381,7 +375,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def commands() -> str:
-    app: Any = typer.main.get_command(getattr(cli.app, "app", cli.app))
+    app: Any = typer.main.get_command(commands)
     top = app.context_class(app, info_name="marl-inv")
     parts = [f"{_words(app.help or '')} `marl-inv --help` and `marl-inv COMMAND --help` say the same as this page."]
     for name in app.list_commands(top):

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 import marl_inv
+from marl_inv.experiments.experiment import read_experiment
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.scenario import Scenario
 
@@ -111,7 +112,7 @@ def example(text: str, beside: dict[str, Any], folder: Path) -> dict[str, Any]:
     file = folder / "example.yaml"
     if "policies" in data:
         file.write_text(text, encoding="utf-8")
-        reference.read_experiment(file)
+        read_experiment(file)
     elif set(data) <= set(TrainSettings.model_fields):
         TrainSettings.model_validate(data)
     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from test_checkpoint import same, trained_for, weights
 
 from killed_runs import CHANGES, QUICK, settings
 from marl_inv.baselines.order_up_to import OrderUpTo
@@ -27,7 +28,6 @@ from marl_inv.learning.settings import TrainSettings
 from marl_inv.models.learned import POLICY, load_policy
 from marl_inv.policies import policy_named
 from marl_inv.scenario import load_scenario
-from test_checkpoint import same, trained_for, weights
 
 OWN = """
 import torch

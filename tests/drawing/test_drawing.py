@@ -276,6 +276,6 @@ def test_without_a_screen_there_is_no_window(monkeypatch):
 
 
 def test_the_picture_in_the_repository_is_small():
-    pictures = list((Path(__file__).resolve().parents[1] / "results" / "pictures").glob("*.png"))
+    pictures = list((Path(__file__).resolve().parents[2] / "results" / "pictures").glob("*.png"))
     assert pictures
     assert all(picture.stat().st_size < 150_000 for picture in pictures)

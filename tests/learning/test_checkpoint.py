@@ -150,7 +150,7 @@ def test_no_part_can_be_left_out(algorithm, part, unbroken):
 def _one_process_that_has_imported_everything():
     """From which those to be killed are forked."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
         forkserver.ensure_running()
 
 

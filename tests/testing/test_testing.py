@@ -418,7 +418,7 @@ def test_a_simulator_that_breaks_a_law_is_found():
 
 
 def test_pettingzoos_failures_and_its_warnings_are_told(monkeypatch):
-    monkeypatch.setattr("marl_inv.testing.parallel_env", lambda given, **options: NewSpaces())
+    monkeypatch.setattr("marl_inv.testing.pettingzoo.parallel_env", lambda given, **options: NewSpaces())
     with pytest.raises(CheckFailed, match="shops: PettingZoo's parallel_api_test fails: action_space should return the exact same"):
         check_pettingzoo(ONGOING)
     monkeypatch.undo()
