@@ -19,7 +19,7 @@ import typer
 from pydantic import BaseModel, create_model
 
 import marl_inv
-from marl_inv.cli import app as commands
+from marl_inv.cli import app as command_line
 from marl_inv.experiments.experiment import Experiment
 from marl_inv.learning.settings import OWN_DEFAULTS, TrainSettings
 from marl_inv.models.settings import ModelSettings
@@ -375,7 +375,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def commands() -> str:
-    app: Any = typer.main.get_command(commands)
+    app: Any = typer.main.get_command(command_line)
     top = app.context_class(app, info_name="marl-inv")
     parts = [f"{_words(app.help or '')} `marl-inv --help` and `marl-inv COMMAND --help` say the same as this page."]
     for name in app.list_commands(top):

@@ -54,7 +54,7 @@ def imports(found: dict[str, ast.Module]) -> Iterator[tuple[str, str]]:
 
 
 def floor(module: str) -> int:
-    return FLOORS.index((module.split(".") + [""])[1])
+    return FLOORS.index([*module.split("."), ""][1])
 
 
 def upward(found: dict[str, ast.Module]) -> list[str]:
