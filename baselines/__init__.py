@@ -1,4 +1,5 @@
-"""Classical policies, one readable file each. `BASELINES` maps a name to a class; every one is made by `Class.of(problem)`."""
+"""Classical policies, one readable file each. `BASELINES` maps a name to a class; every one is made by
+`Class.of(problem)`."""
 
 from marl_inv.baselines.balancing import LPBalancing, ThresholdBalancing
 from marl_inv.baselines.echelon import EchelonBaseStock, EqualFractile

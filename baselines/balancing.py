@@ -1,4 +1,5 @@
-"""Transfers as a layer over any policy that orders on source lanes: surplus goes along lateral lanes to where there is too little.
+"""Transfers as a layer over any policy that orders on source lanes: surplus goes along lateral lanes to where
+there is too little.
 
 Shapes: `J` lateral lanes, `C` columns: every product of every replication.
 """
@@ -31,8 +32,9 @@ def lateral(network: TransferNetwork) -> Float[Tensor, "E 1"]:
 
 @dataclass(frozen=True, eq=False)
 class ThresholdBalancing:
-    """What a warehouse has on hand above `surplus_level` is offered along its lateral lanes to those who hold, with what comes
-    within the lane's lead time, less than their `shortage_level`: shared in proportion to what they lack, and no more than that."""
+    """What a warehouse has on hand above `surplus_level` is offered along its lateral lanes to those who
+    hold, with what comes within the lane's lead time, less than their `shortage_level`: shared in proportion
+    to what they lack, and no more than that."""
 
     base: Any
     surplus_level: Float[Tensor, "K N *B"]
@@ -42,12 +44,15 @@ class ThresholdBalancing:
 
     @classmethod
     def of(cls, problem: Problem, base: Any = None) -> ThresholdBalancing:
-        """Over order-up-to: surplus is above half of its level, shortage below a period's mean demand and one standard deviation."""
+        """Over order-up-to: surplus is above half of its level, shortage below a period's mean demand and one
+        standard deviation."""
         network, base = problem.network, base or OrderUpTo.of(problem)
         shortage = network.mean_demand + network.sd_demand
         levels = getattr(base, "levels", 2 * network.size)
         knows = known_above(base, cls.knows)
-        return cls(base, torch.maximum(0.5 * levels, shortage), shortage, name=f"balanced {base.name}", knows=knows)
+        return cls(
+            base, torch.maximum(0.5 * levels, shortage), shortage, name=f"balanced {base.name}", knows=knows
+        )
 
     @property
     def smooth(self) -> bool:
@@ -72,11 +77,17 @@ class ThresholdBalancing:
             return state.inventory_level.new_zeros(len(network.products), supplied, view.known.replications)
         spare = (state.on_hand - per_replication(self.surplus_level)).clamp(min=0)
         soon = _arriving_within(view)[:, supplied:]
-        lacking = (per_replication(self.shortage_level).index_select(1, network.destination[supplied:]) - soon).clamp(min=0)
+        lacking = (
+            per_replication(self.shortage_level).index_select(1, network.destination[supplied:]) - soon
+        ).clamp(min=0)
         lacking = lacking * lateral(network)[supplied:]
-        offered = spare.index_select(1, network.origin) * _share(lacking, network.departures(lacking).index_select(1, network.origin))
+        offered = spare.index_select(1, network.origin) * _share(
+            lacking, network.departures(lacking).index_select(1, network.origin)
+        )
         offers = (
-            torch.zeros_like(spare).index_add(1, network.destination[supplied:], offered).index_select(1, network.destination[supplied:])
+            torch.zeros_like(spare)
+            .index_add(1, network.destination[supplied:], offered)
+            .index_select(1, network.destination[supplied:])
         )
         sent = offered * (lacking / torch.maximum(offers, lacking).clamp(min=1e-9))
         return torch.cat([sent.new_zeros(len(sent), supplied, sent.shape[-1]), sent], dim=1)
@@ -84,7 +95,10 @@ class ThresholdBalancing:
     def parameters(self, problem: Problem) -> dict[str, Parameter]:
         """Its own and those of the policy below, all tuned together."""
         unit = problem.network.sd_demand.clamp(min=0.1)
-        own = {"surplus_level": Parameter(self.surplus_level, unit), "shortage_level": Parameter(self.shortage_level, unit)}
+        own = {
+            "surplus_level": Parameter(self.surplus_level, unit),
+            "shortage_level": Parameter(self.shortage_level, unit),
+        }
         return own | {f"base.{name}": parameter for name, parameter in self.base.parameters(problem).items()}
 
     def beginnings(self, problem: Problem) -> list[ThresholdBalancing]:
@@ -96,32 +110,51 @@ class ThresholdBalancing:
             levels = getattr(base, "levels", 2 * network.size)
             for surplus, shortage in steps:
                 low = network.mean_demand * shortage + network.sd_demand * (shortage > 0)
-                begun.append(replace(self, base=base, surplus_level=torch.maximum(surplus * levels, low), shortage_level=low))
+                begun.append(
+                    replace(
+                        self,
+                        base=base,
+                        surplus_level=torch.maximum(surplus * levels, low),
+                        shortage_level=low,
+                    )
+                )
         return begun
 
 
 class LPBalancing(ThresholdBalancing):
-    """What can be spared goes to those who lack it by the plan that saves most: a minimum-cost flow, solved exactly in every period.
+    """What can be spared goes to those who lack it by the plan that saves most: a minimum-cost flow, solved
+    exactly in every period.
 
-    A warehouse can spare what it has on hand, and no more than what is above its `surplus_level` with what comes soon: within the lead
-    time of its quickest lateral lane. A unit saves the shortage that it prevents and the holding that it ends, less what moving it costs.
+    A warehouse can spare what it has on hand, and no more than what is above its `surplus_level` with what
+    comes soon: within the lead time of its quickest lateral lane. A unit saves the shortage that it prevents
+    and the holding that it ends, less what moving it costs.
     """
 
     @classmethod
     def of(cls, problem: Problem, base: Any = None) -> LPBalancing:
         begun = ThresholdBalancing.of(problem, base)
-        return cls(begun.base, begun.surplus_level, begun.shortage_level, name=f"LP-balanced {begun.base.name}", knows=begun.knows)
+        return cls(
+            begun.base,
+            begun.surplus_level,
+            begun.shortage_level,
+            name=f"LP-balanced {begun.base.name}",
+            knows=begun.knows,
+        )
 
     def transfers(self, view: View) -> Float[Tensor, "K E B"]:
         network, state = view.network, view.state
         lanes = lateral(network).squeeze(-1).nonzero().squeeze(-1)
-        sent = state.inventory_level.new_zeros(len(network.products), len(network.lanes), view.known.replications)
+        sent = state.inventory_level.new_zeros(
+            len(network.products), len(network.lanes), view.known.replications
+        )
         if not len(lanes):
             return sent
         origin, destination = network.origin[lanes - network.replenishments], network.destination[lanes]
         needed = per_replication(self.shortage_level).index_select(1, destination)
         lacked = (needed - _arriving_within(view).index_select(1, lanes)).clamp(min=0)
-        lacking = _highest(lacked.transpose(0, 1), destination, torch.zeros_like(state.on_hand).transpose(0, 1)).transpose(0, 1)
+        lacking = _highest(
+            lacked.transpose(0, 1), destination, torch.zeros_like(state.on_hand).transpose(0, 1)
+        ).transpose(0, 1)
         above = state.inventory_level + _due_soon(view, lanes) - per_replication(self.surplus_level)
         spare = torch.minimum(state.on_hand, above.clamp(min=0))
         most = torch.minimum(lacked, _capacity(view).index_select(1, lanes))
@@ -131,15 +164,22 @@ class LPBalancing(ThresholdBalancing):
 
 
 def saving(network: TransferNetwork) -> Float[Tensor, "K V"]:
-    """What a unit saves that is moved along a lane between warehouses to where it would have been short, and from where it would have been held."""
+    """What a unit saves that is moved along a lane between warehouses to where it would have been short, and
+    from where it would have been held."""
     nothing = torch.zeros_like(network.mean_demand)
     held, short, price = (
         nothing if rate is None else rate[:, :, 0].expand_as(nothing)
         for rate in (network.holding_cost, network.shortage_cost, network.counted_price)
     )
-    short = short + price * (1 - network.backordered[:, 0]) + network.weights["shortfall"] * network.rules.service.price
+    short = (
+        short
+        + price * (1 - network.backordered[:, 0])
+        + network.weights["shortfall"] * network.rules.service.price
+    )
     transfers = slice(network.replenishments, None)
-    return held[:, network.origin] + short[:, network.destination[transfers]] - network.unit_cost[:, transfers]
+    return (
+        held[:, network.origin] + short[:, network.destination[transfers]] - network.unit_cost[:, transfers]
+    )
 
 
 def best_flow(
@@ -150,19 +190,25 @@ def best_flow(
     most: Float[Tensor, "J C"],
     gain: Float[Tensor, "J C"],
 ) -> Float[Tensor, "J C"]:
-    """The flow along lanes from who can spare to who lacks that gains most, in every column: a transportation problem with capacities.
+    """The flow along lanes from who can spare to who lacks that gains most, in every column: a transportation
+    problem with capacities.
 
-    Successive best paths (Busacker and Gowen 1961): every path sends what it can, and may take back from lanes what was sent along them
-    before. Which paths are best does not change the flow's gradient; how much they carry does.
+    Successive best paths (Busacker and Gowen 1961): every path sends what it can, and may take back from
+    lanes what was sent along them before. Which paths are best does not change the flow's gradient; how much
+    they carry does.
     """
     flow = torch.zeros_like(most)
     dust = 64 * torch.finfo(most.dtype).eps * max(1.0, float(lacking.detach().max()))
     while True:
         with torch.no_grad():
-            ways, start, end, found = _best_paths(origin, destination, spare > dust, lacking > dust, most - flow > dust, flow > dust, gain)
+            ways, start, end, found = _best_paths(
+                origin, destination, spare > dust, lacking > dust, most - flow > dust, flow > dust, gain
+            )
         if not bool(found.any()):
             return flow
-        room = torch.where(ways > 0, most - flow, torch.where(ways < 0, flow, torch.inf)).amin(0, keepdim=True)
+        room = torch.where(ways > 0, most - flow, torch.where(ways < 0, flow, torch.inf)).amin(
+            0, keepdim=True
+        )
         room = torch.minimum(room, torch.minimum(spare.gather(0, start), lacking.gather(0, end)))
         room = torch.where(found, room, 0.0)
         flow = flow + ways * room
@@ -178,7 +224,8 @@ def _best_paths(
     used: Bool[Tensor, "J C"],
     gain: Float[Tensor, "J C"],
 ) -> tuple[Float[Tensor, "J C"], Int[Tensor, "1 C"], Int[Tensor, "1 C"], Bool[Tensor, "1 C"]]:
-    """By Bellman and Ford. Returns 1 on lanes that the path goes along and -1 where it takes back, its ends, and whether there is one."""
+    """By Bellman and Ford. Returns 1 on lanes that the path goes along and -1 where it takes back, its ends,
+    and whether there is one."""
     reach = torch.where(spares, 0.0, -torch.inf).to(gain)
     arriving, back = torch.full_like(reach, -torch.inf), torch.full_like(reach, -1, dtype=torch.long)
     along, noise = back, 64 * torch.finfo(gain.dtype).eps * max(1.0, float(gain.abs().max()))
@@ -186,7 +233,9 @@ def _best_paths(
         sent, lane = _best_lane(torch.where(open_, reach[origin] + gain, -torch.inf), destination, reach)
         better = sent > arriving + noise
         arriving, along = torch.where(better, sent, arriving), torch.where(better, lane, along)
-        returned, lane = _best_lane(torch.where(used, arriving[destination] - gain, -torch.inf), origin, reach)
+        returned, lane = _best_lane(
+            torch.where(used, arriving[destination] - gain, -torch.inf), origin, reach
+        )
         better = returned > reach + noise
         reach, back = torch.where(better, returned, reach), torch.where(better, lane, back)
         if not bool(better.any()):
@@ -225,7 +274,8 @@ def _columns(values: Float[Tensor, "K J B"]) -> Float[Tensor, "J KB"]:
 
 
 def _capacity(view: View) -> Float[Tensor, "K E B"]:
-    """What every lane can carry of every product now, if it carries nothing else and its pools and supplier serve it alone."""
+    """What every lane can carry of every product now, if it carries nothing else and its pools and supplier
+    serve it alone."""
     network, like = view.network, view.state.inventory_level
     room = like.new_full((len(network.lanes), like.shape[-1]), torch.inf)
     for limit in network.limits:
@@ -236,7 +286,9 @@ def _capacity(view: View) -> Float[Tensor, "K E B"]:
 def _due_soon(view: View, lanes: Int[Tensor, " J"]) -> Float[Tensor, "K N B"]:
     """What is due at every warehouse within the lead time of its quickest lateral lane."""
     pipeline, times = view.state.pipeline, view.network.lead_time[lanes]
-    quickest = -_highest(-times, view.network.destination[lanes], torch.full_like(view.network.source_lane, -pipeline.shape[1]))
+    quickest = -_highest(
+        -times, view.network.destination[lanes], torch.full_like(view.network.source_lane, -pipeline.shape[1])
+    )
     due = torch.arange(1, pipeline.shape[1] + 1, device=times.device).unsqueeze(-1) <= quickest
     return (pipeline * due.unsqueeze(-1).to(pipeline)).sum(1)
 

@@ -1,4 +1,5 @@
-"""Policies of a distribution network: a warehouse answers for all that is at, or on its way to, those it feeds.
+"""Policies of a distribution network: a warehouse answers for all that is at, or on its way to, those it
+feeds.
 
 Who feeds whom is told by source lanes: the network is read as a forest, with suppliers above it.
 """
@@ -36,7 +37,8 @@ def echelons(network: TransferNetwork) -> Float[Tensor, "N N"]:
 
 @dataclass(frozen=True, eq=False)
 class EchelonBaseStock:
-    """Every warehouse raises the inventory position of its echelon to a level: optimal in series (Clark and Scarf 1960)."""
+    """Every warehouse raises the inventory position of its echelon to a level: optimal in series (Clark and
+    Scarf 1960)."""
 
     levels: Float[Tensor, "K N *B"]
     members: Float[Tensor, "N N"]
@@ -47,7 +49,8 @@ class EchelonBaseStock:
 
     @classmethod
     def of(cls, problem: Problem) -> EchelonBaseStock:
-        """The echelon's newsvendor levels added up, less what would be counted twice: its mean demand in the periods below."""
+        """The echelon's newsvendor levels added up, less what would be counted twice: its mean demand in the
+        periods below."""
         network = problem.network
         members = echelons(network)
         return cls(newsvendor_levels(problem) @ members.T, members)
@@ -57,30 +60,41 @@ class EchelonBaseStock:
 
     def act(self, view: View, memory: None) -> tuple[Decision, None]:
         positions = torch.einsum("nm,kmb->knb", self.members, view.inventory_position)
-        return Decision(on_source_lanes(view.network, (per_replication(self.levels) - positions).clamp(min=0))), None
+        return Decision(
+            on_source_lanes(view.network, (per_replication(self.levels) - positions).clamp(min=0))
+        ), None
 
     def parameters(self, problem: Problem) -> dict[str, Parameter]:
         return {"levels": Parameter(self.levels, level_unit(problem.network))}
 
     def beginnings(self, problem: Problem) -> list[EchelonBaseStock]:
-        """The echelons' mean demand until what is ordered has come all the way down and is sold, and more or less safety above it."""
+        """The echelons' mean demand until what is ordered has come all the way down and is sold, and more or
+        less safety above it."""
         network = problem.network
-        own = network.response_time[network.source_lane.clamp(min=0)] if network.lanes else torch.zeros_like(network.source_lane)
+        own = (
+            network.response_time[network.source_lane.clamp(min=0)]
+            if network.lanes
+            else torch.zeros_like(network.source_lane)
+        )
         until_sold = ((self.members * own) @ self.members * self.members).amax(1) + 1
         mean = network.throughput * until_sold
-        return [replace(self, levels=mean + safety * level_unit(network)) for safety in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)] + [self]
+        return [
+            replace(self, levels=mean + safety * level_unit(network))
+            for safety in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
+        ] + [self]
 
 
 @dataclass(frozen=True, eq=False)
 class EqualFractile:
-    """Cross-docks share all they have among the warehouses they feed, so that all are equally safe (Eppen and Schrage 1981; Federgruen
-    and Zipkin 1984); everything else is echelon base-stock. Safe: how many standard deviations of lead-time demand
-    the position is above its mean."""
+    """Cross-docks share all they have among the warehouses they feed, so that all are equally safe (Eppen and
+    Schrage 1981; Federgruen and Zipkin 1984); everything else is echelon base-stock. Safe: how many standard
+    deviations of lead-time demand the position is above its mean."""
 
     levels: Float[Tensor, "K N *B"]
     members: Float[Tensor, "N N"]
     mean: Float[Tensor, "K E"]
-    """Demand at the end of every lane until what leaves now has arrived and is sold, and its standard deviation."""
+    """Demand at the end of every lane until what leaves now has arrived and is sold, and its standard
+    deviation."""
     sd: Float[Tensor, "K E"]
     name: str = "equal fractile"
     knows: str = "stock of all downstream, demand distribution"
@@ -108,21 +122,29 @@ class EqualFractile:
             fed = lanes[origins == dock]
             at = position.index_select(1, network.destination[fed])
             mean, sd = self.mean[:, fed].unsqueeze(-1), self.sd[:, fed].unsqueeze(-1)
-            requests = requests.index_copy(1, fed, equally_safe(view.state.on_hand[:, dock : dock + 1], at, mean, sd))
+            requests = requests.index_copy(
+                1, fed, equally_safe(view.state.on_hand[:, dock : dock + 1], at, mean, sd)
+            )
         return Decision(requests), None
 
     def parameters(self, problem: Problem) -> dict[str, Parameter]:
         return {"levels": Parameter(self.levels, level_unit(problem.network))}
 
     def beginnings(self, problem: Problem) -> list[EqualFractile]:
-        return [replace(self, levels=each.levels) for each in EchelonBaseStock.of(problem).beginnings(problem)]
+        return [
+            replace(self, levels=each.levels) for each in EchelonBaseStock.of(problem).beginnings(problem)
+        ]
 
 
 def equally_safe(
-    stock: Float[Tensor, "K 1 B"], position: Float[Tensor, "K S B"], mean: Float[Tensor, "K S 1"], sd: Float[Tensor, "K S 1"]
+    stock: Float[Tensor, "K 1 B"],
+    position: Float[Tensor, "K S B"],
+    mean: Float[Tensor, "K S 1"],
+    sd: Float[Tensor, "K S 1"],
 ) -> Float[Tensor, "K S B"]:
-    """Shares of the stock that raise the lowest of (position - mean) / sd to one height: of the heights that the lowest 1, 2.. places
-    would reach if they alone shared the stock, the least is the one that all who get something reach."""
+    """Shares of the stock that raise the lowest of (position - mean) / sd to one height: of the heights that
+    the lowest 1, 2.. places would reach if they alone shared the stock, the least is the one that all who get
+    something reach."""
     safety = (position - mean) / sd
     lowest, order = safety.sort(1)
     weight = sd.expand_as(safety).gather(1, order)

@@ -1,6 +1,8 @@
-"""Order-up-to whose levels follow demand: where the last weeks sold twice the usual, it holds twice the usual.
+"""Order-up-to whose levels follow demand: where the last weeks sold twice the usual, it holds twice the
+usual.
 
-What a planner does with a moving average: every warehouse keeps so many periods' worth of what was asked for lately.
+What a planner does with a moving average: every warehouse keeps so many periods' worth of what was asked for
+lately.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ LEAST, MOST = 0.1, 100.0
 
 
 def lately(view: View, following: Float[Tensor, "N N"]) -> Float[Tensor, "K N B"]:
-    """Mean demand of the periods that are remembered over the usual, of every warehouse and all it feeds; 1 where none is usual or
-    remembered."""
+    """Mean demand of the periods that are remembered over the usual, of every warehouse and all it feeds; 1
+    where none is usual or remembered."""
     past, usual = view.known.past_demand, (view.network.mean_demand @ following.T).unsqueeze(-1)
     if not len(past):
         return usual.expand(-1, -1, view.known.replications) * 0 + 1
@@ -55,7 +57,9 @@ class FollowingOrderUpTo:
         network = problem.network
         lane = network.source_lane
         periods = network.response_time[lane.clamp(min=0)] + 1 if network.lanes else torch.ones_like(lane)
-        return cls((periods * (lane >= 0)).to(network.size).unsqueeze(0), network.throughput, echelons(network))
+        return cls(
+            (periods * (lane >= 0)).to(network.size).unsqueeze(0), network.throughput, echelons(network)
+        )
 
     @property
     def levels(self) -> Float[Tensor, "K N *B"]:

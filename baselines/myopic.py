@@ -1,7 +1,8 @@
-"""Myopic: every warehouse orders what serves best the period in which the order arrives, and looks no further.
+"""Myopic: every warehouse orders what serves best the period in which the order arrives, and looks no
+further.
 
-With backorders that is order-up-to; where sales are lost it counts what the stock and every unit on its way will really leave by then,
-and so orders less and more smoothly (Morton 1971; Zipkin 2008).
+With backorders that is order-up-to; where sales are lost it counts what the stock and every unit on its way
+will really leave by then, and so orders less and more smoothly (Morton 1971; Zipkin 2008).
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ SAMPLED = 10**6
 
 @dataclass(frozen=True, eq=False)
 class Myopic:
-    """Every warehouse orders what serves best the period in which the order arrives (Morton 1971; Zipkin 2008)."""
+    """Every warehouse orders what serves best the period in which the order arrives (Morton 1971; Zipkin
+    2008)."""
 
     demand: Float[Tensor, "T K N S"]
-    """Sampled paths of what passes through every warehouse, its customers' demand and that of all who are fed from it."""
+    """Sampled paths of what passes through every warehouse, its customers' demand and that of all who are fed
+    from it."""
     ratio: Float[Tensor, "K N"]
     """The probability to have enough that is aimed at."""
     name: str = "myopic"
@@ -63,7 +66,11 @@ class Myopic:
             waits = (periods > ahead).view(-1, 1, 1)
             after = left - demand[first + ahead].unsqueeze(2)
             after = torch.where(lost > 0, after.clamp(min=0), after)
-            left = torch.where(waits, after + (state.pipeline[:, ahead].unsqueeze(-1) if ahead < state.pipeline.shape[1] else 0), left)
+            left = torch.where(
+                waits,
+                after + (state.pipeline[:, ahead].unsqueeze(-1) if ahead < state.pipeline.shape[1] else 0),
+                left,
+            )
             wanted = torch.where(waits, demand[first + ahead + 1].unsqueeze(2), wanted)
         missing = (wanted - left - later).sort(dim=-1).values
         rank = (self.ratio * missing.shape[-1]).ceil().long().clamp(1, missing.shape[-1]) - 1

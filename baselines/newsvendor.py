@@ -13,8 +13,11 @@ from marl_inv.network import TransferNetwork
 
 
 def level_unit(network: TransferNetwork) -> Float[Tensor, "K N"]:
-    """The standard deviation of what passes through until a request has arrived, or a little of its mean where that is more."""
-    periods = network.response_time[network.source_lane.clamp(min=0)] if network.lanes else network.source_lane
+    """The standard deviation of what passes through until a request has arrived, or a little of its mean
+    where that is more."""
+    periods = (
+        network.response_time[network.source_lane.clamp(min=0)] if network.lanes else network.source_lane
+    )
     return torch.maximum(network.throughput_sd * (periods + 1).sqrt(), 0.05 * network.size)
 
 
@@ -29,12 +32,16 @@ def on_source_lanes(network: TransferNetwork, quantities: Float[Tensor, "K N B"]
 
 
 def newsvendor_levels(problem: Problem) -> Float[Tensor, "K N"]:
-    """The critical quantile of what passes through in lead time + 1 periods. Demand over several periods keeps its family exactly for normal, Poisson and negative binomial demand of one site; where
-    several feed upstream, and for data, moments choose: Poisson or negative binomial, or normal when the variance is below the mean.
+    """The critical quantile of what passes through in lead time + 1 periods. Demand over several periods
+    keeps its family exactly for normal, Poisson and negative binomial demand of one site; where several feed
+    upstream, and for data, moments choose: Poisson or negative binomial, or normal when the variance is below
+    the mean.
     """
     network, scenario = problem.network, problem.scenario
     sources = network.source_lane.cpu().numpy()
-    lead_time = np.where(sources >= 0, network.response_time.cpu().numpy()[sources.clip(0)] if len(network.lanes) else 0, 0)
+    lead_time = np.where(
+        sources >= 0, network.response_time.cpu().numpy()[sources.clip(0)] if len(network.lanes) else 0, 0
+    )
     mean = network.throughput.double().cpu().numpy() * (lead_time + 1)
     variance = network.throughput_sd.double().cpu().numpy() ** 2 * (lead_time + 1)
     ratio = critical_ratio(network)
@@ -48,7 +55,11 @@ def newsvendor_levels(problem: Problem) -> Float[Tensor, "K N"]:
         np.where(
             variance <= 1.01 * mean,
             stats.poisson.ppf(ratio, safe_mean),
-            stats.nbinom.ppf(ratio, (safe_mean**2 / excess).clip(1e-6, 1e9), (safe_mean / (safe_mean + excess)).clip(1e-9, 1)),
+            stats.nbinom.ppf(
+                ratio,
+                (safe_mean**2 / excess).clip(1e-6, 1e9),
+                (safe_mean / (safe_mean + excess)).clip(1e-9, 1),
+            ),
         ),
     )
     levels = np.where((mean > 0) & (sources >= 0), quantile, 0).clip(0)
@@ -58,12 +69,16 @@ def newsvendor_levels(problem: Problem) -> Float[Tensor, "K N"]:
 def critical_ratio(network: TransferNetwork) -> Float[np.ndarray, "K N"]:
     """Underage / (underage + holding), the newsvendor's probability to have enough, from 0.01 to 0.999.
 
-    Underage is the shortage cost, plus the margin when the objective is profit; a warehouse without customers takes the mean of those
-    it feeds.
+    Underage is the shortage cost, plus the margin when the objective is profit; a warehouse without customers
+    takes the mean of those it feeds.
     """
     holding = _rate(network.holding_cost, network)
-    underage = _underage(network, _rate(network.shortage_cost, network), _rate(network.counted_price, network))
-    return np.divide(underage, underage + holding, out=np.full_like(underage, 0.5), where=underage + holding > 0).clip(0.01, 0.999)
+    underage = _underage(
+        network, _rate(network.shortage_cost, network), _rate(network.counted_price, network)
+    )
+    return np.divide(
+        underage, underage + holding, out=np.full_like(underage, 0.5), where=underage + holding > 0
+    ).clip(0.01, 0.999)
 
 
 def _rate(rates: Tensor | None, network: TransferNetwork) -> np.ndarray:
@@ -90,7 +105,11 @@ def _underage(network: TransferNetwork, shortage: np.ndarray, price: np.ndarray)
 def _feeders(network: TransferNetwork) -> dict[int, int]:
     """Which warehouse feeds each of those that are not fed by a supplier."""
     lanes = enumerate(network.source_lane.tolist())
-    return {place: network.warehouses.index(network.lane_origin[lane]) for place, lane in lanes if lane >= network.replenishments}
+    return {
+        place: network.warehouses.index(network.lane_origin[lane])
+        for place, lane in lanes
+        if lane >= network.replenishments
+    }
 
 
 def landed_cost(network: TransferNetwork) -> Float[Tensor, "K N"]:

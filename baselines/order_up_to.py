@@ -1,6 +1,8 @@
-"""Order-up-to: every warehouse raises its inventory position to a level, each period, on one lane, with or without a cap on the order.
+"""Order-up-to: every warehouse raises its inventory position to a level, each period, on one lane, with or
+without a cap on the order.
 
-Levels are newsvendor quantiles of the demand over the lead time and the period of review; `tuning` finds better ones.
+Levels are newsvendor quantiles of the demand over the lead time and the period of review; `tuning` finds
+better ones.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ SCALES = (0.4, 0.55, 0.7, 0.85, 1.0, 1.15, 1.3, 1.6)
 
 @dataclass(frozen=True, eq=False)
 class OrderUpTo:
-    """Every warehouse raises its inventory position to a level, on its source lane: newsvendor quantiles until they are tuned."""
+    """Every warehouse raises its inventory position to a level, on its source lane: newsvendor quantiles
+    until they are tuned."""
 
     levels: Float[Tensor, "K N *B"]
     """Order-up-to levels, units."""
@@ -58,7 +61,11 @@ class OrderUpTo:
         if network.max_promotion is not None:
             most = network.max_promotion.squeeze(-1).expand_as(network.size)
             found["promotion"] = Parameter(
-                torch.zeros_like(most) if self.promotion is None else self.promotion, most, 0.0, most, whole=False
+                torch.zeros_like(most) if self.promotion is None else self.promotion,
+                most,
+                0.0,
+                most,
+                whole=False,
             )
         if self.cap is not None:
             found["cap"] = Parameter(self.cap, 0.5 * network.size)
@@ -70,7 +77,8 @@ class OrderUpTo:
 
 
 class CappedOrderUpTo(OrderUpTo):
-    """Order-up-to that never asks for more than a cap in a period: close to optimal under lost sales with long lead times (Xin 2021)."""
+    """Order-up-to that never asks for more than a cap in a period: close to optimal under lost sales with
+    long lead times (Xin 2021)."""
 
     @classmethod
     def of(cls, problem: Problem) -> CappedOrderUpTo:
@@ -78,4 +86,8 @@ class CappedOrderUpTo(OrderUpTo):
         return cls(newsvendor_levels(problem), cap=1.5 * problem.network.size, name="capped order-up-to")
 
     def beginnings(self, problem: Problem) -> list[OrderUpTo]:
-        return [replace(each, cap=self.cap * factor) for each in super().beginnings(problem) for factor in (0.7, 0.8, 1.0, 2.0)]
+        return [
+            replace(each, cap=self.cap * factor)
+            for each in super().beginnings(problem)
+            for factor in (0.7, 0.8, 1.0, 2.0)
+        ]

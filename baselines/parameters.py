@@ -29,7 +29,11 @@ class Parameter:
         """The value some steps away, within bounds; a trailing dimension of `step` is the batch."""
         extra = step.ndim - self.value.ndim
         value, unit = (part[(...,) + (None,) * extra] for part in (self.value, self.unit))
-        most = self.most[(...,) + (None,) * extra] if isinstance(self.most, Tensor) else torch.as_tensor(self.most).to(value)
+        most = (
+            self.most[(...,) + (None,) * extra]
+            if isinstance(self.most, Tensor)
+            else torch.as_tensor(self.most).to(value)
+        )
         return torch.minimum((value + unit * step).clamp(min=self.least), most)
 
 
@@ -43,7 +47,8 @@ class Tunable(Policy, Protocol):
         ...
 
     def parameters(self, problem: Problem) -> dict[str, Parameter]:
-        """What may be tuned, by field; `dataclasses.replace` puts other values in, of the same shape or with a batch dimension last."""
+        """What may be tuned, by field; `dataclasses.replace` puts other values in, of the same shape or with
+        a batch dimension last."""
         ...
 
     def beginnings(self, problem: Problem) -> list[Any]:
@@ -52,7 +57,8 @@ class Tunable(Policy, Protocol):
 
 
 def per_replication(values: Float[Tensor, "K N *B"]) -> Float[Tensor, "K N _"]:
-    """With the batch last: the same for every replication, unless every one has its own (as when a population plays at once)."""
+    """With the batch last: the same for every replication, unless every one has its own (as when a population
+    plays at once)."""
     return values.unsqueeze(-1) if values.ndim == 2 else values
 
 
@@ -60,4 +66,6 @@ def set_parameters(policy: Any, values: dict[str, Tensor]) -> Any:
     """Other values for some fields; `base.levels` is the field of the policy that a layer lies over."""
     own = {name: value for name, value in values.items() if "." not in name}
     inner = {name.removeprefix("base."): value for name, value in values.items() if "." in name}
-    return replace(policy, **own, base=set_parameters(policy.base, inner)) if inner else replace(policy, **own)
+    return (
+        replace(policy, **own, base=set_parameters(policy.base, inner)) if inner else replace(policy, **own)
+    )

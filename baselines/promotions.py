@@ -20,7 +20,8 @@ from marl_inv.simulator import Decision
 
 @dataclass(frozen=True, eq=False)
 class PromotionCalendar:
-    """Promotes at a level in the first `length` periods of every `cycle`, and not in the others; nothing where promotions are not decided.
+    """Promotes at a level in the first `length` periods of every `cycle`, and not in the others; nothing
+    where promotions are not decided.
 
     Which leaves demand time to come back where promotions make it dip.
     """
@@ -55,19 +56,28 @@ class PromotionCalendar:
         decision, memory = self.base.act(view, memory)
         if view.network.max_promotion is None:
             return decision, memory
-        level, cycle, length = (per_replication(part) for part in (self.level, self.cycle.round(), self.length.round()))
+        level, cycle, length = (
+            per_replication(part) for part in (self.level, self.cycle.round(), self.length.round())
+        )
         promotion = level * (view.period % cycle < length)
         return replace(decision, promotion=promotion.expand_as(view.state.inventory_level)), memory
 
     def parameters(self, problem: Problem) -> dict[str, Parameter]:
         """Its own, and those of the policy below but for its promotions."""
         network = problem.network
-        inner = {f"base.{name}": parameter for name, parameter in self.base.parameters(problem).items() if name != "promotion"}
+        inner = {
+            f"base.{name}": parameter
+            for name, parameter in self.base.parameters(problem).items()
+            if name != "promotion"
+        }
         if network.max_promotion is None:
             return inner
         one, most = torch.ones_like(network.size), _most(network)
         level = Parameter(self.level, 0.5 * most, 0.0, most, whole=False)
-        own = {"cycle": Parameter(self.cycle, 2 * one, 1.0, whole=False), "length": Parameter(self.length, one, 0.0, whole=False)}
+        own = {
+            "cycle": Parameter(self.cycle, 2 * one, 1.0, whole=False),
+            "length": Parameter(self.length, one, 0.0, whole=False),
+        }
         return {"level": level} | own | inner
 
     def beginnings(self, problem: Problem) -> list[PromotionCalendar]:
@@ -75,7 +85,9 @@ class PromotionCalendar:
         most, one, begun = _most(problem.network), torch.ones_like(self.level), []
         for base in self.base.beginnings(problem):
             for share, cycle, length in ((0.0, 4, 1), (0.5, 4, 1), (1.0, 8, 1), (0.5, 2, 1), (0.5, 1, 1)):
-                begun.append(replace(self, base=base, level=share * most, cycle=cycle * one, length=length * one))
+                begun.append(
+                    replace(self, base=base, level=share * most, cycle=cycle * one, length=length * one)
+                )
         return begun
 
 

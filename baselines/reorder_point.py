@@ -1,4 +1,5 @@
-"""Policies for orders that cost something each: order when the inventory position has fallen far enough, or always the same."""
+"""Policies for orders that cost something each: order when the inventory position has fallen far enough, or
+always the same."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ from marl_inv.simulator import Decision
 
 @dataclass(frozen=True, eq=False)
 class ReorderPoint:
-    """(s, S): a position at or below the reorder point s is raised to S (Scarf 1960). Below, S is s + `quantity`.
+    """(s, S): a position at or below the reorder point s is raised to S (Scarf 1960). Below, S is s +
+    `quantity`.
 
     With `fixed_quantity` it is (r, Q): as many whole multiples of the quantity as bring the position above r.
     """
@@ -34,7 +36,8 @@ class ReorderPoint:
 
     @classmethod
     def of(cls, problem: Problem) -> ReorderPoint:
-        """The newsvendor level as s, and the economic order quantity above it, but at least one period's throughput."""
+        """The newsvendor level as s, and the economic order quantity above it, but at least one period's
+        throughput."""
         return cls(newsvendor_levels(problem), _economic_quantity(problem.network))
 
     def start(self, network: TransferNetwork, replications: int) -> None:
@@ -49,11 +52,17 @@ class ReorderPoint:
     def parameters(self, problem: Problem) -> dict[str, Parameter]:
         return {
             "reorder_point": Parameter(self.reorder_point, level_unit(problem.network)),
-            "quantity": Parameter(self.quantity, 0.3 * self.quantity, least=1.0 if problem.network.integer else 1e-3),
+            "quantity": Parameter(
+                self.quantity, 0.3 * self.quantity, least=1.0 if problem.network.integer else 1e-3
+            ),
         }
 
     def beginnings(self, problem: Problem) -> list[ReorderPoint]:
-        return [replace(self, reorder_point=self.reorder_point * a, quantity=self.quantity * b) for a in SCALES for b in (0.5, 1.0, 2.0)]
+        return [
+            replace(self, reorder_point=self.reorder_point * a, quantity=self.quantity * b)
+            for a in SCALES
+            for b in (0.5, 1.0, 2.0)
+        ]
 
 
 class FixedQuantity(ReorderPoint):
@@ -61,22 +70,33 @@ class FixedQuantity(ReorderPoint):
 
     @classmethod
     def of(cls, problem: Problem) -> FixedQuantity:
-        return cls(newsvendor_levels(problem), _economic_quantity(problem.network), fixed_quantity=True, name="(r, Q)")
+        return cls(
+            newsvendor_levels(problem),
+            _economic_quantity(problem.network),
+            fixed_quantity=True,
+            name="(r, Q)",
+        )
 
 
 def _economic_quantity(network: TransferNetwork) -> Float[Tensor, "K N"]:
-    """sqrt(2 x throughput x fixed cost / holding cost), where a shipment or vehicle has a fixed cost; at least one period's throughput."""
+    """sqrt(2 x throughput x fixed cost / holding cost), where a shipment or vehicle has a fixed cost; at
+    least one period's throughput."""
     fixed = torch.zeros_like(network.size[0])
     for cost in (network.shipment_cost, network.vehicle_cost):
         if cost is not None and network.lanes:
             fixed = fixed + cost.squeeze(-1)[network.source_lane.clamp(min=0)] * (network.source_lane >= 0)
-    holding = torch.ones_like(network.size) if network.holding_cost is None else network.holding_cost.squeeze(-1).clamp(min=1e-6)
+    holding = (
+        torch.ones_like(network.size)
+        if network.holding_cost is None
+        else network.holding_cost.squeeze(-1).clamp(min=1e-6)
+    )
     return torch.maximum((2 * network.size * fixed / holding).sqrt(), network.size)
 
 
 @dataclass(frozen=True, eq=False)
 class ConstantOrder:
-    """The same every period, whatever there is: what lost sales come to with very long lead times (Goldberg et al. 2016)."""
+    """The same every period, whatever there is: what lost sales come to with very long lead times (Goldberg
+    et al. 2016)."""
 
     quantity: Float[Tensor, "K N *B"]
     name: str = "constant order"

@@ -1,8 +1,10 @@
-"""Rolling-horizon planning: every period, a linear programme over the next ones decides, and only its first decision is played.
+"""Rolling-horizon planning: every period, a linear programme over the next ones decides, and only its first
+decision is played.
 
-With `paths=0` it plans on forecasts as if they were certain: the scenario's own forecasts as far as they reach, mean demand beyond. With
-more it is a two-stage stochastic programme: that many sampled demand paths share the decisions of now, and each goes its own best way
-from there (sample average approximation). Replications are planned one by one, in several processes where asked for.
+With `paths=0` it plans on forecasts as if they were certain: the scenario's own forecasts as far as they
+reach, mean demand beyond. With more it is a two-stage stochastic programme: that many sampled demand paths
+share the decisions of now, and each goes its own best way from there (sample average approximation).
+Replications are planned one by one, in several processes where asked for.
 """
 
 from __future__ import annotations
@@ -16,7 +18,13 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from marl_inv.baselines.bounds.linear_programme import Model, Programme, SamplePath, check_linear, product_groups
+from marl_inv.baselines.bounds.linear_programme import (
+    Model,
+    Programme,
+    SamplePath,
+    check_linear,
+    product_groups,
+)
 from marl_inv.chance.trace import Trace
 from marl_inv.common.errors import InputError
 from marl_inv.episodes.problem import Problem
@@ -32,7 +40,8 @@ Decided = tuple[np.ndarray, np.ndarray]
 class RollingHorizon:
     problem: Problem
     samples: Trace
-    """What demand may be like, by period: the mean of its replications is the expectation, the first `paths` of them are planned on."""
+    """What demand may be like, by period: the mean of its replications is the expectation, the first `paths`
+    of them are planned on."""
     horizon: int
     paths: int = 0
     workers: int = 1
@@ -41,18 +50,32 @@ class RollingHorizon:
     _pool: ProcessPoolExecutor | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, problem: Problem, horizon: int | None = None, paths: int = 0, workers: int = 1, seed: int = 0) -> RollingHorizon:
-        """The horizon is by default twice the longest time from a supplier's lane to a customer, and four periods more.
+    def of(
+        cls, problem: Problem, horizon: int | None = None, paths: int = 0, workers: int = 1, seed: int = 0
+    ) -> RollingHorizon:
+        """The horizon is by default twice the longest time from a supplier's lane to a customer, and four
+        periods more.
 
-        Raises InputError where the scenario is not linear, or its demand comes from a file (there is nothing to sample).
+        Raises InputError where the scenario is not linear, or its demand comes from a file (there is nothing
+        to sample).
         """
         check_linear(problem)
         if problem.demand.from_file:
-            raise InputError(f"{problem.scenario.name}: has demand from a file, which the rolling LP cannot sample; play another policy")
+            raise InputError(
+                f"{problem.scenario.name}: has demand from a file, which the rolling LP cannot sample; play "
+                "another policy"
+            )
         horizon = horizon or 2 * _longest_way(problem.network) + 4
         drawn = max(64, paths)
         samples = problem.trace("tune", seed, range(10**6, 10**6 + drawn), problem.scenario.horizon + horizon)
-        return cls(problem, samples, horizon, paths, workers, name=f"rolling LP, {paths} paths" if paths else "rolling LP")
+        return cls(
+            problem,
+            samples,
+            horizon,
+            paths,
+            workers,
+            name=f"rolling LP, {paths} paths" if paths else "rolling LP",
+        )
 
     def start(self, network: TransferNetwork, replications: int) -> None:
         return None
@@ -60,17 +83,22 @@ class RollingHorizon:
     def act(self, view: View, memory: Any) -> tuple[Decision, None]:
         jobs = [self._paths(view, replication) for replication in range(view.known.replications)]
         if self.workers > 1:
-            self._pool = self._pool or ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"), initializer=_one_thread)
+            self._pool = self._pool or ProcessPoolExecutor(
+                self.workers, mp_context=get_context("spawn"), initializer=_one_thread
+            )
             chunk = max(1, len(jobs) // (4 * self.workers))
             decided = list(self._pool.map(decide, [view.network] * len(jobs), jobs, chunksize=chunk))
         else:
             decided = [decide(view.network, job) for job in jobs]
         like = view.state.inventory_level
-        requests, promotion = (torch.from_numpy(np.stack(parts, axis=-1)).to(like) for parts in zip(*decided, strict=True))
+        requests, promotion = (
+            torch.from_numpy(np.stack(parts, axis=-1)).to(like) for parts in zip(*decided, strict=True)
+        )
         return Decision(requests, None if view.network.max_promotion is None else promotion), None
 
     def _paths(self, view: View, replication: int) -> list[SamplePath]:
-        """What may come, seen from now: one path of expectations, or samples. Capacity and planned promotions are taken as they are now."""
+        """What may come, seen from now: one path of expectations, or samples. Capacity and planned promotions
+        are taken as they are now."""
         known, left = view.known, view.known.periods_left
         periods = self.horizon if left is None else min(self.horizon, left)
         here = self.samples.history + known.period
@@ -79,7 +107,9 @@ class RollingHorizon:
         alike = {
             "state": view.state.replication(replication),
             "lead_time": np.tile(view.network.lead_time.cpu().numpy(), (periods, 1)),
-            "available": None if known.available is None else known.available[:, replication].expand(periods, -1),
+            "available": None
+            if known.available is None
+            else known.available[:, replication].expand(periods, -1),
             "planned": self._planned(view, periods),
             "weight": self.problem.scenario.discount_factor ** np.arange(periods, dtype=float),
             "ends": periods == left,
@@ -115,7 +145,10 @@ def decide(network: TransferNetwork, paths: list[SamplePath]) -> Decided:
         delay = (network.order_slot // len(network.lanes)).cpu().numpy()
     for products in product_groups(network):
         programme = Programme()
-        models = [Model(network, replace(path, weight=path.weight / len(paths)), products, programme) for path in paths]
+        models = [
+            Model(network, replace(path, weight=path.weight / len(paths)), products, programme)
+            for path in paths
+        ]
         heard = np.minimum(delay, models[0].T - 1)
         first = [model.shipped[heard, :, np.arange(len(network.lanes))] for model in models]
         for other, shipped in zip(models[1:], first[1:], strict=True):

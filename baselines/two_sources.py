@@ -1,7 +1,7 @@
 """Two lanes into a warehouse, one cheap and slow, one dear and quick: how much to order on each.
 
-The quick (expedited) lane is the one with the least response time among those of a warehouse, the regular one its source lane. A
-warehouse with one lane orders up to the regular level on it.
+The quick (expedited) lane is the one with the least response time among those of a warehouse, the regular one
+its source lane. A warehouse with one lane orders up to the regular level on it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from marl_inv.simulator import Decision
 
 
 def quick_lanes(network: TransferNetwork) -> Int[Tensor, " N"]:
-    """The quickest replenishment lane of every warehouse besides its source lane, if it is quicker than that; -1 where there is none."""
+    """The quickest replenishment lane of every warehouse besides its source lane, if it is quicker than that;
+    -1 where there is none."""
     quickest, source = [-1] * len(network.warehouses), network.source_lane.tolist()
     response = network.response_time.tolist()
     for lane, place in enumerate(network.destination[: network.replenishments].tolist()):
@@ -36,15 +37,18 @@ def position_within(view: View, lane: Int[Tensor, " N"]) -> Float[Tensor, "K N B
     """Inventory level and what arrives no later than a shipment that would leave now on the lane."""
     periods = view.network.lead_time[lane.clamp(min=0)]
     due = torch.arange(1, view.state.pipeline.shape[1] + 1, device=periods.device).unsqueeze(-1) <= periods
-    return view.state.inventory_level + (view.state.pipeline * due.unsqueeze(-1).to(view.state.pipeline)).sum(1)
+    return view.state.inventory_level + (view.state.pipeline * due.unsqueeze(-1).to(view.state.pipeline)).sum(
+        1
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class DualIndex:
-    """Expedites what is missing to one level of what comes soon, then orders what is missing to another of all that comes.
+    """Expedites what is missing to one level of what comes soon, then orders what is missing to another of
+    all that comes.
 
-    The regular order counts the expedited one just placed (Veeraraghavan and Scheller-Wolf 2008); with a `cap` on it, it is the capped
-    dual index (Sun and Van Mieghem 2019).
+    The regular order counts the expedited one just placed (Veeraraghavan and Scheller-Wolf 2008); with a
+    `cap` on it, it is the capped dual index (Sun and Van Mieghem 2019).
     """
 
     expedited_level: Float[Tensor, "K N *B"]
@@ -56,7 +60,8 @@ class DualIndex:
 
     @classmethod
     def of(cls, problem: Problem) -> DualIndex:
-        """Newsvendor levels; of the expedited lane's lead time, a period's mean demand and one standard deviation."""
+        """Newsvendor levels; of the expedited lane's lead time, a period's mean demand and one standard
+        deviation."""
         return cls(_expedited_level(problem), newsvendor_levels(problem))
 
     def start(self, network: TransferNetwork, replications: int) -> None:
@@ -64,7 +69,9 @@ class DualIndex:
 
     def act(self, view: View, memory: None) -> tuple[Decision, None]:
         quick = quick_lanes(view.network)
-        expedited = (per_replication(self.expedited_level) - position_within(view, quick)).clamp(min=0) * (quick >= 0).unsqueeze(-1)
+        expedited = (per_replication(self.expedited_level) - position_within(view, quick)).clamp(min=0) * (
+            quick >= 0
+        ).unsqueeze(-1)
         regular = (per_replication(self.regular_level) - view.inventory_position - expedited).clamp(min=0)
         if self.cap is not None:
             regular = torch.minimum(regular, per_replication(self.cap))
@@ -73,13 +80,20 @@ class DualIndex:
 
     def parameters(self, problem: Problem) -> dict[str, Parameter]:
         unit = level_unit(problem.network)
-        found = {"expedited_level": Parameter(self.expedited_level, 0.5 * unit), "regular_level": Parameter(self.regular_level, unit)}
+        found = {
+            "expedited_level": Parameter(self.expedited_level, 0.5 * unit),
+            "regular_level": Parameter(self.regular_level, unit),
+        }
         return found if self.cap is None else found | {"cap": Parameter(self.cap, 0.3 * problem.network.size)}
 
     def beginnings(self, problem: Problem) -> list[DualIndex]:
         levels = [(self.expedited_level * a, self.regular_level * b) for a in (0.6, 1.0, 1.4) for b in SCALES]
         caps = [None] if self.cap is None else [self.cap * factor for factor in (0.7, 1.0, 1.5)]
-        return [replace(self, expedited_level=quick, regular_level=slow, cap=cap) for quick, slow in levels for cap in caps]
+        return [
+            replace(self, expedited_level=quick, regular_level=slow, cap=cap)
+            for quick, slow in levels
+            for cap in caps
+        ]
 
 
 class CappedDualIndex(DualIndex):
@@ -88,7 +102,12 @@ class CappedDualIndex(DualIndex):
     @classmethod
     def of(cls, problem: Problem) -> CappedDualIndex:
         """A cap of what passes through in a period."""
-        return cls(_expedited_level(problem), newsvendor_levels(problem), cap=1.0 * problem.network.size, name="capped dual index")
+        return cls(
+            _expedited_level(problem),
+            newsvendor_levels(problem),
+            cap=1.0 * problem.network.size,
+            name="capped dual index",
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +129,9 @@ class TailoredBaseSurge:
 
     def act(self, view: View, memory: None) -> tuple[Decision, None]:
         quick = quick_lanes(view.network)
-        expedited = (per_replication(self.expedited_level) - position_within(view, quick)).clamp(min=0) * (quick >= 0).unsqueeze(-1)
+        expedited = (per_replication(self.expedited_level) - position_within(view, quick)).clamp(min=0) * (
+            quick >= 0
+        ).unsqueeze(-1)
         requests = on_source_lanes(view.network, per_replication(self.quantity).expand_as(expedited))
         return Decision(requests.index_add(1, quick.clamp(min=0), expedited)), None
 
@@ -123,7 +144,10 @@ class TailoredBaseSurge:
 
     def beginnings(self, problem: Problem) -> list[TailoredBaseSurge]:
         starts = [(a, b) for a in (0.6, 1.0, 1.4) for b in (0.4, 0.7, 1.0, 1.3)]
-        return [replace(self, expedited_level=self.expedited_level * a, quantity=self.quantity * b) for a, b in starts]
+        return [
+            replace(self, expedited_level=self.expedited_level * a, quantity=self.quantity * b)
+            for a, b in starts
+        ]
 
 
 def _expedited_level(problem: Problem) -> Float[Tensor, "K N"]:

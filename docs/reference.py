@@ -176,7 +176,9 @@ def _own_defaults() -> str:
     for algorithm, defaults in OWN_DEFAULTS.items():
         alike.setdefault(json.dumps(defaults), []).append(algorithm)
     columns = {", ".join(names): json.loads(defaults) for defaults, names in alike.items()}
-    keys = [key for key in TrainSettings.model_fields if any(key in defaults for defaults in columns.values())]
+    keys = [
+        key for key in TrainSettings.model_fields if any(key in defaults for defaults in columns.values())
+    ]
     rows = [
         [f"`{key}`", _plain(TrainSettings.model_fields[key].default)]
         + [_plain(defaults[key]) if key in defaults else "" for defaults in columns.values()]
@@ -220,23 +222,35 @@ class Records:
             inside = []
             for name, suffix in _references(node):
                 nearer = place.count(".") < places.get(name, ".").count(".")
-                places[name] = place + suffix if name in places and nearer else places.get(name, place + suffix)
+                places[name] = (
+                    place + suffix if name in places and nearer else places.get(name, place + suffix)
+                )
                 if name not in seen:
                     seen.add(name)
                     properties = self.schema["$defs"][name].get("properties", {})
-                    inside += [(f"{place}{suffix}.{key}", properties[key]) for key in self._in_order(self.schema["$defs"][name])]
+                    inside += [
+                        (f"{place}{suffix}.{key}", properties[key])
+                        for key in self._in_order(self.schema["$defs"][name])
+                    ]
             waiting = inside + waiting
         return places
 
     def _in_order(self, node: dict[str, Any]) -> list[str]:
-        """What tells kinds apart first, and a record's own keys before those that it has in common with others."""
+        """What tells kinds apart first, and a record's own keys before those that it has in common with
+        others."""
         keys = list(node.get("properties", {}))
-        first = [key for key in keys if "const" in node["properties"][key]] + (self.first if node is self.schema else [])
+        first = [key for key in keys if "const" in node["properties"][key]] + (
+            self.first if node is self.schema else []
+        )
         return [*first, *(key for key in keys if key not in first)]
 
     def section(self, name: str, where: str) -> str:
         node = self.schema["$defs"][name]
-        kinds = [f", with `{key}: {each['const']}`" for key, each in node.get("properties", {}).items() if "const" in each]
+        kinds = [
+            f", with `{key}: {each['const']}`"
+            for key, each in node.get("properties", {}).items()
+            if "const" in each
+        ]
         told = [
             f"({_anchor(name)})=\n{'#' * self.level} {_title(name)}",
             f"At `{where}`{''.join(kinds)}. {_words(node.get('description', ''))}".strip(),
@@ -244,9 +258,12 @@ class Records:
         keys = self._in_order(node)
         if name.endswith("Template"):
             of = name.removeprefix("Optional").removesuffix("Template")
-            there = {"name", "origin", "destination", *self._keys_of(of)} - {"lead_time" if name.startswith("Optional") else ""}
+            there = {"name", "origin", "destination", *self._keys_of(of)} - {
+                "lead_time" if name.startswith("Optional") else ""
+            }
             told.append(
-                f"The keys of {_link(of, _title(of).lower())} without what tells one from another; for any number, "
+                f"The keys of {_link(of, _title(of).lower())} without what tells one from another; for any "
+                "number, "
                 "`{draw: [2, 8]}` draws one for each entry."
             )
             keys = [key for key in keys if key not in there]
@@ -259,7 +276,11 @@ class Records:
         rows = []
         for key in keys:
             field = node["properties"][key]
-            value = "a [generator, a graph file, or tables](networks.md)" if key == "network" else self.value(field)
+            value = (
+                "a [generator, a graph file, or tables](networks.md)"
+                if key == "network"
+                else self.value(field)
+            )
             unit = UNITS.get(f"{name}.{key}", UNITS.get(key, "")) if self.units and _is_number(field) else ""
             default = "*required*" if key in node.get("required", []) else _plain(field.get("default"))
             rows.append(
@@ -277,7 +298,9 @@ class Records:
         if "$ref" in node:
             name = node["$ref"].rsplit("/", 1)[1]
             return _link(name, _title(name).lower())
-        choices = [each for each in (*node.get("anyOf", []), *node.get("oneOf", [])) if each.get("type") != "null"]
+        choices = [
+            each for each in (*node.get("anyOf", []), *node.get("oneOf", [])) if each.get("type") != "null"
+        ]
         if "discriminator" in node:
             return "one of: " + ", ".join(self.value(each) for each in choices)
         if choices == [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]:
@@ -314,7 +337,9 @@ def _references(node: Any, suffix: str = "") -> Iterator[tuple[str, str]]:
         if "$ref" in node:
             yield node["$ref"].rsplit("/", 1)[1], suffix
         for key in ("anyOf", "oneOf", "items", "additionalProperties"):
-            yield from _references(node.get(key), suffix + "[]" * (key == "items") + ".KEY" * (key == "additionalProperties"))
+            yield from _references(
+                node.get(key), suffix + "[]" * (key == "items") + ".KEY" * (key == "additionalProperties")
+            )
 
 
 def _is_number(node: Any) -> bool:
@@ -334,7 +359,11 @@ def _bounds(node: dict[str, Any]) -> str:
         "exclusiveMaximum": "below {}",
         "maximum": "{} or less",
     }
-    told = [text.format(f"{node[key]:,}") for key, text in words.items() if key in node and abs(node[key]) < BEYOND]
+    told = [
+        text.format(f"{node[key]:,}")
+        for key, text in words.items()
+        if key in node and abs(node[key]) < BEYOND
+    ]
     if "exclusiveMinimum" in node and node["type"] == "integer":
         told[0] = f"{node['exclusiveMinimum'] + 1} or more"
     return "".join(f", {each}" for each in told)
@@ -377,7 +406,9 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 def commands() -> str:
     app: Any = typer.main.get_command(command_line)
     top = app.context_class(app, info_name="marl-inv")
-    parts = [f"{_words(app.help or '')} `marl-inv --help` and `marl-inv COMMAND --help` say the same as this page."]
+    parts = [
+        f"{_words(app.help or '')} `marl-inv --help` and `marl-inv COMMAND --help` say the same as this page."
+    ]
     for name in app.list_commands(top):
         command = app.get_command(top, name)
         context = command.context_class(command, info_name=name, parent=top)
@@ -391,9 +422,17 @@ def commands() -> str:
 
 def _parameter(parameter: Any) -> list[str]:
     argument = parameter.param_type_name == "argument"
-    names = [(parameter.metavar or parameter.name).upper()] if argument else [*parameter.opts, *parameter.secondary_opts]
+    names = (
+        [(parameter.metavar or parameter.name).upper()]
+        if argument
+        else [*parameter.opts, *parameter.secondary_opts]
+    )
     told = " ".join(f"`{name}`" for name in names)
-    default = "*required*" if parameter.required else _plain(parameter.default if type(parameter.default) in (int, float, str) else None)
+    default = (
+        "*required*"
+        if parameter.required
+        else _plain(parameter.default if type(parameter.default) in (int, float, str) else None)
+    )
     if isinstance(parameter.default, Path):
         default = f"`{parameter.default}`"
     return [told, default, _words(parameter.help or "")]
@@ -411,18 +450,25 @@ def _documented(name: str, thing: Any) -> str:
         return _directive("py:data", f"marl_inv.{name}", [])
     [node] = ast.parse(textwrap.dedent(inspect.getsource(thing))).body
     if isinstance(node, ast.FunctionDef):
-        return _directive("py:function", f"marl_inv.{name}{_signature(node)}", [ast.get_docstring(node) or ""])
+        return _directive(
+            "py:function", f"marl_inv.{name}{_signature(node)}", [ast.get_docstring(node) or ""]
+        )
     assert isinstance(node, ast.ClassDef)
     kind = "py:exception" if issubclass(thing, Exception) else "py:class"
     return _directive(kind, f"marl_inv.{name}", [ast.get_docstring(node) or "", *_members(node, thing)])
 
 
 def _members(node: ast.ClassDef, thing: type) -> Iterator[str]:
-    """Fields with what is said below them, properties and methods; a record's keys have a page of their own."""
+    """Fields with what is said below them, properties and methods; a record's keys have a page of their
+    own."""
     record = issubclass(thing, BaseModel)
     for each, following in zip(node.body, [*node.body[1:], None], strict=True):
         if isinstance(each, ast.AnnAssign) and not record and not ast.unparse(each.target).startswith("_"):
-            said = following.value.value if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant) else ""
+            said = (
+                following.value.value
+                if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
+                else ""
+            )
             yield _directive(
                 "py:attribute",
                 f"{ast.unparse(each.target)}",

@@ -1,7 +1,8 @@
 """A testbed for multi-agent reinforcement learning in multi-warehouse inventory allocation.
 
-The names below load on first use, so that the command line's help needs neither torch nor PettingZoo. What takes a scenario takes a bare
-name, a path, a networkx graph, a Scenario or a Problem; what takes policies takes their names and run folders too.
+The names below load on first use, so that the command line's help needs neither torch nor PettingZoo. What
+takes a scenario takes a bare name, a path, a networkx graph, a Scenario or a Problem; what takes policies
+takes their names and run folders too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What `import marl_inv` offers where it takes more than its room does: a scenario in any form, and policies by their names."""
+"""What `import marl_inv` offers where it takes more than its room does: a scenario in any form, and policies
+by their names."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ def evaluate(
     progress: Progress = silently,
     stream: Stream = "evaluate",
 ) -> list[Score]:
-    """Play policies, or whom a name or run folder stands for, on the same traces of a stream, and score the periods after the warm-up.
+    """Play policies, or whom a name or run folder stands for, on the same traces of a stream, and score the
+    periods after the warm-up.
 
     Raises InputError.
     """
@@ -46,10 +48,11 @@ def tune(
     effort: float = 1.0,
     progress: Progress = silently,
 ) -> Any:
-    """A classical policy with the best parameters found, named `tuned ...`: of a baseline's name they are remembered, and found once; of a policy
-    of one's own they are not.
+    """A classical policy with the best parameters found, named `tuned ...`: of a baseline's name they are
+    remembered, and found once; of a policy of one's own they are not.
 
-    `settings` are `key.path=value` of the scenario; `effort` multiplies the length of the search. Raises InputError.
+    `settings` are `key.path=value` of the scenario; `effort` multiplies the length of the search. Raises
+    InputError.
     """
     problem = as_problem(scenario, settings)
     if isinstance(policy, str):
@@ -66,29 +69,37 @@ def train(
     say: Say = say_nothing,
     **options: Any,
 ) -> Trained:
-    """Train a policy, as `marl-inv train` does: `train("two_warehouses", algorithm="pathwise", decisions=500_000)`.
+    """Train a policy, as `marl-inv train` does: `train("two_warehouses", algorithm="pathwise",
+    decisions=500_000)`.
 
-    What is set of training are the fields of `TrainSettings`, as keywords, as `key=value` texts (with the scenario's, as `horizon=50`), or as
-    a TrainSettings. With `out`, a folder, the run is kept there, as the command line keeps it, and `resume` goes on with it; without one
-    nothing is written. A Problem stays on the device it is on. Raises InputError.
+    What is set of training are the fields of `TrainSettings`, as keywords, as `key=value` texts (with the
+    scenario's, as `horizon=50`), or as a TrainSettings. With `out`, a folder, the run is kept there, as the
+    command line keeps it, and `resume` goes on with it; without one nothing is written. A Problem stays on
+    the device it is on. Raises InputError.
     """
     of_scenario, chosen = _settings_of(settings, options)
     problem = as_problem(scenario, of_scenario, chosen.device)
     if out is not None or resume:
         return run_training(problem, chosen, None if out is None else Path(out), progress, resume, say)[1]
-    from marl_inv.learning import train as learning  # Tianshou takes seconds to import; only training pays for it
+    from marl_inv.learning import (
+        train as learning,
+    )  # Tianshou takes seconds to import; only training pays for it
 
     baseline = tuned(problem, tunable_named("order_up_to", problem), chosen.seed, progress=progress)
     return learning.train(problem, chosen, progress=progress, baseline=baseline, say=say)
 
 
-def _settings_of(settings: TrainSettings | Iterable[str], options: dict[str, Any]) -> tuple[list[str], TrainSettings]:
+def _settings_of(
+    settings: TrainSettings | Iterable[str], options: dict[str, Any]
+) -> tuple[list[str], TrainSettings]:
     """The scenario's settings, and those of training."""
     if not isinstance(settings, TrainSettings):
         of_scenario, of_training = split_settings(settings)
         return of_scenario, training_settings(of_training, source="train", **options)
     if options:
-        raise InputError(f"train: {next(iter(options))} is given beside a TrainSettings; give keywords, or put it in there")
+        raise InputError(
+            f"train: {next(iter(options))} is given beside a TrainSettings; give keywords, or put it in there"
+        )
     return [], settings
 
 
@@ -100,9 +111,11 @@ def render(
     period: int | None = None,
     progress: Progress = silently,
 ) -> Path:
-    """Play an evaluation episode and write a film of it (.gif), or a picture (.png, .svg, .pdf) of where it stands after `period` periods; all of
-    them by default. Raises InputError."""
-    from marl_inv.drawing import picture as drawing  # matplotlib takes long to import, and only pictures need it
+    """Play an evaluation episode and write a film of it (.gif), or a picture (.png, .svg, .pdf) of where it
+    stands after `period` periods; all of them by default. Raises InputError."""
+    from marl_inv.drawing import (
+        picture as drawing,
+    )  # matplotlib takes long to import, and only pictures need it
 
     problem = as_problem(scenario)
     return drawing.render(problem, as_policy(policy, problem, seed, progress), path, seed, period, progress)

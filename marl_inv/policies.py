@@ -1,4 +1,5 @@
-"""What a person asks for in one command: a training run in a folder of its own, and a comparison of policies on a scenario."""
+"""What a person asks for in one command: a training run in a folder of its own, and a comparison of policies
+on a scenario."""
 
 from __future__ import annotations
 
@@ -34,10 +35,17 @@ PLAYING = ("common", "scenario", "network", "simulator", "chance", "episodes", "
 """The packages that say what a policy earns, and what tuning finds."""
 
 
-def policy_named(name: str | Path, problem: AnyScenario, seed: int = 0, progress: Progress = silently, allow_code: bool = False) -> Policy:
-    """A baseline by name, with layers over it as in `capped_order_up_to+lp_balancing`, `tuned_` before it to tune it first; `rolling_lp` or
-    `rolling_lp_32` (paths); `optimal`; the policy of a run folder or checkpoint file, with code that it names if `allow_code`; or `module:Class`
-    of a policy of one's own, made by its `of(problem)` where it has one.
+def policy_named(
+    name: str | Path,
+    problem: AnyScenario,
+    seed: int = 0,
+    progress: Progress = silently,
+    allow_code: bool = False,
+) -> Policy:
+    """A baseline by name, with layers over it as in `capped_order_up_to+lp_balancing`, `tuned_` before it to
+    tune it first; `rolling_lp` or `rolling_lp_32` (paths); `optimal`; the policy of a run folder or
+    checkpoint file, with code that it names if `allow_code`; or `module:Class` of a policy of one's own, made
+    by its `of(problem)` where it has one.
 
     Raises InputError for anything else.
     """
@@ -55,7 +63,8 @@ def policy_named(name: str | Path, problem: AnyScenario, seed: int = 0, progress
 
 
 AnyPolicy = str | Path | Policy
-"""What everything public takes for a policy: a name or a run folder, as `policy_named` knows them, or a policy."""
+"""What everything public takes for a policy: a name or a run folder, as `policy_named` knows them, or a
+policy."""
 
 
 def listed(policies: AnyPolicy | Iterable[AnyPolicy]) -> list[AnyPolicy]:
@@ -68,7 +77,10 @@ def as_policy(policy: AnyPolicy, problem: Problem, seed: int = 0, progress: Prog
     if isinstance(policy, str | Path):
         return policy_named(policy, problem, seed, progress)
     if isinstance(policy, type) or not isinstance(policy, Policy):
-        raise InputError(f"policy: is {policy!r}; give a policy's name, a run folder, or an object with name, knows, start and act")
+        raise InputError(
+            f"policy: is {policy!r}; give a policy's name, a run folder, or an object with name, knows, "
+            "start and act"
+        )
     return policy
 
 
@@ -81,15 +93,20 @@ def check_policy_name(name: str) -> None:
     if base in BASELINES:
         if strange := [layer for layer in layers if layer not in LAYERS]:
             raise InputError(f"{name}: {strange[0]} is no layer; give one of {', '.join(LAYERS)}")
-    elif name != "optimal" and not re.fullmatch(ROLLING, name) and not Path(name).exists() and ":" not in name:
+    elif (
+        name != "optimal" and not re.fullmatch(ROLLING, name) and not Path(name).exists() and ":" not in name
+    ):
         if name in ALGORITHM_NAMES:
             raise InputError(
-                f"{name}: is an algorithm and has to be trained; `marl-inv train` does, or `algorithm: {name}` in an experiment"
+                f"{name}: is an algorithm and has to be trained; `marl-inv train` does, or `algorithm: "
+                f"{name}` in an experiment"
             )
         if "/" in name or "\\" in name:
             raise InputError(f"{name}: is not there; give a run folder that is, or a policy's name")
         known = [*BASELINES, *(f"tuned_{each}" for each in BASELINES), "rolling_lp", "optimal"]
-        raise InputError(f"{name}: is no policy{suggestion(name, known)}; or give a run folder, or module:Class")
+        raise InputError(
+            f"{name}: is no policy{suggestion(name, known)}; or give a run folder, or module:Class"
+        )
 
 
 def policy_file(name: str) -> Path | None:
@@ -109,7 +126,8 @@ def tuning_result(
 
 
 def tunable_named(name: str, problem: Problem) -> Any:
-    """A baseline by name, `tuned_` before it or not, as it is before it is tuned; raises InputError where there is nothing to tune."""
+    """A baseline by name, `tuned_` before it or not, as it is before it is tuned; raises InputError where
+    there is nothing to tune."""
     name = name.removeprefix("tuned_")
     return _tunable(_baseline(name, problem), name)
 
@@ -139,21 +157,31 @@ def _own_policy(name: str, problem: Problem) -> Policy:
     made = imported(name)
     policy = made.of(problem) if hasattr(made, "of") else made()
     if missing := [part for part in ("name", "knows", "start", "act") if not hasattr(policy, part)]:
-        raise InputError(f"{name}: makes {type(policy).__name__}, which has no {missing[0]}; a policy has name, knows, start and act")
+        raise InputError(
+            f"{name}: makes {type(policy).__name__}, which has no {missing[0]}; a policy has name, knows, "
+            "start and act"
+        )
     return policy
 
 
-def tuned(problem: Problem, policy: Any, seed: int = 0, effort: float = 1.0, progress: Progress = silently) -> Any:
-    """`baselines.tuning.tune`, remembered: the same scenario, policy, seed and effort are not tuned twice on one machine.
+def tuned(
+    problem: Problem, policy: Any, seed: int = 0, effort: float = 1.0, progress: Progress = silently
+) -> Any:
+    """`baselines.tuning.tune`, remembered: the same scenario, policy, seed and effort are not tuned twice on
+    one machine.
 
-    What was found lies in the folder MARL_INV_CACHE, or else in `marl_inv` of the user's cache folder (XDG_CACHE_HOME, ~/.cache), named by
-    a hash of all that it depends on; deleting it is safe, and a damaged file is tuned again.
+    What was found lies in the folder MARL_INV_CACHE, or else in `marl_inv` of the user's cache folder
+    (XDG_CACHE_HOME, ~/.cache), named by a hash of all that it depends on; deleting it is safe, and a damaged
+    file is tuned again.
     """
     file = _cache() / f"{_fingerprint(problem, policy, seed, effort)}.safetensors"
     with suppress(InputError):
         _, values = read_sealed(file, "it is tuned again")
         device = problem.network.size.device
-        return replace(set_parameters(policy, {name: value.to(device) for name, value in values.items()}), name=f"tuned {policy.name}")
+        return replace(
+            set_parameters(policy, {name: value.to(device) for name, value in values.items()}),
+            name=f"tuned {policy.name}",
+        )
     found = tune(problem, policy, seed, effort=effort, progress=progress)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_sealed(file, {name: parameter.value for name, parameter in found.parameters(problem).items()}, {})
@@ -170,7 +198,16 @@ def _fingerprint(problem: Problem, policy: Any, seed: int, effort: float) -> str
     """Of the scenario, its demand data, the policy as it begins, and the code that tunes it."""
     digest = hashlib.sha256(problem.scenario.model_dump_json().encode())
     digest.update(
-        repr((type(policy).__qualname__, policy.name, seed, effort, version("marl_inv"), str(problem.network.size.dtype))).encode()
+        repr(
+            (
+                type(policy).__qualname__,
+                policy.name,
+                seed,
+                effort,
+                version("marl_inv"),
+                str(problem.network.size.dtype),
+            )
+        ).encode()
     )
     for name, parameter in policy.parameters(problem).items():
         digest.update(name.encode() + parameter.value.double().cpu().numpy().tobytes())

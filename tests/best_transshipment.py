@@ -11,8 +11,11 @@ from torch import Tensor
 from marl_inv.network import TransferNetwork
 
 
-def best_transshipment(network: TransferNetwork, level: Float[Tensor, "K N B"], reserve: Float[Tensor, "K N B"] | None = None) -> Tensor:
-    """The plan that saves most, by linear programming (HiGHS), product by product and without limits of lanes: (K, X, B), float64."""
+def best_transshipment(
+    network: TransferNetwork, level: Float[Tensor, "K N B"], reserve: Float[Tensor, "K N B"] | None = None
+) -> Tensor:
+    """The plan that saves most, by linear programming (HiGHS), product by product and without limits of
+    lanes: (K, X, B), float64."""
     lanes = network.reactive
     origin, destination = lanes.origin.cpu().numpy(), lanes.destination.cpu().numpy()
     warehouses, ways = level.shape[1], np.arange(len(origin))
@@ -25,6 +28,8 @@ def best_transshipment(network: TransferNetwork, level: Float[Tensor, "K N B"], 
         surplus = (np.maximum(levels[k, :, b], 0) - kept[k, :, b]).clip(0)
         saving = lanes.saving[k, :, 0].double().cpu().numpy()
         bounds = np.concatenate([surplus, np.maximum(-levels[k, :, b], 0)])
-        solved = linprog(-saving, A_ub=np.concatenate([leaving, entering]), b_ub=bounds, bounds=(0, None), method="highs")
+        solved = linprog(
+            -saving, A_ub=np.concatenate([leaving, entering]), b_ub=bounds, bounds=(0, None), method="highs"
+        )
         plan[k, :, b] = solved.x
     return torch.from_numpy(plan)

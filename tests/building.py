@@ -1,4 +1,5 @@
-"""What the worked examples are written with: a network from a few lines of YAML, and a play from plain numbers."""
+"""What the worked examples are written with: a network from a few lines of YAML, and a play from plain
+numbers."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ PerProduct = float | Sequence[float]
 def problem(given: str | dict[str, Any], dtype: torch.dtype = torch.float64) -> Problem:
     """A problem from YAML text or the same as a dict; demand is Poisson with mean 1 where it states none."""
     data = YAML(typ="safe", pure=True).load(given) if isinstance(given, str) else given
-    return Problem.of(read_scenario(Document("example", {"demand": {"kind": "poisson", "mean": 1}} | data)), dtype=dtype)
+    return Problem.of(
+        read_scenario(Document("example", {"demand": {"kind": "poisson", "mean": 1}} | data)), dtype=dtype
+    )
 
 
 def network(given: str | dict[str, Any], dtype: torch.dtype = torch.float64) -> TransferNetwork:
@@ -30,7 +33,8 @@ def network(given: str | dict[str, Any], dtype: torch.dtype = torch.float64) -> 
 
 
 def units(tensor: Tensor) -> list[Any]:
-    """Plain numbers of a one-replication tensor, without float noise; without the product dimension where there is one product."""
+    """Plain numbers of a one-replication tensor, without float noise; without the product dimension where
+    there is one product."""
     tensor = tensor[..., 0].double()
     return (tensor[0] if len(tensor) == 1 else tensor).mul(1e9).round().div(1e9).tolist()
 
@@ -52,7 +56,10 @@ def _rows(given: dict[str, PerProduct], names: Sequence[str], products: int) -> 
     assert given.keys() <= set(names), f"{given.keys()} are not all among {names}"
     rows = [given.get(name, 0.0) for name in names]
     return (
-        torch.tensor([[row] * products if isinstance(row, int | float) else list(row) for row in rows], dtype=torch.float64)
+        torch.tensor(
+            [[row] * products if isinstance(row, int | float) else list(row) for row in rows],
+            dtype=torch.float64,
+        )
         .reshape(-1, products)
         .T[..., None]
     )
@@ -60,9 +67,11 @@ def _rows(given: dict[str, PerProduct], names: Sequence[str], products: int) -> 
 
 def requests(network: TransferNetwork, **asked: PerProduct) -> Tensor:
     """Requests by lane name, with `_to_` for `->`: 0 on the lanes that are not named."""
-    return _rows({name.replace("_to_", "->"): value for name, value in asked.items()}, network.lanes, len(network.products)).to(
-        network.volume
-    )
+    return _rows(
+        {name.replace("_to_", "->"): value for name, value in asked.items()},
+        network.lanes,
+        len(network.products),
+    ).to(network.volume)
 
 
 Periods = Sequence[dict[str, PerProduct]]
@@ -80,8 +89,9 @@ def play(
     available: Periods | None = None,
     finite: bool = False,
 ) -> Played:
-    """Play as many periods as `ask` has entries: requests and lead times by lane, the share that is available by the name of lane, pool or
-    supplier, everything else by warehouse. `finite` ends the episode with the last of them."""
+    """Play as many periods as `ask` has entries: requests and lead times by lane, the share that is available
+    by the name of lane, pool or supplier, everything else by warehouse. `finite` ends the episode with the
+    last of them."""
     products, played, state = len(network.products), Played([], [], []), initial_state(network, 1)
     like, interruptible = network.volume, network.graph.graph["interruptible"]
 
@@ -89,10 +99,14 @@ def play(
         return None if given is None else _rows(given[period], network.warehouses, products).to(like)
 
     for period, asked in enumerate(ask):
-        decision = Decision(requests(network, **asked), by_warehouse(promote, period), by_warehouse(reserve, period))
+        decision = Decision(
+            requests(network, **asked), by_warehouse(promote, period), by_warehouse(reserve, period)
+        )
         chance = Chance(
             demand=_rows(demand[period] if demand else {}, network.warehouses, products).to(like),
-            lead_time=None if lead_time is None else _given(lead_time[period], network.lanes, network.lead_time),
+            lead_time=None
+            if lead_time is None
+            else _given(lead_time[period], network.lanes, network.lead_time),
             available=None
             if available is None
             else _given(available[period], [*interruptible, ""], torch.ones(len(interruptible) + 1)).to(like),

@@ -1,4 +1,5 @@
-"""Set up before marl_inv is first imported: the shape notes of its records and functions are checked in tests, and only there."""
+"""Set up before marl_inv is first imported: the shape notes of its records and functions are checked in
+tests, and only there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What the processes do that test_checkpoint kills. They are forked from one that has imported all of this, so that they start at once."""
+"""What the processes do that test_checkpoint kills. They are forked from one that has imported all of this,
+so that they start at once."""
 
 from __future__ import annotations
 
@@ -47,7 +48,9 @@ def train_in(folder: Path, algorithm: str) -> None:
 def keep_writing(folder: Path) -> None:
     """Checkpoints one after the other; number n says n, and holds a million bytes of it."""
     for number in count():
-        write_checkpoint(folder, {"scenario": "none"}, {"number": number, "all": torch.full((250_000,), number)})
+        write_checkpoint(
+            folder, {"scenario": "none"}, {"number": number, "all": torch.full((250_000,), number)}
+        )
 
 
 torch.set_num_threads(1)

@@ -2,10 +2,12 @@
 
     python tests/learned_references.py ../shared/references/instances.json pathwise lost_sales
 
-Every policy is trained with the algorithm's default settings and seed 0, on episodes of 60 periods that begin in the steady state. It and the
-optimal policy then play the same evaluation traces: the learned cost is the optimal cost plus the paired difference. Of a cross-dock a
-bound is known and no optimal policy, so there the learned cost is what the policy costs on those traces. Demand may be in whole units; what
-is learned may ask for fractions, except for order levels, which are in whole units. `seven_stages` is no instance of the file: its exact levels and cost come from Clark and Scarf's recursion.
+Every policy is trained with the algorithm's default settings and seed 0, on episodes of 60 periods that begin
+in the steady state. It and the optimal policy then play the same evaluation traces: the learned cost is the
+optimal cost plus the paired difference. Of a cross-dock a bound is known and no optimal policy, so there the
+learned cost is what the policy costs on those traces. Demand may be in whole units; what is learned may ask
+for fractions, except for order levels, which are in whole units. `seven_stages` is no instance of the file:
+its exact levels and cost come from Clark and Scarf's recursion.
 """
 
 from __future__ import annotations
@@ -55,7 +57,12 @@ def cases(entries: list[dict[str, Any]], chosen: str, whole: bool = False) -> It
             made = shortened(scenarios.orders_and_transfers(params), whole)
             yield entry["id"], made, solve(made).policy, -entry["verified"][-1]["value"]
         elif entry["family"] == "owmr_transshipment_centre":
-            yield entry["id"], shortened(scenarios.cross_dock(params)), None, scenarios.cross_dock_bound(params)
+            yield (
+                entry["id"],
+                shortened(scenarios.cross_dock(params)),
+                None,
+                scenarios.cross_dock_bound(params),
+            )
     if any(part in "serial seven_stages" for part in chosen.split(",")):
         levels, cost = scenarios.clark_scarf(SEVEN_STAGES)
         made = shortened(scenarios.chain(SEVEN_STAGES, levels)[0])
@@ -68,7 +75,9 @@ def at_levels(made: Problem, levels: list[float]) -> EchelonBaseStock:
 
 
 def shortened(made: Problem, whole: bool = False) -> Problem:
-    changes = {"initial_state": "steady", "horizon": 60, "warm_up": 10} | ({"quantities": "integer"} if whole else {})
+    changes = {"initial_state": "steady", "horizon": 60, "warm_up": 10} | (
+        {"quantities": "integer"} if whole else {}
+    )
     return Problem.of(made.scenario.model_copy(update=changes))
 
 
@@ -81,22 +90,44 @@ def costs(made: Problem, policies: list[Policy]) -> list[Tensor]:
 
 def main(path: str, algorithm: str, instances: str, *settings: str) -> None:
     chosen = training_settings(settings, algorithm=algorithm)
-    columns = ["instance", "known cost", "learned", "above it", "tuned order-up-to", "where learning began", "CPU-seconds"]
+    columns = [
+        "instance",
+        "known cost",
+        "learned",
+        "above it",
+        "tuned order-up-to",
+        "where learning began",
+        "CPU-seconds",
+    ]
     print(f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", sep="\n")
     gaps, began = [], time.process_time()
-    for name, made, optimal, known in cases(json.loads(Path(path).read_text()), instances, chosen.head in ("levels", "values")):
+    for name, made, optimal, known in cases(
+        json.loads(Path(path).read_text()), instances, chosen.head in ("levels", "values")
+    ):
         start = time.process_time()
         trained = train(made, chosen)
         seconds = time.process_time() - start
-        learned, *others = costs(made, [trained.policy, trained.baseline, trained.beginning, *([] if optimal is None else [optimal])])
+        learned, *others = costs(
+            made,
+            [trained.policy, trained.baseline, trained.beginning, *([] if optimal is None else [optimal])],
+        )
         reference = known if optimal is None else others[-1]
-        gap, tuned, beginning = (Interval.of(each - reference, 100 / abs(known)) for each in (learned, *others[:2]))
+        gap, tuned, beginning = (
+            Interval.of(each - reference, 100 / abs(known)) for each in (learned, *others[:2])
+        )
         gaps.append(gap.mean)
         above = f"{gap.mean:+.2f} ± {gap.half_width:.2f}%"
         cost = known + gap.mean * abs(known) / 100
-        print(f"| {name} | {known:.4f} | {cost:.4f} | {above} | {tuned.mean:+.2f}% | {beginning.mean:+.2f}% | {seconds:.0f} |", flush=True)
+        print(
+            f"| {name} | {known:.4f} | {cost:.4f} | {above} | {tuned.mean:+.2f}% | {beginning.mean:+.2f}% | "
+            f"{seconds:.0f} |",
+            flush=True,
+        )
     middle = sorted(gaps)[len(gaps) // 2]
-    print(f"\nMedian {middle:+.2f}%, worst {max(gaps):+.2f}%; {(time.process_time() - began) / 60:.0f} CPU-minutes in all.")
+    print(
+        f"\nMedian {middle:+.2f}%, worst {max(gaps):+.2f}%; {(time.process_time() - began) / 60:.0f} "
+        "CPU-minutes in all."
+    )
 
 
 if __name__ == "__main__":

@@ -34,7 +34,8 @@ FEATURES = (
     "objectives",
     "integer",
 )
-"""What a network may have besides stock, lanes and costs. Each is there or not, and then at some of the places where it can be."""
+"""What a network may have besides stock, lanes and costs. Each is there or not, and then at some of the
+places where it can be."""
 
 PER_PRODUCT = (
     "initial_stock",
@@ -60,9 +61,13 @@ Data = dict[str, Any]
 
 @st.composite
 def scenarios(draw: st.DrawFn, without: tuple[str, ...] = ()) -> Data:
-    """Any mix of features on up to 5 warehouses, 2 suppliers, 9 lanes, 4 reactive lanes and 3 products; never the features in `without`."""
+    """Any mix of features on up to 5 warehouses, 2 suppliers, 9 lanes, 4 reactive lanes and 3 products; never
+    the features in `without`."""
     has = {feature: feature not in without and draw(st.booleans(), label=feature) for feature in FEATURES}
-    sizes = [draw(st.integers(*bounds)) for bounds in ((1, 3), (0, 2), (1, 5), (0, 9), (0, 4 * has["reactive"]), (0, 2 * has["pools"]))]
+    sizes = [
+        draw(st.integers(*bounds))
+        for bounds in ((1, 3), (0, 2), (1, 5), (0, 9), (0, 4 * has["reactive"]), (0, 2 * has["pools"]))
+    ]
     return _Maker(has, Random(draw(st.integers(0, 2**32 - 1), label="entries"))).scenario(*sizes)
 
 
@@ -78,12 +83,20 @@ class _Maker:
         """A size for every product."""
         return [self.random.choice(sizes or (0, 1, 4, 25)) for _ in range(self.products)]
 
-    def scenario(self, products: int, suppliers: int, warehouses: int, lanes: int, reactive: int, pools: int) -> Data:
+    def scenario(
+        self, products: int, suppliers: int, warehouses: int, lanes: int, reactive: int, pools: int
+    ) -> Data:
         self.products, choice = products, self.random.choice
-        places = {"suppliers": [f"supplier_{s}" for s in range(suppliers)], "warehouses": [f"warehouse_{n}" for n in range(warehouses)]}
+        places = {
+            "suppliers": [f"supplier_{s}" for s in range(suppliers)],
+            "warehouses": [f"warehouse_{n}" for n in range(warehouses)],
+        }
         data: Data = {
             "products": [{"name": f"product_{k}", "volume": choice([1.0, 2.5])} for k in range(products)],
-            "suppliers": [{"name": name} | self.some("limits", capacity=choice([0.7, 3.0, 11.0])) for name in places["suppliers"]],
+            "suppliers": [
+                {"name": name} | self.some("limits", capacity=choice([0.7, 3.0, 11.0]))
+                for name in places["suppliers"]
+            ],
             "warehouses": [self.warehouse(name) for name in places["warehouses"]],
             "lanes": [],
             "quantities": "integer" if self.has["integer"] else "continuous",
@@ -91,10 +104,16 @@ class _Maker:
         data |= self.rules()
         for e in range(lanes + reactive):
             destination = choice(places["warehouses"])
-            origins = [name for name in places["suppliers"] * (e < lanes) + places["warehouses"] if name != destination]
+            origins = [
+                name
+                for name in places["suppliers"] * (e < lanes) + places["warehouses"]
+                if name != destination
+            ]
             if origins:
                 lane = {"name": f"lane_{e}", "origin": choice(origins), "destination": destination}
-                data["lanes"].append(lane | (self.lane(lane["origin"]) if e < lanes else self.reactive_lane()))
+                data["lanes"].append(
+                    lane | (self.lane(lane["origin"]) if e < lanes else self.reactive_lane())
+                )
         for name in places["warehouses"]:  # priority rationing wants some lane to have one
             outbound = [lane for lane in data["lanes"] if lane["origin"] == name and "reactive" not in lane]
             if outbound and all("priority" not in lane for lane in outbound):
@@ -109,7 +128,9 @@ class _Maker:
                 }
                 for p in range(pools)
             ]
-        data["events"] = self.events(places["suppliers"] + names + [pool["name"] for pool in data.get("pools", [])])
+        data["events"] = self.events(
+            places["suppliers"] + names + [pool["name"] for pool in data.get("pools", [])]
+        )
         return data
 
     def warehouse(self, name: str) -> Data:
@@ -130,7 +151,12 @@ class _Maker:
                 "salvage_value": self.each(0, 2),
                 "unmet_demand": choice(["lost", "backordered"]) if self.has["backorders"] else "lost",
             }
-            | self.some("storage", 0.8, storage=2.5 * sum(stock) + choice([1.3, 20.0]), overflow=choice(["discarded", "kept"]))
+            | self.some(
+                "storage",
+                0.8,
+                storage=2.5 * sum(stock) + choice([1.3, 20.0]),
+                overflow=choice(["discarded", "kept"]),
+            )
             | self.some("reserves", max_reserve=self.each(0, 3, 20))
             | self.some("rules", 0.7, rationing=choice(RULES))
             | self.some("promotions", promotion=promotion)
@@ -143,7 +169,10 @@ class _Maker:
             {"ending": "finite"}
             | self.some("rules", 0.7, rationing=choice(RULES))
             | self.some("objectives", objective=choice(["cost", "profit", "service", "utility"]))
-            | self.some("objectives", weights={part: choice([0.0, 0.5, 2.0, -1.0]) for part in parts if self.random.random() < 0.4})
+            | self.some(
+                "objectives",
+                weights={part: choice([0.0, 0.5, 2.0, -1.0]) for part in parts if self.random.random() < 0.4},
+            )
             | self.some("objectives", service={"fill_rate": 0.9, "price": 7.0})
             | self.some("objectives", utility={"stock_weight": 0.3, "log": choice(["log1p", "log"])})
             | self.some("objectives", holding_on="opening")
@@ -152,11 +181,23 @@ class _Maker:
     def lane(self, origin: str) -> Data:
         choice = self.random.choice
         supplied = origin.startswith("supplier")
-        fields: Data = {"lead_time": choice([0, 1, 2, 3]), "transport_cost": self.each(), "in_transit_cost": self.each(0, 1)}
-        fields |= {"procurement_cost": self.each()} if supplied else self.some("transfer_prices", transfer_price=self.each())
+        fields: Data = {
+            "lead_time": choice([0, 1, 2, 3]),
+            "transport_cost": self.each(),
+            "in_transit_cost": self.each(0, 1),
+        }
+        fields |= (
+            {"procurement_cost": self.each()}
+            if supplied
+            else self.some("transfer_prices", transfer_price=self.each())
+        )
         fields |= self.some("random_lead_times", lead_time={"values": choice([[0, 2], [1, 2, 4], [3]])})
-        fields |= self.some("limits", 0.3, capacity=choice([0.7, 3.0, 11.0])) | self.some("owed", unfilled="owed")
-        fields |= self.some("order_delay", order_delay=choice([1, 2])) | self.some("rules", priority=choice([1, 2]))
+        fields |= self.some("limits", 0.3, capacity=choice([0.7, 3.0, 11.0])) | self.some(
+            "owed", unfilled="owed"
+        )
+        fields |= self.some("order_delay", order_delay=choice([1, 2])) | self.some(
+            "rules", priority=choice([1, 2])
+        )
         if fields["lead_time"] != 0:
             fields |= self.some("on_the_way", initial_shipments=self.each(0, 1, 4))
         if "order_delay" in fields:
@@ -177,44 +218,76 @@ class _Maker:
 
     def events(self, names: list[str]) -> list[Data]:
         targets = self.random.sample(names, min(len(names), 3))
-        outages = [{"kind": "outage", "at": [1], "targets": targets}] if self.has["outages"] and targets else []
+        outages = (
+            [{"kind": "outage", "at": [1], "targets": targets}] if self.has["outages"] and targets else []
+        )
         return outages + ([{"kind": "delay", "at": [1], "periods": 2}] if self.has["delays"] else [])
 
 
-def luck(scenario: Data, net: TransferNetwork, seed: int, replications: int = REPLICATIONS) -> tuple[list[Decision], list[Chance]]:
-    """Random decisions, with requests from none to huge, and random chance, with periods and places without any demand."""
+def luck(
+    scenario: Data, net: TransferNetwork, seed: int, replications: int = REPLICATIONS
+) -> tuple[list[Decision], list[Chance]]:
+    """Random decisions, with requests from none to huge, and random chance, with periods and places without
+    any demand."""
     generator = torch.Generator().manual_seed(seed)
     lane_of = {lane["name"]: lane for lane in scenario["lanes"]}
     hit = len(dict.fromkeys(name for event in scenario["events"] for name in event.get("targets", [])))
-    delays = [delay for delay in (0, 2) if not delay or any(event["kind"] == "delay" for event in scenario["events"])]
+    delays = [
+        delay
+        for delay in (0, 2)
+        if not delay or any(event["kind"] == "delay" for event in scenario["events"])
+    ]
     products, warehouses = len(net.products), len(net.warehouses)
 
     def pick(sizes: list[float], *shape: int) -> Tensor:
-        return torch.tensor(sizes, dtype=torch.float64)[torch.randint(len(sizes), shape, generator=generator)].to(net.volume)
+        return torch.tensor(sizes, dtype=torch.float64)[
+            torch.randint(len(sizes), shape, generator=generator)
+        ].to(net.volume)
 
     def uniform(sizes: list[float], *shape: int) -> Tensor:
-        return pick(sizes, *shape) * torch.rand(shape, generator=generator, dtype=torch.float64).to(net.volume)
+        return pick(sizes, *shape) * torch.rand(shape, generator=generator, dtype=torch.float64).to(
+            net.volume
+        )
 
     def decision() -> Decision:
         requests = uniform([0, 0, 0.1, 5, 5, 50, 1e5], products, len(net.lanes), replications)
-        promotion = None if net.max_promotion is None else uniform([0, 1], products, warehouses, replications) * net.max_promotion
-        reserve = None if net.max_reserve is None else uniform([0, 1], products, warehouses, replications) * net.max_reserve.unsqueeze(-1)
+        promotion = (
+            None
+            if net.max_promotion is None
+            else uniform([0, 1], products, warehouses, replications) * net.max_promotion
+        )
+        reserve = (
+            None
+            if net.max_reserve is None
+            else uniform([0, 1], products, warehouses, replications) * net.max_reserve.unsqueeze(-1)
+        )
         return Decision(requests, promotion, reserve)
 
     def lead_times() -> Tensor:
         rows = [lane_of[name]["lead_time"] for name in net.lanes]
         values = [row["values"] if isinstance(row, dict) else [row] for row in rows]
-        picked = [pick([value + delay for value in each for delay in delays], replications) for each in values]
+        picked = [
+            pick([value + delay for value in each for delay in delays], replications) for each in values
+        ]
         return torch.stack(picked).long() if picked else torch.zeros(0, replications, dtype=torch.long)
 
     def chance(period: int) -> Chance:
         demand = uniform([0, 3, 10, 40], products, warehouses, replications)
-        varied = len(delays) > 1 or any(isinstance(lane["lead_time"], dict) for lane in scenario["lanes"] if "reactive" not in lane)
-        planned = [1.5 * (period % 2 == 0 and "planned" in warehouse.get("promotion", {})) for warehouse in scenario["warehouses"]]
+        varied = len(delays) > 1 or any(
+            isinstance(lane["lead_time"], dict) for lane in scenario["lanes"] if "reactive" not in lane
+        )
+        planned = [
+            1.5 * (period % 2 == 0 and "planned" in warehouse.get("promotion", {}))
+            for warehouse in scenario["warehouses"]
+        ]
         return Chance(
             demand=demand.round() if net.integer else demand,
             lead_time=lead_times() if varied else None,
-            available=torch.cat([pick([0, 0.5, 1], hit, replications), torch.ones(1, replications).to(net.volume)]) if hit else None,
+            available=torch.cat(
+                [pick([0, 0.5, 1], hit, replications), torch.ones(1, replications).to(net.volume)]
+            )
+            if hit
+            else None,
             promotion=torch.tensor(planned).to(net.volume).unsqueeze(-1) if any(planned) else None,
             last=period == PERIODS - 1,
         )

@@ -14,8 +14,8 @@ from marl_inv.simulator import Decision
 
 @dataclass(frozen=True)
 class SingleIndex:
-    """One warehouse with a regular lane and, second, an expedited one: sees only its inventory position, which it expedites up to one
-    level and then orders up to a higher one."""
+    """One warehouse with a regular lane and, second, an expedited one: sees only its inventory position,
+    which it expedites up to one level and then orders up to a higher one."""
 
     expedited_level: float
     regular_level: float
@@ -33,7 +33,8 @@ class SingleIndex:
 
 @dataclass(frozen=True)
 class StermanRule:
-    """Beer game: orders what is expected to leave, and all that is missing of the target, once `held` periods have been played."""
+    """Beer game: orders what is expected to leave, and all that is missing of the target, once `held` periods
+    have been played."""
 
     targets: tuple[float, ...]
     """Stock and supply line that each stage wants (Sterman 1989: S')."""

@@ -21,12 +21,14 @@ def settings_for(name: str) -> list[str]:
 
 @cache
 def problem_under_test(name: str) -> Problem:
-    """A scenario of the library, loaded once for all tests (reading favorita's file takes seconds where shapes are checked)."""
+    """A scenario of the library, loaded once for all tests (reading favorita's file takes seconds where
+    shapes are checked)."""
     return load_problem(name, settings_for(name))
 
 
 def periods(name: str) -> int | None:
-    """How much of an episode tests play where any part of it serves: less of large ones, all of a season, which has to end."""
+    """How much of an episode tests play where any part of it serves: less of large ones, all of a season,
+    which has to end."""
     scenario = problem_under_test(name).scenario
     size = len(scenario.product_list) * len(scenario.warehouses)
     return None if scenario.ending == "finite" and size < 50 else 3 if size > 100 else 8
@@ -35,7 +37,11 @@ def periods(name: str) -> int | None:
 def _scenario(name: str) -> pytest.param:
     absent = name == "favorita" and not FAVORITA_SALES.exists()
     return pytest.param(
-        name, id=name, marks=[pytest.mark.skip(reason=f"{FAVORITA_SALES.name} is not part of the repository")] if absent else []
+        name,
+        id=name,
+        marks=[pytest.mark.skip(reason=f"{FAVORITA_SALES.name} is not part of the repository")]
+        if absent
+        else [],
     )
 
 

@@ -23,8 +23,12 @@ reference: order_up_to
 
 
 def metrics(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
-    return {cell.name: read_sealed(cell / SCORES, "")[1] for cell in folder.iterdir() if (cell / SCORES).exists()}
+    return {
+        cell.name: read_sealed(cell / SCORES, "")[1] for cell in folder.iterdir() if (cell / SCORES).exists()
+    }
 
 
 def same(one: dict, other: dict) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[cell][key], other[cell][key]) for cell in one for key in one[cell])
+    return one.keys() == other.keys() and all(
+        torch.equal(one[cell][key], other[cell][key]) for cell in one for key in one[cell]
+    )

@@ -1,4 +1,5 @@
-"""What a person types, and what a person gets wrong: one message that says where, what and how to mend it, and exit code 2."""
+"""What a person types, and what a person gets wrong: one message that says where, what and how to mend it,
+and exit code 2."""
 
 import re
 import subprocess
@@ -24,8 +25,18 @@ warehouses:
 lanes:
   - {origin: supplier, destination: shop, lead_time: 2}
 """
-SALES = "horizon: 4\ndemand: {kind: empirical, path: sales.csv, train: [0, 8], evaluate: [8, 12]}\n" + SHOP.split("\n", 2)[2]
-QUICK = ["decisions=400", "decisions_per_update=200", "validations=1", "validation_replications=2", "hidden=8", "model=mlp"]
+SALES = (
+    "horizon: 4\ndemand: {kind: empirical, path: sales.csv, train: [0, 8], evaluate: [8, 12]}\n"
+    + SHOP.split("\n", 2)[2]
+)
+QUICK = [
+    "decisions=400",
+    "decisions_per_update=200",
+    "validations=1",
+    "validation_replications=2",
+    "hidden=8",
+    "model=mlp",
+]
 
 
 def run(*arguments, monkeypatch, capsys):
@@ -100,16 +111,29 @@ BROKEN = {
     "unknown algorithm": (
         ["train", "shop.yaml", "--algorithm", "mapo"],
         {},
-        "command line: algorithm is 'mapo'; give 'mappo', 'ippo', 'reinforce', 'pathwise', 'iql', 'vdn' or 'qmix'",
+        "command line: algorithm is 'mapo'; give 'mappo', 'ippo', 'reinforce', 'pathwise', 'iql', 'vdn' or "
+        "'qmix'",
     ),
-    "negative seed": (["simulate", "shop.yaml", "--seed", "-1"], {}, "seed is -1; give a whole number, 0 or more"),
-    "unknown setting": (["train", "shop.yaml", "lrr=1"], {}, "command line: lrr is not a known key; did you mean lr?"),
+    "negative seed": (
+        ["simulate", "shop.yaml", "--seed", "-1"],
+        {},
+        "seed is -1; give a whole number, 0 or more",
+    ),
+    "unknown setting": (
+        ["train", "shop.yaml", "lrr=1"],
+        {},
+        "command line: lrr is not a known key; did you mean lr?",
+    ),
     "unknown policy": (
         ["simulate", "shop.yaml", "--policy", "order_up"],
         {},
         "order_up: is no policy; did you mean order_up_to?; or give a run folder",
     ),
-    "no such device": (["train", "shop.yaml", "device=tpu"], {}, "command line: device is 'tpu'; torch finds no such device here, use cpu"),
+    "no such device": (
+        ["train", "shop.yaml", "device=tpu"],
+        {},
+        "command line: device is 'tpu'; torch finds no such device here, use cpu",
+    ),
     "not a checkpoint": (
         ["compare", "shop.yaml", "policy.safetensors"],
         {"policy.safetensors": "not tensors"},
@@ -135,7 +159,10 @@ def test_a_policy_trained_on_another_network_says_so(marl_inv):
     assert "marl-inv compare two_warehouses run" in out
     code, _, errors = marl_inv("compare", "shop.yaml", "run")
     assert code == 2
-    assert "run/policy.safetensors: does not fit shop: periods_left can be seen here or where it was trained" in errors
+    assert (
+        "run/policy.safetensors: does not fit shop: periods_left can be seen here or where it was trained"
+        in errors
+    )
     assert len(errors.splitlines()) == 1
 
 
@@ -149,9 +176,20 @@ def test_compare_prints_a_row_for_every_policy(marl_inv):
 
 
 def test_compare_plays_policies_by_name_beside_the_bound(marl_inv):
-    code, out, _ = marl_inv("compare", "shop.yaml", "capped_order_up_to", "rolling_lp", "horizon=8", "--bound", "--replications", 3)
+    code, out, _ = marl_inv(
+        "compare",
+        "shop.yaml",
+        "capped_order_up_to",
+        "rolling_lp",
+        "horizon=8",
+        "--bound",
+        "--replications",
+        3,
+    )
     assert code == 0
-    assert [row for row in ("capped order-up-to", "rolling LP", "perfect information") if row not in out] == []
+    assert [
+        row for row in ("capped order-up-to", "rolling LP", "perfect information") if row not in out
+    ] == []
     assert "mappo" not in out
 
 
@@ -178,7 +216,10 @@ def test_a_run_folder_is_never_overwritten(marl_inv):
 
 
 def test_comparing_works_where_nothing_can_be_ordered_or_earned(marl_inv):
-    shop = "warehouses:\n  - {name: shop, holding_cost: 1, shortage_cost: 5, demand: {kind: poisson, mean: MEAN}}\nhorizon: 5\nending: finite\n"
+    shop = (
+        "warehouses:\n  - {name: shop, holding_cost: 1, shortage_cost: 5, demand: {kind: poisson, mean: "
+        "MEAN}}\nhorizon: 5\nending: finite\n"
+    )
     for mean in ("0", "3"):
         Path("alone.yaml").write_text(shop.replace("MEAN", mean), encoding="utf-8")
         code, out, _ = marl_inv("compare", "alone.yaml", "--replications", 4, *QUICK)
@@ -234,7 +275,10 @@ def test_check_tells_stretches_of_a_file_that_are_too_short(marl_inv):
     Path("shop.yaml").write_text(SALES.replace("horizon: 4", "horizon: 9"), encoding="utf-8")
     code, _, errors = marl_inv("check", "shop.yaml")
     assert code == 2
-    assert "demand.train is [0, 8], but an episode takes 10 periods; lengthen it, or shorten the horizon" in errors
+    assert (
+        "demand.train is [0, 8], but an episode takes 10 periods; lengthen it, or shorten the horizon"
+        in errors
+    )
 
 
 def test_check_tells_warnings_and_still_ends_well(marl_inv):
@@ -273,9 +317,12 @@ LIGHT = [
 @pytest.mark.parametrize("arguments", LIGHT, ids=" ".join)
 def test_light_commands_import_neither_torch_nor_pettingzoo(arguments, tmp_path):
     program = (
-        "import sys, atexit; atexit.register(lambda: sys.stderr.write(' '.join(sys.modules))); from marl_inv.cli.app import main; main()"
+        "import sys, atexit; atexit.register(lambda: sys.stderr.write(' '.join(sys.modules))); from "
+        "marl_inv.cli.app import main; main()"
     )
-    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
     assert not {"torch", "pettingzoo", "tianshou", "scipy"} & set(done.stderr.split())
     assert done.stdout
 

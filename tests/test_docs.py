@@ -78,7 +78,9 @@ def test_every_key_of_every_record_is_told_with_a_meaning(page, record):
             continue
         rows = tables["" if each is record else anchor(name)]
         assert own_keys(each) <= set(rows), f"{name}: {own_keys(each) - set(rows)}"
-        assert all(row[-1].strip() for row in rows.values()), f"{name}: say what it means in a docstring at the field"
+        assert all(row[-1].strip() for row in rows.values()), (
+            f"{name}: say what it means in a docstring at the field"
+        )
 
 
 @pytest.mark.parametrize("page", [reference.scenario_keys, reference.network_keys])
@@ -103,11 +105,14 @@ def test_every_command_and_every_public_name_is_told():
 
 
 def blocks(page: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return re.findall(
+        rf"^```{language}\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
 
 
 def example(text: str, beside: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Load an example as what it is; an excerpt of a scenario is laid over the page's first one. Returns what it says."""
+    """Load an example as what it is; an excerpt of a scenario is laid over the page's first one. Returns what
+    it says."""
     data = YAML(typ="safe", pure=True).load(text)
     file = folder / "example.yaml"
     if "policies" in data:
@@ -150,7 +155,10 @@ def test_the_policy_of_the_example_helps(monkeypatch: pytest.MonkeyPatch):
 
     problem = marl_inv.load_problem(DOCS / "examples" / "two_shops.yaml")
     trace, ours = problem.trace("evaluate", 0, 64), Neighbourly.of(problem)
-    ours, plain = (sum(-moment.costs.reward.sum() for moment in marl_inv.play(problem, policy, trace)) for policy in (ours, ours.base))
+    ours, plain = (
+        sum(-moment.costs.reward.sum() for moment in marl_inv.play(problem, policy, trace))
+        for policy in (ours, ours.base)
+    )
     assert ours < plain
 
 

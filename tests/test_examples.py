@@ -1,4 +1,5 @@
-"""Every example runs as it is, and prints what it is about; so do the cells of the notebook, one after the other."""
+"""Every example runs as it is, and prints what it is about; so do the cells of the notebook, one after the
+other."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ SAYS = {
 
 def printed(script: str, folder: Path) -> str:
     alone = os.environ | {"MPLBACKEND": "Agg", "MARL_INV_CACHE": str(folder), "OMP_NUM_THREADS": "1"}
-    ran = subprocess.run([sys.executable, script], cwd=folder, env=alone, capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [sys.executable, script], cwd=folder, env=alone, capture_output=True, text=True, check=False
+    )
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 
@@ -48,7 +51,9 @@ def test_an_example_prints_what_it_is_about(name: str, tmp_path: Path):
 def test_the_notebook_runs_from_the_first_cell_to_the_last(tmp_path: Path):
     cells = json.loads((EXAMPLES / "tour.ipynb").read_text(encoding="utf-8"))["cells"]
     code = [cell for cell in cells if cell["cell_type"] == "code"]
-    assert all(cell["outputs"] or "import" in "".join(cell["source"]) for cell in code), "committed as it was run"
+    assert all(cell["outputs"] or "import" in "".join(cell["source"]) for cell in code), (
+        "committed as it was run"
+    )
     script = "\n\n".join("".join(cell["source"]) for cell in code)
     (tmp_path / "tour.py").write_text(script, encoding="utf-8")
     assert "tuned order-up-to" in printed(str(tmp_path / "tour.py"), tmp_path)
@@ -59,8 +64,13 @@ def test_the_experiment_that_explains_the_file_can_be_read_and_searched(tmp_path
     [text] = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     (tmp_path / "experiment.yaml").write_text(text, encoding="utf-8")
     _, cells = read_experiment(tmp_path / "experiment.yaml")
-    scenarios, policies = (list(dict.fromkeys(getattr(cell, kind) for cell in cells)) for kind in ("scenario", "policy"))
-    assert scenarios == ["short", *(f"grid network.rows={rows} warm_up={warm_up}" for rows in (3, 4) for warm_up in (0, 20))]
+    scenarios, policies = (
+        list(dict.fromkeys(getattr(cell, kind) for cell in cells)) for kind in ("scenario", "policy")
+    )
+    assert scenarios == [
+        "short",
+        *(f"grid network.rows={rows} warm_up={warm_up}" for rows in (3, 4) for warm_up in (0, 20)),
+    ]
     learned = ["mappo", "mappo hops=0", "mappo hops=1", "mappo critic=local", "elsewhere", "searched"]
     assert policies == ["tuned_order_up_to", "tuned_capped_order_up_to", *learned]
     assert len(cells) == 5 * (2 + 6 * 5)

@@ -1,4 +1,5 @@
-"""What `import marl_inv` offers: names that tools can see, a scenario in any form, and results that print themselves."""
+"""What `import marl_inv` offers: names that tools can see, a scenario in any form, and results that print
+themselves."""
 
 from __future__ import annotations
 
@@ -35,7 +36,12 @@ def shop() -> networkx.DiGraph:
 
 def test_the_names_that_editors_see_are_those_that_load():
     [checked] = [node for node in PUBLIC.body if isinstance(node, ast.If)]
-    imported = {alias.asname: node.module for node in checked.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    imported = {
+        alias.asname: node.module
+        for node in checked.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
     assert imported == marl_inv._HOMES
     assert marl_inv.__all__ == sorted(imported) == dir(marl_inv)
 
@@ -48,8 +54,14 @@ def test_every_public_name_loads_and_says_what_it_is(name: str):
 
 
 def test_importing_marl_inv_imports_nothing_heavy():
-    told = "import sys, marl_inv; print([name for name in ('torch', 'pettingzoo', 'pydantic', 'matplotlib') if name in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout == "[]\n"
+    told = (
+        "import sys, marl_inv; print([name for name in ('torch', 'pettingzoo', 'pydantic', 'matplotlib') "
+        "if name in sys.modules])"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout
+        == "[]\n"
+    )
 
 
 # A scenario in any form
@@ -83,14 +95,21 @@ def test_everything_takes_a_graph(tmp_path: Path):
 
 
 MISTAKES = {
-    "api.evaluate(5, 'random')": "scenario: is 5; give a bare name such as 'two_warehouses', a path, a networkx graph, a Scenario or a Problem",
-    "api.evaluate(shop(), [5])": "policy: is 5; give a policy's name, a run folder, or an object with name, knows, start and act",
+    "api.evaluate(5, "
+    "'random')": "scenario: is 5; give a bare name such as 'two_warehouses', a path, a networkx graph, a "
+    "Scenario or a Problem",
+    "api.evaluate(shop(), "
+    "[5])": "policy: is 5; give a policy's name, a run folder, or an object with name, knows, start and act",
     "api.tune(shop(), 'myopic')": "myopic: there is nothing to tune in myopic; play it as it is",
-    "api.tune(shop(), settings='horizon=5')": "settings: are 'horizon=5'; give a list of texts, like ['horizon=50']",
+    "api.tune(shop(), "
+    "settings='horizon=5')": "settings: are 'horizon=5'; give a list of texts, like ['horizon=50']",
     "api.train(shop(), algoritm='mappo')": "train: algoritm is not a known key; did you mean algorithm?",
-    "api.train(shop(), marl_inv.TrainSettings(), lr=0.1)": "train: lr is given beside a TrainSettings; give keywords, or put it in there",
-    "marl_inv.compare(shop(), settings='horizon=5')": "settings: are 'horizon=5'; give a list of texts, like ['horizon=50']",
-    "as_problem(networkx.DiGraph(demand=shop().graph['demand']))": "graph: warehouses is []; give a list with at least 1 entry",
+    "api.train(shop(), marl_inv.TrainSettings(), "
+    "lr=0.1)": "train: lr is given beside a TrainSettings; give keywords, or put it in there",
+    "marl_inv.compare(shop(), "
+    "settings='horizon=5')": "settings: are 'horizon=5'; give a list of texts, like ['horizon=50']",
+    "as_problem(networkx.DiGraph(demand=shop().graph['demand']))": "graph: warehouses is []; give a list "
+    "with at least 1 entry",
 }
 
 
@@ -103,7 +122,9 @@ def test_what_is_wrong_is_told_in_the_readers_words():
         inspect.getsource(shop),
     ]
     program += [f"try: {call}\nexcept marl_inv.InputError as error: print(error)" for call in MISTAKES]
-    told = subprocess.run([sys.executable, "-c", "\n".join(program)], capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(
+        [sys.executable, "-c", "\n".join(program)], capture_output=True, text=True, check=True
+    ).stdout
     assert told.splitlines() == list(MISTAKES.values())
 
 
@@ -121,7 +142,9 @@ class Nothing:
         return None
 
     def act(self, view, memory):
-        requests = view.state.inventory_level.new_zeros(1, len(view.network.lanes), view.state.inventory_level.shape[-1])
+        requests = view.state.inventory_level.new_zeros(
+            1, len(view.network.lanes), view.state.inventory_level.shape[-1]
+        )
         return marl_inv.Decision(requests), None
 
 
@@ -136,7 +159,9 @@ def test_what_is_tuned_by_name_is_what_policies_named_tuned_are():
     assert (tuned.levels == marl_inv.policy_named("tuned_order_up_to", shop()).levels).all()
 
 
-def test_training_takes_keywords_and_texts_alike_and_keeps_a_folder_only_where_one_is_given(tmp_path: Path, monkeypatch):
+def test_training_takes_keywords_and_texts_alike_and_keeps_a_folder_only_where_one_is_given(
+    tmp_path: Path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     small = {"decisions": 500, "model": "mlp", "validation_replications": 4, "algorithm": "pathwise"}
     said = api.train(shop(), **small)
@@ -161,7 +186,9 @@ def test_a_comparison_prints_the_table_of_the_command_line(compared, monkeypatch
     monkeypatch.setenv("COLUMNS", "90")
     console = Console(width=90)
     with console.capture() as said:
-        console.print(comparison_table(compared.problem, compared.scores, compared.reference, compared.bounds))
+        console.print(
+            comparison_table(compared.problem, compared.scores, compared.reference, compared.bounds)
+        )
     assert str(compared).splitlines() == [line.rstrip() for line in said.get().splitlines()]
 
 
@@ -169,10 +196,17 @@ def test_what_is_looked_at_in_a_prompt_is_one_line(compared):
     problem = compared.problem
     trace = problem.trace("evaluate", 0, 2)
     view = next(iter(marl_inv.play(problem, Nothing(), trace))).view
-    said = [repr(each) for each in (compared, problem, problem.scenario, problem.network, trace, view, compared.scores[0])]
+    said = [
+        repr(each)
+        for each in (compared, problem, problem.scenario, problem.network, trace, view, compared.scores[0])
+    ]
     assert all(len(line) < 200 and "\n" not in line for line in said)
     assert said[0] == "Comparison(graph: random, order-up-to, tuned order-up-to, nothing)"
-    assert said[2] == "Scenario(graph: 1 warehouse, 1 supplier, 1 lane, 1 product, continuing, 8 periods, objective cost)"
+    assert (
+        said[2]
+        == "Scenario(graph: 1 warehouse, 1 supplier, 1 lane, 1 product, continuing, 8 periods, objective "
+        "cost)"
+    )
 
 
 def test_records_are_plain_and_frames_hold_the_same(compared):
@@ -194,5 +228,8 @@ def test_without_pandas_a_frame_says_what_to_do(compared, monkeypatch):
         return imported(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", none_of_it)
-    with pytest.raises(marl_inv.InputError, match="to_frame: needs pandas, which is not installed; `pip install pandas`, or take records"):
+    with pytest.raises(
+        marl_inv.InputError,
+        match="to_frame: needs pandas, which is not installed; `pip install pandas`, or take records",
+    ):
         compared.to_frame()

@@ -1,6 +1,8 @@
-"""What holds for any network, any requests and any luck: units, limits, money, batches, names, gradients, and again the same.
+"""What holds for any network, any requests and any luck: units, limits, money, batches, names, gradients, and
+again the same.
 
-500 networks meet the laws of a period, fewer the others. `MARL_INV_EXAMPLES=20000 pytest tests/test_laws.py` tries forty times as many.
+500 networks meet the laws of a period, fewer the others. `MARL_INV_EXAMPLES=20000 pytest tests/test_laws.py`
+tries forty times as many.
 """
 
 from __future__ import annotations
@@ -57,7 +59,11 @@ def played(net: TransferNetwork, decisions: list[Decision], chances: list[Chance
 
 def close(left: Tensor, right: Tensor, size: Tensor) -> bool:
     """Whether the difference is float noise, next to the size of what was added up."""
-    return bool(((left - right).abs() <= TOLERANCE[left.dtype] * (1 + size.abs().max())).all()) if left.numel() else True
+    return (
+        bool(((left - right).abs() <= TOLERANCE[left.dtype] * (1 + size.abs().max())).all())
+        if left.numel()
+        else True
+    )
 
 
 def within(used: Tensor, limit: Tensor | float, size: Tensor | float = 1.0) -> bool:
@@ -67,7 +73,8 @@ def within(used: Tensor, limit: Tensor | float, size: Tensor | float = 1.0) -> b
 
 @dataclass(frozen=True)
 class Laws:
-    """The laws of a period, told from the scenario's own words: no rate, order or rule is taken from the network under test."""
+    """The laws of a period, told from the scenario's own words: no rate, order or rule is taken from the
+    network under test."""
 
     scenario: Data
     net: TransferNetwork
@@ -77,17 +84,26 @@ class Laws:
     def ways(self) -> list[Data]:
         """Lanes and reactive lanes, in the network's order."""
         lane_of = {lane["name"]: lane for lane in self.scenario["lanes"]}
-        return [lane_of[name] for name in (*self.net.lanes, *(self.net.reactive.names if self.net.reactive else ()))]
+        return [
+            lane_of[name]
+            for name in (*self.net.lanes, *(self.net.reactive.names if self.net.reactive else ()))
+        ]
 
     def moved(self, flows: Flows) -> Tensor:
-        return flows.shipments if flows.transshipped is None else torch.cat([flows.shipments, flows.transshipped], dim=1)
+        return (
+            flows.shipments
+            if flows.transshipped is None
+            else torch.cat([flows.shipments, flows.transshipped], dim=1)
+        )
 
     def row(self, name: str) -> int:
         return self.net.warehouses.index(name)
 
     def rates(self, entry: Data, key: str) -> Tensor:
         """A field that is listed by product: (K, 1)."""
-        return torch.tensor(entry.get(key, [0.0] * len(self.net.products)), dtype=self.net.volume.dtype).reshape(-1, 1)
+        return torch.tensor(
+            entry.get(key, [0.0] * len(self.net.products)), dtype=self.net.volume.dtype
+        ).reshape(-1, 1)
 
     def lead_time(self, period: Period, e: int) -> Tensor:
         fixed, given = self.ways[e]["lead_time"], period.chance.lead_time
@@ -100,7 +116,8 @@ class Laws:
         return units.round() if self.scenario["quantities"] == "integer" else units
 
     def level_after_demand(self, period: Period) -> Tensor:
-        """Before anything moves along reactive lanes: what was there, less what left, plus what arrived at once, less demand."""
+        """Before anything moves along reactive lanes: what was there, less what left, plus what arrived at
+        once, less demand."""
         level = period.before.inventory_level - period.flows.demand
         for e, lane in enumerate(self.ways[: len(self.net.lanes)]):
             shipped = period.flows.shipments[:, e]
@@ -112,13 +129,26 @@ class Laws:
     # Units
 
     def units_are_conserved(self, period: Period) -> None:
-        """Opening stock + on the way + shipped by suppliers = closing stock + on the way + served, old backorders too, + discarded."""
+        """Opening stock + on the way + shipped by suppliers = closing stock + on the way + served, old
+        backorders too, + discarded."""
         before, after, flows = period.before, period.after, period.flows
-        there = before.on_hand.sum(1) + before.in_transit.sum(1) + flows.shipments[:, : self.net.replenishments].sum(1)
+        there = (
+            before.on_hand.sum(1)
+            + before.in_transit.sum(1)
+            + flows.shipments[:, : self.net.replenishments].sum(1)
+        )
         here = after.on_hand.sum(1) + after.in_transit.sum(1) + flows.served.sum(1) + flows.discarded.sum(1)
         assert close(there, here, there)
         assert (flows.served >= -TOLERANCE[there.dtype] * (1 + there.max())).all()
-        for units in (flows.shipments, after.pipeline, flows.receipts, flows.lost, flows.discarded, flows.refused, self.moved(flows)):
+        for units in (
+            flows.shipments,
+            after.pipeline,
+            flows.receipts,
+            flows.lost,
+            flows.discarded,
+            flows.refused,
+            self.moved(flows),
+        ):
             assert (units >= 0).all()
         assert within(flows.discarded, flows.overflow)
         assert within(flows.discarded, flows.receipts, 1 + flows.on_hand.max())
@@ -126,29 +156,51 @@ class Laws:
     def integer_units_are_whole(self, period: Period) -> None:
         if self.scenario["quantities"] == "integer":
             flows, after = period.flows, period.after
-            for units in (self.moved(flows), flows.owed, flows.demand, flows.lost, flows.discarded, after.inventory_level, after.pipeline):
+            for units in (
+                self.moved(flows),
+                flows.owed,
+                flows.demand,
+                flows.lost,
+                flows.discarded,
+                after.inventory_level,
+                after.pipeline,
+            ):
                 assert units is None or torch.equal(units, units.round())
 
     def goods_arrive_in_time(self) -> None:
-        """What left in t with lead time L is received at the end of t + L - 1; at once if L is 0. The rest is on its way."""
+        """What left in t with lead time L is received at the end of t + L - 1; at once if L is 0. The rest is
+        on its way."""
         longest = PERIODS + self.net.longest_lead_time + 1
-        due = torch.zeros(len(self.net.products), longest, len(self.net.warehouses), REPLICATIONS).to(self.net.volume)
+        due = torch.zeros(len(self.net.products), longest, len(self.net.warehouses), REPLICATIONS).to(
+            self.net.volume
+        )
         for lane in self.ways[: len(self.net.lanes)]:
             lead_time = lane["lead_time"]
-            lead_time = round(sum(lead_time["values"]) / len(lead_time["values"])) if isinstance(lead_time, dict) else lead_time
-            due[:, :lead_time, self.row(lane["destination"])] += self.rates(lane, "initial_shipments").unsqueeze(1)
-        opening = torch.stack([self.rates(warehouse, "initial_stock") for warehouse in self.scenario["warehouses"]], dim=1)
+            lead_time = (
+                round(sum(lead_time["values"]) / len(lead_time["values"]))
+                if isinstance(lead_time, dict)
+                else lead_time
+            )
+            due[:, :lead_time, self.row(lane["destination"])] += self.rates(
+                lane, "initial_shipments"
+            ).unsqueeze(1)
+        opening = torch.stack(
+            [self.rates(warehouse, "initial_stock") for warehouse in self.scenario["warehouses"]], dim=1
+        )
         assert close(self.periods[0].before.inventory_level, opening + due[:, 0], due)
         for period in self.periods:
             for e, lane in enumerate(self.ways[: len(self.net.lanes)]):
                 for lead_time in range(1, self.net.longest_lead_time + 1):
                     leaves = self.lead_time(period, e) == lead_time
-                    due[:, period.number + lead_time, self.row(lane["destination"])] += period.flows.shipments[:, e] * leaves
+                    due[:, period.number + lead_time, self.row(lane["destination"])] += (
+                        period.flows.shipments[:, e] * leaves
+                    )
             assert close(period.flows.receipts, due[:, period.number + 1], due)
             assert close(period.after.in_transit, due[:, period.number + 2 :].sum(1), due)
 
     def requests_are_heard_and_answered(self) -> None:
-        """An origin hears of a request after the order delay; what is asked is shipped, owed or refused, and on owed lanes never refused."""
+        """An origin hears of a request after the order delay; what is asked is shipped, owed or refused, and
+        on owed lanes never refused."""
         shape = (len(self.net.products), PERIODS + 3, len(self.net.lanes), REPLICATIONS)
         heard = torch.zeros(shape).to(self.net.volume)
         for e, lane in enumerate(self.ways[: len(self.net.lanes)]):
@@ -157,7 +209,9 @@ class Laws:
         for period in self.periods:
             flows = period.flows
             for e, lane in enumerate(self.ways[: len(self.net.lanes)]):
-                heard[:, period.number + lane.get("order_delay", 0), e] += self.whole(period.decision.requests)[:, e]
+                heard[:, period.number + lane.get("order_delay", 0), e] += self.whole(
+                    period.decision.requests
+                )[:, e]
             assert close(flows.asked, heard[:, period.number] + owed, flows.asked)
             owed = torch.zeros_like(owed) if flows.owed is None else flows.owed
             for e, lane in enumerate(self.ways[: len(self.net.lanes)]):
@@ -170,7 +224,8 @@ class Laws:
                 assert not (flows.refused if lane.get("unfilled") == "owed" else owed)[:, e].any()
 
     def demand_is_promoted(self) -> None:
-        """Level x multiplies demand by 1 + uplift x; in the following periods by 1 - dip x, 1 - dip x recovery.. (at least 0)."""
+        """Level x multiplies demand by 1 + uplift x; in the following periods by 1 - dip x, 1 - dip x
+        recovery.. (at least 0)."""
         past = torch.zeros_like(self.periods[0].chance.demand)
         for period in self.periods:
             expected, level = period.chance.demand.clone(), torch.zeros_like(past)
@@ -184,7 +239,9 @@ class Laws:
                 expected[:, n] *= (1 + promotion["uplift"] * level[:, n]) * slump
                 past[:, n] = promotion.get("recovery", 0) * past[:, n] + level[:, n]
             if self.scenario["quantities"] == "integer":
-                near = (expected - period.flows.demand).abs() <= 0.5 + TOLERANCE[expected.dtype] * (1 + expected.abs())
+                near = (expected - period.flows.demand).abs() <= 0.5 + TOLERANCE[expected.dtype] * (
+                    1 + expected.abs()
+                )
                 assert near.all()
             else:
                 assert close(period.flows.demand, expected, expected)
@@ -204,42 +261,72 @@ class Laws:
         return own[place] or self.scenario.get("rationing", "proportional") if place in own else None
 
     def no_limit_is_exceeded(self, period: Period) -> None:
-        """Of lanes, pools and suppliers, as far as they are available, by shipments and reactive moves together."""
+        """Of lanes, pools and suppliers, as far as they are available, by shipments and reactive moves
+        together."""
         hit = dict.fromkeys(name for event in self.scenario["events"] for name in event.get("targets", []))
-        left = {} if period.chance.available is None else dict(zip(hit, period.chance.available, strict=False))
-        carried = dict(zip((way["name"] for way in self.ways), (self.moved(period.flows) * self.net.volume).sum(0), strict=True))
+        left = (
+            {} if period.chance.available is None else dict(zip(hit, period.chance.available, strict=False))
+        )
+        carried = dict(
+            zip(
+                (way["name"] for way in self.ways),
+                (self.moved(period.flows) * self.net.volume).sum(0),
+                strict=True,
+            )
+        )
         from_supplier = {
             supplier["name"]: [lane["name"] for lane in self.ways if lane["origin"] == supplier["name"]]
             for supplier in self.scenario["suppliers"]
         }
         of_pool = {pool["name"]: pool["lanes"] for pool in self.scenario.get("pools", [])}
         for entry in (*self.scenario["lanes"], *self.scenario.get("pools", []), *self.scenario["suppliers"]):
-            lanes = ({way["name"]: [way["name"]] for way in self.ways} | of_pool | from_supplier)[entry["name"]]
-            volume = torch.stack([carried[lane] for lane in lanes]).sum(0) if lanes else torch.zeros(REPLICATIONS).to(self.net.volume)
-            assert within(volume, entry.get("capacity", 1e30) * left.get(entry["name"], torch.ones_like(volume)))
+            lanes = ({way["name"]: [way["name"]] for way in self.ways} | of_pool | from_supplier)[
+                entry["name"]
+            ]
+            volume = (
+                torch.stack([carried[lane] for lane in lanes]).sum(0)
+                if lanes
+                else torch.zeros(REPLICATIONS).to(self.net.volume)
+            )
+            assert within(
+                volume, entry.get("capacity", 1e30) * left.get(entry["name"], torch.ones_like(volume))
+            )
 
     def nobody_ships_what_it_does_not_have(self, period: Period) -> None:
-        """Stock at the origin, less its reserve unless it is a cross-dock; reactive lanes: surplus, less the reserve, to where it is short."""
+        """Stock at the origin, less its reserve unless it is a cross-dock; reactive lanes: surplus, less the
+        reserve, to where it is short."""
         on_hand, flows, reserve = period.before.on_hand, period.flows, self.whole(period.decision.reserve)
         level = self.level_after_demand(period)
         size = 1 + on_hand.sum() + flows.demand.sum() + flows.shipments.sum()
         asking = len(self.net.lanes)
         for n, warehouse in enumerate(self.scenario["warehouses"]):
-            free = on_hand if self.rule(warehouse["name"]) == "full_shipment" else (on_hand - reserve).clamp(min=0)
+            free = (
+                on_hand
+                if self.rule(warehouse["name"]) == "full_shipment"
+                else (on_hand - reserve).clamp(min=0)
+            )
             leaving = [e for e, way in enumerate(self.ways) if way["origin"] == warehouse["name"]]
             entering = [e for e, way in enumerate(self.ways) if way["destination"] == warehouse["name"]]
             moved = self.moved(flows)
             assert within(moved[:, [e for e in leaving if e < asking]].sum(1), free[:, n])
-            assert within(moved[:, [e for e in leaving if e >= asking]].sum(1), (level - reserve).clamp(min=0)[:, n], size)
-            assert within(moved[:, [e for e in entering if e >= asking]].sum(1), (-level).clamp(min=0)[:, n], size)
+            assert within(
+                moved[:, [e for e in leaving if e >= asking]].sum(1),
+                (level - reserve).clamp(min=0)[:, n],
+                size,
+            )
+            assert within(
+                moved[:, [e for e in entering if e >= asking]].sum(1), (-level).clamp(min=0)[:, n], size
+            )
 
     def storage_is_kept(self, period: Period) -> None:
-        """Where it was kept to when the period began: what is on its way before the first period may be too much for it. It is full when
-        anything is discarded, but for what a whole unit would not fit into."""
+        """Where it was kept to when the period began: what is on its way before the first period may be too
+        much for it. It is full when anything is discarded, but for what a whole unit would not fit into."""
         gap = 2.5 if self.scenario["quantities"] == "integer" else 0.0
         for n, warehouse in enumerate(self.scenario["warehouses"]):
             if "storage" in warehouse and warehouse["overflow"] == "discarded":
-                held_before, held = ((state.on_hand * self.net.volume).sum(0)[n] for state in (period.before, period.after))
+                held_before, held = (
+                    (state.on_hand * self.net.volume).sum(0)[n] for state in (period.before, period.after)
+                )
                 size = 1 + period.flows.receipts.max() + period.flows.demand.max()
                 assert within(held * (held_before <= warehouse["storage"]), warehouse["storage"], size)
                 room = (warehouse["storage"] - held) * period.flows.discarded[:, n].any(0)
@@ -256,9 +343,15 @@ class Laws:
             given, due = getattr(period.costs, part), expected[part]
             assert close(given, due, 1e3 * due), part
         weights = self.net.weights
-        reward = sum(weights[part] * expected[part] for part in INCOME_PARTS) - sum(weights[part] * expected[part] for part in COST_PARTS)
+        reward = sum(weights[part] * expected[part] for part in INCOME_PARTS) - sum(
+            weights[part] * expected[part] for part in COST_PARTS
+        )
         assert close(period.costs.reward, reward, sum(1e3 * expected[part].abs() for part in expected))
-        assert close(period.costs.transfer_payment.sum((0, 1)), torch.zeros(REPLICATIONS).to(reward), expected["transfer_payment"])
+        assert close(
+            period.costs.transfer_payment.sum((0, 1)),
+            torch.zeros(REPLICATIONS).to(reward),
+            expected["transfer_payment"],
+        )
 
     def stock_money(self, period: Period) -> dict[str, Tensor]:
         flows, warehouses = period.flows, self.scenario["warehouses"]
@@ -267,7 +360,9 @@ class Laws:
             return torch.stack([self.rates(warehouse, key) for warehouse in warehouses], dim=1)
 
         def of(key: str, default: float) -> Tensor:
-            return torch.tensor([warehouse.get(key, default) for warehouse in warehouses], dtype=self.net.volume.dtype).unsqueeze(1)
+            return torch.tensor(
+                [warehouse.get(key, default) for warehouse in warehouses], dtype=self.net.volume.dtype
+            ).unsqueeze(1)
 
         opening = self.scenario.get("holding_on") == "opening"
         owed, replenished = torch.zeros_like(flows.demand), torch.zeros_like(flows.demand)
@@ -277,11 +372,21 @@ class Laws:
                 owed[:, self.row(lane["origin"])] += flows.owed[:, e]
         held = (flows.level + flows.receipts).clamp(min=0)
         volume = (held * self.net.volume).sum(0)
-        keeps = torch.tensor([warehouse.get("overflow") == "kept" for warehouse in warehouses]).to(volume).unsqueeze(1)
+        keeps = (
+            torch.tensor([warehouse.get("overflow") == "kept" for warehouse in warehouses])
+            .to(volume)
+            .unsqueeze(1)
+        )
         kept = keeps * held * ((volume - of("storage", 1e30)).clamp(min=0) / volume.clamp(min=1e-9))
-        costs = torch.tensor([warehouse.get("promotion", {}).get("cost", 0.0) for warehouse in warehouses]).to(volume).unsqueeze(1)
+        costs = (
+            torch.tensor([warehouse.get("promotion", {}).get("cost", 0.0) for warehouse in warehouses])
+            .to(volume)
+            .unsqueeze(1)
+        )
         service = self.scenario.get("service", {"fill_rate": 0.95, "price": 10.0})
-        floor = self.scenario.get("objective") == "service" or self.scenario.get("weights", {}).get("shortfall", 0)
+        floor = self.scenario.get("objective") == "service" or self.scenario.get("weights", {}).get(
+            "shortfall", 0
+        )
         utility = self.scenario.get("utility", {"stock_weight": 0.1, "log": "log1p"})
         gained = replenished.log1p() if utility["log"] == "log1p" else replenished.clamp(min=0.001).log()
         nothing = torch.zeros_like(flows.demand)
@@ -290,10 +395,15 @@ class Laws:
             "shortage": rate("shortage_cost") * (flows.lost + flows.backorders + owed),
             "overflow": rate("overflow_cost") * (flows.discarded + kept),
             "promotion": nothing if flows.promotion is None else costs * flows.promotion,
-            "shortfall": service["price"] * (flows.unmet - (1 - service["fill_rate"]) * flows.demand).clamp(min=0) if floor else nothing,
+            "shortfall": service["price"]
+            * (flows.unmet - (1 - service["fill_rate"]) * flows.demand).clamp(min=0)
+            if floor
+            else nothing,
             "revenue": rate("price") * flows.served,
             "salvage": rate("salvage_value") * period.after.on_hand * period.chance.last,
-            "utility": gained - utility["stock_weight"] * flows.on_hand if self.net.weights["utility"] else nothing,
+            "utility": gained - utility["stock_weight"] * flows.on_hand
+            if self.net.weights["utility"]
+            else nothing,
         }
 
     def lane_money(self, period: Period) -> dict[str, Tensor]:
@@ -304,10 +414,14 @@ class Laws:
             parts["procurement"][:, to] += self.rates(way, "procurement_cost") * units
             parts["transport"][:, to] += self.rates(way, "transport_cost") * units
             if e < len(self.net.lanes):
-                parts["in_transit"][:, to] += self.rates(way, "in_transit_cost") * units * self.lead_time(period, e)
+                parts["in_transit"][:, to] += (
+                    self.rates(way, "in_transit_cost") * units * self.lead_time(period, e)
+                )
             parts["transfer_payment"][:, to] += self.rates(way, "transfer_price") * units
             if way["origin"] in self.net.warehouses:
-                parts["transfer_payment"][:, self.row(way["origin"])] -= self.rates(way, "transfer_price") * units
+                parts["transfer_payment"][:, self.row(way["origin"])] -= (
+                    self.rates(way, "transfer_price") * units
+                )
             load = (units * self.net.volume[:, 0]).sum(0)
             share = units * self.net.volume[:, 0] / load.clamp(min=1e-9)
             used = load > self.net.least_load[e]
@@ -342,8 +456,8 @@ UNLIMITED = ("limits", "pools", "outages", "storage")
 @given(scenarios(without=UNLIMITED), seeds)
 @settings(max_examples=EXAMPLES // 5)
 def test_stock_is_shared_by_the_origins_rule(scenario: Data, seed: int):
-    """As much is shipped as can be, and: in proportion; nothing to the next priority before the first has all; to nobody more than to one
-    who still wants some; or all there is. Whole units may be one off."""
+    """As much is shipped as can be, and: in proportion; nothing to the next priority before the first has
+    all; to nobody more than to one who still wants some; or all there is. Whole units may be one off."""
     net = network(scenario)
     laws = Laws(scenario, net, played(net, *luck(scenario, net, seed)))
     one = float(net.integer)
@@ -353,19 +467,29 @@ def test_stock_is_shared_by_the_origins_rule(scenario: Data, seed: int):
             lanes = [e for e, lane in enumerate(laws.ways[: len(net.lanes)]) if lane["origin"] == warehouse]
             asked, shipped = period.flows.asked[:, lanes], period.flows.shipments[:, lanes]
             on_hand, total, rule = period.before.on_hand[:, n], asked.sum(1), laws.rule(warehouse)
-            free = on_hand if rule == "full_shipment" else torch.minimum((on_hand - reserve[:, n]).clamp(min=0), total)
+            free = (
+                on_hand
+                if rule == "full_shipment"
+                else torch.minimum((on_hand - reserve[:, n]).clamp(min=0), total)
+            )
             if not lanes:
                 continue
             assert close(shipped.sum(1), free, free)
             if rule in ("proportional", "full_shipment"):
-                parts = torch.where((total > 1e-9).unsqueeze(1), asked / total.clamp(min=1e-9).unsqueeze(1), 1 / len(lanes))
-                assert ((shipped - parts * free.unsqueeze(1)).abs() <= one + 1e-9 * (1 + free.unsqueeze(1))).all()
+                parts = torch.where(
+                    (total > 1e-9).unsqueeze(1), asked / total.clamp(min=1e-9).unsqueeze(1), 1 / len(lanes)
+                )
+                assert (
+                    (shipped - parts * free.unsqueeze(1)).abs() <= one + 1e-9 * (1 + free.unsqueeze(1))
+                ).all()
             unfilled = asked - shipped
             for i, first in enumerate(lanes):
                 for j, second in enumerate(lanes):
                     ranks = [laws.ways[lane].get("priority", 3) for lane in (first, second)]
                     if rule == "priority" and ranks[0] < ranks[1]:
-                        assert close(torch.minimum(unfilled[:, i], shipped[:, j]), torch.zeros_like(free), asked)
+                        assert close(
+                            torch.minimum(unfilled[:, i], shipped[:, j]), torch.zeros_like(free), asked
+                        )
                     if rule == "even":
                         envied = torch.minimum(unfilled[:, i], shipped[:, j] - shipped[:, i])
                         assert (envied <= one + 1e-12 * (1 + asked.max())).all()
@@ -392,7 +516,9 @@ def test_backorders_come_from_customers_only(scenario: Data, seed: int):
     """Without demand nobody ever has a backorder, whatever is asked for."""
     net = network(scenario)
     decisions, chances = luck(scenario, net, seed)
-    for period in played(net, decisions, [replace(chance, demand=torch.zeros_like(chance.demand)) for chance in chances]):
+    for period in played(
+        net, decisions, [replace(chance, demand=torch.zeros_like(chance.demand)) for chance in chances]
+    ):
         assert not period.after.backorders.any()
         assert not period.flows.backorders.any()
 
@@ -408,13 +534,19 @@ def column(record: Any, i: int) -> Any:
 
 
 def alone(net: TransferNetwork, decisions: list[Decision], chances: list[Chance], i: int) -> list[Period]:
-    return played(net, [column(decision, i) for decision in decisions], [column(chance, i) for chance in chances])
+    return played(
+        net, [column(decision, i) for decision in decisions], [column(chance, i) for chance in chances]
+    )
 
 
 def same_bits(one: Period, many: Period, i: int) -> bool:
     """Whether a batch of one is replication i of a batch, bit for bit, in every field."""
     pairs = [(one.after, many.after), (one.flows, many.flows), (one.costs, many.costs)]
-    return all(torch.equal(value, tensors(right)[name][..., i : i + 1]) for left, right in pairs for name, value in tensors(left).items())
+    return all(
+        torch.equal(value, tensors(right)[name][..., i : i + 1])
+        for left, right in pairs
+        for name, value in tensors(left).items()
+    )
 
 
 @given(scenarios(), seeds, dtypes)
@@ -426,18 +558,24 @@ def test_a_batch_of_one_is_a_column_of_a_batch_bit_for_bit(scenario: Data, seed:
     for i in (0, REPLICATIONS - 1):
         for one, many in zip(alone(net, decisions, chances, i), batch, strict=True):
             assert same_bits(one, many, i)
-            assert torch.equal(inventory_position(net, one.after), inventory_position(net, many.after)[..., i : i + 1])
+            assert torch.equal(
+                inventory_position(net, one.after), inventory_position(net, many.after)[..., i : i + 1]
+            )
 
 
 @pytest.mark.parametrize("products", [1, 9, 20, 100])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_many_products_and_periods_on_the_way_add_up_the_same_in_any_batch(products: int, dtype: torch.dtype):
-    """Sums over 9 products and more, and over 12 periods of pipeline, are where torch changes the order with the size of the batch."""
+    """Sums over 9 products and more, and over 12 periods of pipeline, are where torch changes the order with
+    the size of the batch."""
     scenario = {
         "products": {"count": products},
         "suppliers": [{"name": "mill", "capacity": 4.1 * products}],
         "warehouses": [{"name": "shop", "storage": 7.3 * products}],
-        "lanes": [{"origin": "mill", "destination": "shop", "lead_time": lead_time, "name": f"{lead_time}"} for lead_time in (0, 12)],
+        "lanes": [
+            {"origin": "mill", "destination": "shop", "lead_time": lead_time, "name": f"{lead_time}"}
+            for lead_time in (0, 12)
+        ],
         "events": [],
     }
     net = network(scenario, dtype)
@@ -446,7 +584,10 @@ def test_many_products_and_periods_on_the_way_add_up_the_same_in_any_batch(produ
     for i in range(REPLICATIONS):
         by_itself = alone(net, decisions * 4, chances * 4, i)
         assert all(same_bits(one, many, i) for one, many in zip(by_itself, batch, strict=True))
-        last = inventory_position(net, by_itself[-1].after), inventory_position(net, batch[-1].after)[..., i : i + 1]
+        last = (
+            inventory_position(net, by_itself[-1].after),
+            inventory_position(net, batch[-1].after)[..., i : i + 1],
+        )
         assert torch.equal(*last)
 
 
@@ -454,9 +595,13 @@ def renumbered(scenario: Data, order: list[int], random: Any) -> Data:
     """Products in the given order, and suppliers, warehouses and lanes in any."""
 
     def entry(given: Data) -> Data:
-        return {key: [value[k] for k in order] if key in PER_PRODUCT else value for key, value in given.items()}
+        return {
+            key: [value[k] for k in order] if key in PER_PRODUCT else value for key, value in given.items()
+        }
 
-    shuffled = {key: random.sample(scenario[key], len(scenario[key])) for key in ("suppliers", "warehouses", "lanes")}
+    shuffled = {
+        key: random.sample(scenario[key], len(scenario[key])) for key in ("suppliers", "warehouses", "lanes")
+    }
     return (
         scenario
         | {key: list(map(entry, entries)) for key, entries in shuffled.items()}
@@ -465,7 +610,8 @@ def renumbered(scenario: Data, order: list[int], random: Any) -> Data:
 
 
 def differ(saving: Tensor) -> bool:
-    """Whether no two reactive lanes save the same, as where the objective does not count what moving costs."""
+    """Whether no two reactive lanes save the same, as where the objective does not count what moving
+    costs."""
     saved = sorted(saving[saving > 0].tolist(), reverse=True)
     return all(more > 1.00001 * less for more, less in pairwise(saved))
 
@@ -473,20 +619,28 @@ def differ(saving: Tensor) -> bool:
 @given(scenarios(without=("integer",)), seeds, st.randoms(use_true_random=False))
 @settings(max_examples=EXAMPLES // 5)
 def test_renumbering_renumbers_the_result(scenario: Data, seed: int, random: Any):
-    """Products, suppliers, warehouses and lanes in another order: the same happens to the same names. (Pools cut in their order, and which
-    of two equal remainders becomes a whole unit, or of two reactive lanes that save the same moves first, is up to the order of lanes.)"""
+    """Products, suppliers, warehouses and lanes in another order: the same happens to the same names. (Pools
+    cut in their order, and which of two equal remainders becomes a whole unit, or of two reactive lanes that
+    save the same moves first, is up to the order of lanes.)"""
     net = network(scenario)
     assume(net.reactive is None or differ(net.reactive.saving / net.volume[:, :1]))
     order = random.sample(range(len(net.products)), len(net.products))
     other = network(renumbered(scenario, order, random))
-    warehouses, lanes = [net.warehouses.index(name) for name in other.warehouses], [net.lanes.index(name) for name in other.lanes]
+    warehouses, lanes = (
+        [net.warehouses.index(name) for name in other.warehouses],
+        [net.lanes.index(name) for name in other.lanes],
+    )
 
     def there(units: Tensor | None, rows: list[int]) -> Tensor | None:
         return None if units is None else units[order][:, rows]
 
     decisions, chances = luck(scenario, net, seed)
     moved = [
-        Decision(there(decision.requests, lanes), there(decision.promotion, warehouses), there(decision.reserve, warehouses))
+        Decision(
+            there(decision.requests, lanes),
+            there(decision.promotion, warehouses),
+            there(decision.reserve, warehouses),
+        )
         for decision in decisions
     ]
     luck_there = [
@@ -540,10 +694,16 @@ def test_gradients_are_finite_even_with_nothing_asked_for_and_nothing_there(
     leaves = [start]
     state, total = replace(state, inventory_level=start), torch.zeros((), dtype=dtype)
     for decision, chance in zip(decisions, chances, strict=True):
-        given = {name: (quantities * asked).requires_grad_() for name, quantities in tensors(decision).items()}
+        given = {
+            name: (quantities * asked).requires_grad_() for name, quantities in tensors(decision).items()
+        }
         leaves += given.values()
         state, _, costs = step(net, state, Decision(**given), chance)
-        total = total + sum(getattr(costs, part).sum() for part in (*COST_PARTS, *INCOME_PARTS)) + inventory_position(net, state).sum()
+        total = (
+            total
+            + sum(getattr(costs, part).sum() for part in (*COST_PARTS, *INCOME_PARTS))
+            + inventory_position(net, state).sum()
+        )
     total.backward()
     assert all(leaf.grad is None or leaf.grad.isfinite().all() for leaf in leaves)
 
@@ -557,11 +717,21 @@ def directions(net: TransferNetwork, seed: int) -> Iterator[Tensor]:
 @given(scenarios(without=("integer",)), seeds)
 @settings(max_examples=EXAMPLES // 10)
 def test_gradients_are_slopes(scenario: Data, seed: int):
-    """Between the kinks: requests at random are at none, and the gradient of shipments is the difference quotient."""
+    """Between the kinks: requests at random are at none, and the gradient of shipments is the difference
+    quotient."""
     net = network(scenario)
     some = directions(net, seed)
     asked, weights, direction = (next(some) * 9 + 0.5).requires_grad_(), next(some), next(some)
-    on_hand = torch.rand(len(net.products), len(net.warehouses), 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 9
+    on_hand = (
+        torch.rand(
+            len(net.products),
+            len(net.warehouses),
+            1,
+            generator=torch.Generator().manual_seed(seed),
+            dtype=torch.float64,
+        )
+        * 9
+    )
 
     def shipped(requests: Tensor) -> Tensor:
         return (ration(net, requests, on_hand) * weights).sum()
@@ -621,7 +791,12 @@ def test_a_scenario_plays_the_same_in_every_process(tmp_path: Any):
     (tmp_path / "mills.yaml").write_text(TWO_MILLS, encoding="utf-8")
     program = PLAY_AND_PRINT.replace("{scenario}", str(tmp_path / "mills.yaml"))
     processes = [
-        subprocess.Popen([sys.executable, "-c", program], env=os.environ | {"PYTHONHASHSEED": seed}, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", program],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         for seed in ("1", "2", "3")
     ]
     printed = {process.communicate(timeout=120)[0] for process in processes}
@@ -654,7 +829,13 @@ print("same")
 
 
 def test_a_step_compiles_to_one_graph_and_to_the_same_numbers(tmp_path: Any):
-    """Nothing in it waits for a value. (In a process of its own, for the checks of shapes in these tests cannot be compiled.)"""
+    """Nothing in it waits for a value. (In a process of its own, for the checks of shapes in these tests
+    cannot be compiled.)"""
     (tmp_path / "mills.yaml").write_text(TWO_MILLS, encoding="utf-8")
     program = COMPILE_AND_COMPARE.replace("{scenario}", str(tmp_path / "mills.yaml"))
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300).stdout.strip() == "same"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, timeout=300
+        ).stdout.strip()
+        == "same"
+    )

@@ -1,4 +1,5 @@
-"""The scenarios that come with marl_inv: each says what it is about, can be played, and costs what its comment says."""
+"""The scenarios that come with marl_inv: each says what it is about, can be played, and costs what its
+comment says."""
 
 from __future__ import annotations
 
@@ -47,7 +48,9 @@ def test_order_up_to_is_neither_hopeless_nor_perfect(name: str):
 def played(name: str, policy: str, levels: Sequence[float], *settings: str, replications: int = 256) -> Score:
     problem = load_problem(name, settings)
     chosen = BASELINES[policy].of(problem)
-    [score] = evaluate(problem, [replace(chosen, levels=torch.tensor([levels]))], seed=1, replications=replications)
+    [score] = evaluate(
+        problem, [replace(chosen, levels=torch.tensor([levels]))], seed=1, replications=replications
+    )
     return score
 
 
@@ -58,14 +61,24 @@ def played(name: str, policy: str, levels: Sequence[float], *settings: str, repl
         ("lost_sales", "order_up_to", [33.0], ["warehouses.shop.shortage_cost=39"], 11.0623),
         ("backorders", "order_up_to", [32.0], [], 9.1510),
         ("serial", "echelon_base_stock", [9.0, 15.0, 26.0], [], 52.0467),
-        ("reactive_transshipment", "order_up_to", [109.2847, 223.2117, 163.927, 193.2117, 198.5694, 183.927, 193.2117], [], 256.9054),
+        (
+            "reactive_transshipment",
+            "order_up_to",
+            [109.2847, 223.2117, 163.927, 193.2117, 198.5694, 183.927, 193.2117],
+            [],
+            256.9054,
+        ),
         ("proactive_transshipment", "order_up_to", [0.0, 0.0], [], -67.1760 / 4),
     ],
 )
-def test_what_a_scenario_says_it_costs(name: str, policy: str, levels: list[float], settings: list[str], cost: float):
+def test_what_a_scenario_says_it_costs(
+    name: str, policy: str, levels: list[float], settings: list[str], cost: float
+):
     """Within three standard errors (an interval is two) of the exact value."""
     long = [] if name.startswith("proactive") else ["horizon=200", "warm_up=50"]
-    reward = played(name, policy, levels, *settings, *long, replications=4096 if name.startswith("proactive") else 256).reward
+    reward = played(
+        name, policy, levels, *settings, *long, replications=4096 if name.startswith("proactive") else 256
+    ).reward
     error = (reward.high - reward.low) / 2 / 1.96
     assert abs(-reward.mean - cost) <= 3 * error + 1e-4 * abs(cost)
 

@@ -1,7 +1,9 @@
-"""The simulator reproduces certified costs: every policy that an instance of the literature lists, played over two million periods.
+"""The simulator reproduces certified costs: every policy that an instance of the literature lists, played
+over two million periods.
 
-The instances are in `shared/references` beside the repository, each with its event order; `reference_scenarios` writes them as
-scenarios. A cost agrees if it is within 3 standard errors; without chance it is exact.
+The instances are in `shared/references` beside the repository, each with its event order;
+`reference_scenarios` writes them as scenarios. A cost agrees if it is within 3 standard errors; without
+chance it is exact.
 """
 
 from __future__ import annotations
@@ -20,7 +22,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 import reference_scenarios as scenarios
-from marl_inv.baselines import ConstantOrder, DualIndex, EchelonBaseStock, EqualFractile, OrderUpTo, TailoredBaseSurge
+from marl_inv.baselines import (
+    ConstantOrder,
+    DualIndex,
+    EchelonBaseStock,
+    EqualFractile,
+    OrderUpTo,
+    TailoredBaseSurge,
+)
 from marl_inv.baselines.bounds.dynamic_programme import Optimal
 from marl_inv.baselines.bounds.optimum import solve
 from marl_inv.episodes.policy import Policy
@@ -34,7 +43,10 @@ Entry = dict[str, Any]
 INSTANCES = Path(__file__).parents[2] / "shared" / "references" / "instances.json"
 ENTRIES: list[Entry] = json.loads(INSTANCES.read_text()) if INSTANCES.exists() else []
 
-LEFT_OUT = {"owmr_special_delivery": "its paper does not say when stock is charged; partly reproduced, and no policy is listed"}
+LEFT_OUT = {
+    "owmr_special_delivery": "its paper does not say when stock is charged; partly reproduced, and no "
+    "policy is listed"
+}
 """Families of which nothing is tested, and why."""
 
 QUICK = {
@@ -59,7 +71,11 @@ QUICK = {
 
 def each(family: str, start: str = "") -> Any:
     """A test for every entry of a family (whose name starts so)."""
-    found = [pytest.param(entry, id=entry["id"], marks=_marks(entry)) for entry in ENTRIES if _is(entry, family, start)]
+    found = [
+        pytest.param(entry, id=entry["id"], marks=_marks(entry))
+        for entry in ENTRIES
+        if _is(entry, family, start)
+    ]
     return pytest.mark.parametrize("entry", found or [_absent(1)])
 
 
@@ -83,7 +99,9 @@ def _marks(entry: Entry) -> Any:
 
 
 def _absent(parameters: int) -> Any:
-    return pytest.param(*[None] * parameters, marks=pytest.mark.skip(reason=f"{INSTANCES.name} is not part of the repository"))
+    return pytest.param(
+        *[None] * parameters, marks=pytest.mark.skip(reason=f"{INSTANCES.name} is not part of the repository")
+    )
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -115,7 +133,8 @@ def rewards(made: Problem, policy: Policy, name: str, length: Length = Length())
 
 
 def deviation(name: str, played: Tensor, certified: float, error: float = 0.0) -> float:
-    """Standard errors from the certified value, which may have one of its own, to the mean over replications."""
+    """Standard errors from the certified value, which may have one of its own, to the mean over
+    replications."""
     z = ((played.mean() - certified) / (played.var() / len(played) + error**2).sqrt()).item()
     print(f"{name}: {played.mean():.4f}, certified {certified:.4f}, z = {z:+.2f}")
     return z
@@ -148,7 +167,9 @@ RULES: dict[str, Callable[..., Policy]] = {
     "base_stock_standard": order_up_to,
     "capped_base_stock": lambda level, cap: OrderUpTo(units(level), cap=units(cap)),
     "constant_order": lambda quantity: ConstantOrder(units(quantity)),
-    "capped_dual_index": lambda expedited, regular, cap: DualIndex(units(expedited), units(regular), units(cap)),
+    "capped_dual_index": lambda expedited, regular, cap: DualIndex(
+        units(expedited), units(regular), units(cap)
+    ),
     "dual_index": lambda expedited, regular: DualIndex(units(expedited), units(regular)),
     "single_index": SingleIndex,
     "tailored_base_surge": lambda level, quantity: TailoredBaseSurge(units(level), units(quantity)),
@@ -162,7 +183,9 @@ def test_lost_sales(entry: Entry, policy: Entry):
     name, kind = f"{entry['id']} {policy['kind']}", policy["kind"]
     made = scenarios.one_warehouse(entry["params"], "lost")
     rule: Policy = optimum(made, policy["cost"]) if kind == "optimal" else RULES[kind](*policy["levels"])
-    length = Length(warm_up=1000 if kind == "constant_order" else 100)  # what never looks at its stock forgets its start slowly
+    length = Length(
+        warm_up=1000 if kind == "constant_order" else 100
+    )  # what never looks at its stock forgets its start slowly
     costs = -rewards(made, rule, name, length)
     assert abs(deviation(name, costs, policy["cost"])) < 3
 
@@ -184,7 +207,8 @@ def test_serial(entry: Entry, policy: Entry):
 
 @each_policy("dual_sourcing")
 def test_dual_sourcing(entry: Entry, policy: Entry):
-    """Costs leave the regular price out, but for the one that says "total". What tailored base-surge costs without levels is its gap."""
+    """Costs leave the regular price out, but for the one that says "total". What tailored base-surge costs
+    without levels is its gap."""
     total, name = policy.get("cost_is") == "optimal total (cr=100)", f"{entry['id']} {policy['kind']}"
     made = scenarios.dual_sourcing(entry["params"], total)
     if policy["kind"] == "optimal":
@@ -217,10 +241,14 @@ def test_proactive_transshipment_over_a_season(entry: Entry):
     periods, made = entry["params"]["T"], scenarios.season(entry["params"])
     best, still = (quantity["value"] for quantity in entry["verified"])
     alone = Problem.of(made.scenario.model_copy(update={"lanes": []}), dtype=torch.float64)
-    assert (periods * solve(made).reward, periods * solve(alone).reward) == pytest.approx((best, still), rel=1e-8)
+    assert (periods * solve(made).reward, periods * solve(alone).reward) == pytest.approx(
+        (best, still), rel=1e-8
+    )
 
     length = Length(20_000, 0, periods)
-    moving, staying = (periods * rewards(each, solve(each).policy, entry["id"], length) for each in (made, alone))
+    moving, staying = (
+        periods * rewards(each, solve(each).policy, entry["id"], length) for each in (made, alone)
+    )
     assert abs(deviation(f"{entry['id']} optimal", moving, best)) < 3
     assert abs(deviation(f"{entry['id']} no transfers", staying, still)) < 3
     assert abs(deviation(f"{entry['id']} gain", moving - staying, best - still, error=1e-9)) < 3
@@ -237,9 +265,13 @@ def test_clark_and_scarfs_recursion_finds_the_levels_and_costs_that_are_listed(e
 
 @each("order_plus_transshipment_mdp")
 def test_orders_and_transfers(entry: Entry):
-    """The optimum of the discounted problem is certified in three states; that of the average is played too."""
+    """The optimum of the discounted problem is certified in three states; that of the average is played
+    too."""
     params, (_, discounted, average) = entry["params"], (quantity["value"] for quantity in entry["verified"])
-    discounting, counted = {"discount_factor": params["gamma"], "horizon": 150}, (1 - params["gamma"] ** 150) / (1 - params["gamma"])
+    discounting, counted = (
+        {"discount_factor": params["gamma"], "horizon": 150},
+        (1 - params["gamma"] ** 150) / (1 - params["gamma"]),
+    )
     for stock, certified in zip(((0, 0), (5, 5), (1, 8)), discounted, strict=True):
         made = scenarios.orders_and_transfers(params, stock=stock, **discounting)
         assert counted * solve(made).reward == pytest.approx(certified, abs=1e-4)
@@ -273,7 +305,8 @@ def test_a_cross_dock_never_costs_less_than_its_bound(entry: Entry, policy: Entr
 
 @each_policy("beer_game", "sterman_rule")
 def test_beer_game(entry: Entry, policy: Entry):
-    """To the last half dollar. Orders are held in weeks 1 to 4, and so is the one that lies in the box when week 1 begins."""
+    """To the last half dollar. Orders are held in weeks 1 to 4, and so is the one that lies in the box when
+    week 1 begins."""
     params = entry["params"]
     rule = StermanRule(tuple(policy["levels"]), expected=4, held=5)
     played = record(scenarios.beer_game(params), rule, Length(1, 0, params["weeks"]), entry["id"])
@@ -303,15 +336,20 @@ def test_nothing_is_left_out_without_a_reason():
 @pytest.mark.parametrize(("lead_time", "cost"), [(1, 4.04), (2, 4.40), (3, 4.60), (4, 4.73)])
 def test_zipkins_optimal_costs(lead_time: int, cost: float):
     """Zipkin (2008), table 3: Poisson demand of mean 5, lost sales at 4."""
-    made = scenarios.one_warehouse({"demand": "poisson", "mean": 5, "lead_time": lead_time, "h": 1, "p": 4}, "lost")
+    made = scenarios.one_warehouse(
+        {"demand": "poisson", "mean": 5, "lead_time": lead_time, "h": 1, "p": 4}, "lost"
+    )
     assert -solve(made).reward == pytest.approx(cost, abs=0.005)
 
 
 def test_float32_gives_the_same_costs():
     """On the same luck to 5 digits."""
-    double = scenarios.one_warehouse({"demand": "poisson", "mean": 5, "lead_time": 2, "h": 1, "p": 4}, "lost", 16)
+    double = scenarios.one_warehouse(
+        {"demand": "poisson", "mean": 5, "lead_time": 2, "h": 1, "p": 4}, "lost", 16
+    )
     single = Problem.of(double.scenario, dtype=torch.float32)
     first, second = (
-        rewards(made, OrderUpTo(units(16).to(made.network.size)), "float", Length(100, 10, 90)).mean().item() for made in (double, single)
+        rewards(made, OrderUpTo(units(16).to(made.network.size)), "float", Length(100, 10, 90)).mean().item()
+        for made in (double, single)
     )
     assert first == pytest.approx(second, rel=1e-5)

@@ -1,4 +1,5 @@
-"""What tests of learning share: a small training run, and a watch on what would make the host wait for a device."""
+"""What tests of learning share: a small training run, and a watch on what would make the host wait for a
+device."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ def small_training(scenario: str | Problem = "two_warehouses", **settings: Any) 
 
 
 class Waits:
-    """Within it, `seen` lists every operation that would make the host wait for a device, also where there is none.
+    """Within it, `seen` lists every operation that would make the host wait for a device, also where there is
+    none.
 
     What an optimizer keeps `on_the_host` by itself is no such wait: torch's count of steps.
     """
@@ -40,7 +42,10 @@ class Waits:
     def __init__(self, on_the_host: Iterable[Tensor] = ()) -> None:
         self.seen: list[str] = []
         self.modes = ExitStack()
-        self.dispatched, self.called = _Dispatched(self.seen, {id(tensor) for tensor in on_the_host}), _Called(self.seen)
+        self.dispatched, self.called = (
+            _Dispatched(self.seen, {id(tensor) for tensor in on_the_host}),
+            _Called(self.seen),
+        )
 
     def __enter__(self) -> Self:
         self.modes.enter_context(self.dispatched)

@@ -1,4 +1,5 @@
-"""What must not change where only the house does: digests of traces, trained policies and comparisons, as JSON.
+"""What must not change where only the house does: digests of traces, trained policies and comparisons, as
+JSON.
 
     python tests/witnesses.py > before.json     in one checkout; then the same in the other
     diff before.json after.json
@@ -65,6 +66,9 @@ if __name__ == "__main__":
     found = {f"trace of {name}": trace(name) for name in TRACES}
     with tempfile.TemporaryDirectory() as cache:
         found |= {f"{algorithm}, trained": trained(algorithm, cache) for algorithm in TRAINED}
-        found |= {" ".join(words): marl_inv_prints("compare", *words, folder=cache).splitlines() for words in COMPARED}
+        found |= {
+            " ".join(words): marl_inv_prints("compare", *words, folder=cache).splitlines()
+            for words in COMPARED
+        }
     json.dump(found, sys.stdout, indent=1)
     print()

@@ -1,1 +1,2 @@
-"""What nobody can beat: perfect information, complete pooling, the exact optimum, and the programmes they solve."""
+"""What nobody can beat: perfect information, complete pooling, the exact optimum, and the programmes they
+solve."""

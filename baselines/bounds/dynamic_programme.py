@@ -65,7 +65,9 @@ class Box:
 
     def number_of(self, units: Float[Tensor, "N B"]) -> Int[Tensor, " B"]:
         """The same, on the device of the units."""
-        lowest, highest, strides = (torch.from_numpy(part).to(units.device) for part in (self.lowest, self.highest, self._strides))
+        lowest, highest, strides = (
+            torch.from_numpy(part).to(units.device) for part in (self.lowest, self.highest, self._strides)
+        )
         steps = torch.minimum(torch.maximum(units.round().long().T, lowest), highest) - lowest
         return (steps * strides).sum(-1)
 
@@ -131,7 +133,9 @@ def is_average(scenario: Scenario) -> bool:
     return scenario.ending == "continuing" and scenario.discount_factor == 1
 
 
-def growth(scenario: Scenario, warehouse: Warehouse, periods: Int[np.ndarray, " P"]) -> Float[np.ndarray, " P"]:
+def growth(
+    scenario: Scenario, warehouse: Warehouse, periods: Int[np.ndarray, " P"]
+) -> Float[np.ndarray, " P"]:
     return scenario.demand_of(warehouse).growth(periods) if warehouse.faces_demand else np.ones(len(periods))
 
 
@@ -142,7 +146,9 @@ def first_extent(problem: Problem) -> Extent:
     level = newsvendor_levels(problem)[0].numpy()
     starts = (opening.inventory_level + opening.in_transit)[0, :, 0].numpy()
     everything = starts.sum() if network.replenishments == 0 else 0.0
-    position = np.ceil(np.maximum.reduce([1.1 * level + 1, starts, np.full_like(mean, everything)])).astype(np.int64)
+    position = np.ceil(np.maximum.reduce([1.1 * level + 1, starts, np.full_like(mean, everything)])).astype(
+        np.int64
+    )
     periods = np.array([_response(network, n) + 1 for n in range(len(mean))])
     waits = (network.backordered.numpy()[:, 0] > 0) & (network.mean_demand[0].numpy() > 0)
     lowest = -np.ceil(np.where(waits, 4 * sd * np.sqrt(periods) + 1, 0)).astype(np.int64)
@@ -157,45 +163,61 @@ def _response(network: TransferNetwork, warehouse: int) -> int:
 
 
 def _within_limits(problem: Problem, extent: Extent) -> Extent:
-    """No request beyond its lane's capacity, no level beyond a storage that discards; there a position may be what it likes."""
+    """No request beyond its lane's capacity, no level beyond a storage that discards; there a position may be
+    what it likes."""
     capacity, storage = _capacity(problem), _storage(problem)
-    return replace(extent, highest=np.minimum(extent.position, storage), request=np.minimum(extent.request, capacity))
+    return replace(
+        extent, highest=np.minimum(extent.position, storage), request=np.minimum(extent.request, capacity)
+    )
 
 
 def _capacity(problem: Problem) -> Numbers:
     lanes = {lane.name: lane for lane in problem.scenario.lanes}
     volume = problem.scenario.product_list[0].volume
     limits = [lanes[name].capacity for name in problem.network.lanes]
-    return np.array([UNLIMITED if limit is None else limit // volume for limit in limits]).clip(max=BOUNDLESS).astype(np.int64)
+    return (
+        np.array([UNLIMITED if limit is None else limit // volume for limit in limits])
+        .clip(max=BOUNDLESS)
+        .astype(np.int64)
+    )
 
 
 def _storage(problem: Problem) -> Numbers:
     network = problem.network
     if network.storage is None:
         return np.full(len(network.warehouses), BOUNDLESS)
-    discards = np.ones(len(network.warehouses)) if network.keeps_overflow is None else 1 - network.keeps_overflow.numpy()[:, 0]
+    discards = (
+        np.ones(len(network.warehouses))
+        if network.keeps_overflow is None
+        else 1 - network.keeps_overflow.numpy()[:, 0]
+    )
     room = np.floor(network.storage.numpy()[:, 0] / problem.scenario.product_list[0].volume)
     return np.where(discards > 0, room, BOUNDLESS).clip(max=BOUNDLESS).astype(np.int64)
 
 
 class DynamicProgramme:
-    """The dynamic programme of an extent. `S` states before a decision, `W` after one, `A` requests, `X` inventory levels.
+    """The dynamic programme of an extent. `S` states before a decision, `W` after one, `A` requests, `X`
+    inventory levels.
 
-    Costs are minus rewards. After a decision a state is the level, then what is due in 1.. L periods; before one there is nothing due in L.
+    Costs are minus rewards. After a decision a state is the level, then what is due in 1.. L periods; before
+    one there is nothing due in L.
     """
 
     def __init__(self, problem: Problem, extent: Extent) -> None:
         self.problem, self.network, self.extent = problem, problem.network, extent
         self.L = max(1, self.network.longest_lead_time)
         self.levels = Box(extent.lowest, extent.highest)
-        self.due = [Box(np.zeros_like(extent.lowest), self._most_due(periods)) for periods in range(1, self.L + 1)]
+        self.due = [
+            Box(np.zeros_like(extent.lowest), self._most_due(periods)) for periods in range(1, self.L + 1)
+        ]
         self.X, self.first = self.levels.count, self.due[0].count
         self.R = int(np.prod([box.count for box in self.due[1:]], dtype=float))
         requests = Box(np.zeros_like(extent.request), extent.request)
         size = max(self.X * requests.count, self.X * self.first * max(self.X, self.R), self.X * self.R)
         if size > MOST_PAIRS:
             raise InputError(
-                f"{problem.scenario.name}: has {self.X * self.R:.1e} states and {requests.count:.1e} requests in each, too many to solve exactly; "
+                f"{problem.scenario.name}: has {self.X * self.R:.1e} states and {requests.count:.1e} "
+                "requests in each, too many to solve exactly; "
                 "bound it by perfect information"
             )
         self.requests, self._met = requests.vectors, {}
@@ -214,11 +236,14 @@ class DynamicProgramme:
     @cached_property
     def _strides(self) -> list[int]:
         """Of what is due in 1, 2.. periods, in the number of a state after a decision."""
-        return [int(np.prod([box.count for box in self.due[row + 1 :]], dtype=float)) for row in range(self.L)]
+        return [
+            int(np.prod([box.count for box in self.due[row + 1 :]], dtype=float)) for row in range(self.L)
+        ]
 
     @cached_property
     def moved_on(self) -> Int[np.ndarray, " R"]:
-        """Of what is due before a decision, by number: its part in the number of the state after ordering nothing."""
+        """Of what is due before a decision, by number: its part in the number of the state after ordering
+        nothing."""
         part = np.zeros(1, dtype=np.int64)
         for row in range(self.L - 1):
             here, there = self.due[row + 1], self.due[row]
@@ -243,7 +268,8 @@ class DynamicProgramme:
         return decided, later, -costs.reward.sum((0, 1)).numpy()
 
     def _decide(self) -> None:
-        """What every request leads to at every level, and what it costs more than no request in the state that it leads to."""
+        """What every request leads to at every level, and what it costs more than no request in the state
+        that it leads to."""
         pairs, some = self.X * len(self.requests), torch.from_numpy(self.requests.T[None]).double()
         self.after = np.empty(pairs, dtype=np.int64)
         self.price = np.empty(pairs)
@@ -252,27 +278,39 @@ class DynamicProgramme:
             decided, _, cost = self._play(self._state(self.levels.vectors[level]), some[..., request])
             _, _, later = self._play(decided)
             fits = (self.extent.highest >= _whole(decided.inventory_level[0]).T).all(1)
-            self.after[part], self.price[part] = self._number_after(decided), np.where(fits, cost - later, np.inf)
+            self.after[part], self.price[part] = (
+                self._number_after(decided),
+                np.where(fits, cost - later, np.inf),
+            )
         self.after, self.price = (of_pairs.reshape(self.X, -1) for of_pairs in (self.after, self.price))
 
     def _number_after(self, decided: State) -> Numbers:
         number = self.levels.number(_whole(decided.inventory_level[0]).T)
         for row, box in enumerate(self.due):
             arriving = (
-                _whole(decided.pipeline[0, row]).T if row < decided.pipeline.shape[1] else np.zeros((len(number), len(box.sizes)), int)
+                _whole(decided.pipeline[0, row]).T
+                if row < decided.pipeline.shape[1]
+                else np.zeros((len(number), len(box.sizes)), int)
             )
             number = number * box.count + box.number(arriving)
         return number
 
-    def meet(self, period: int = 0, last: bool = False) -> tuple[Float[np.ndarray, "Y 1"], Float[np.ndarray, "Y X"]]:
-        """Expected cost, and the chance of every next level, by level and what is due next period, in a period's demand."""
+    def meet(
+        self, period: int = 0, last: bool = False
+    ) -> tuple[Float[np.ndarray, "Y 1"], Float[np.ndarray, "Y X"]]:
+        """Expected cost, and the chance of every next level, by level and what is due next period, in a
+        period's demand."""
         scenario = self.problem.scenario
-        factors = tuple(float(growth(scenario, place, np.array([period]))[0]) for place in scenario.warehouses)
+        factors = tuple(
+            float(growth(scenario, place, np.array([period]))[0]) for place in scenario.warehouses
+        )
         if (factors, last) not in self._met:
             self._met[factors, last] = self._meet(factors, last)
         return self._met[factors, last]
 
-    def _meet(self, factors: tuple[float, ...], last: bool) -> tuple[Float[np.ndarray, "Y 1"], Float[np.ndarray, "Y X"]]:
+    def _meet(
+        self, factors: tuple[float, ...], last: bool
+    ) -> tuple[Float[np.ndarray, "Y 1"], Float[np.ndarray, "Y X"]]:
         levels, due = np.repeat(self.levels.vectors, self.first, 0), np.tile(self.due[0].vectors, (self.X, 1))
         cost, chance = np.zeros(len(levels)), np.zeros((len(levels), self.X))
         demands, likely = self._demand(factors)
@@ -313,14 +351,19 @@ class DynamicProgramme:
 
     @cached_property
     def _beyond(self) -> Bool[np.ndarray, " W"]:
-        """Of states after a decision: where an inventory position is beyond the extent. With a storage that discards it may be."""
+        """Of states after a decision: where an inventory position is beyond the extent. With a storage that
+        discards it may be."""
         return (self._positions > self.extent.position)[:, _storage(self.problem) == BOUNDLESS].any(1)
 
     def improve(
-        self, values: Float[np.ndarray, "X R"], cost: Float[np.ndarray, "Y 1"], chance: Float[np.ndarray, "Y X"], weight: float = 1.0
+        self,
+        values: Float[np.ndarray, "X R"],
+        cost: Float[np.ndarray, "Y 1"],
+        chance: Float[np.ndarray, "Y X"],
+        weight: float = 1.0,
     ) -> tuple[Float[np.ndarray, "X R"], Int[np.ndarray, "X R"]]:
-        """Least cost of a period, times its weight, plus the expected `values` after it, and the request that reaches it. Nothing may always
-        be asked for; requests that lead beyond the extent may not."""
+        """Least cost of a period, times its weight, plus the expected `values` after it, and the request that
+        reaches it. Nothing may always be asked for; requests that lead beyond the extent may not."""
         ahead, price = (weight * cost + chance @ values).ravel(), weight * self.price
         allowed = np.where(self._beyond, np.inf, ahead)
         best = ahead[self.nothing] + price[:, :1]
@@ -345,7 +388,8 @@ class DynamicProgramme:
                 return Optimum(-high, -low, int(matters.sum()), self._optimal(chosen[None]))
             values = improved - improved[matters][0]
         raise InputError(
-            f"{self.problem.scenario.name}: the average cost is still between {low:g} and {high:g} after {iterations} iterations; "
+            f"{self.problem.scenario.name}: the average cost is still between {low:g} and {high:g} after "
+            f"{iterations} iterations; "
             "give `ending: finite`, or demand that varies more"
         )
 
@@ -357,7 +401,9 @@ class DynamicProgramme:
             values, chosen = self.improve(values, *self.meet(period, period == periods - 1), weights[period])
             tables.insert(0, chosen)
         least = -float(values.ravel()[self._opening()])
-        return Optimum(least, least, int((~self._beyond[self.nothing]).sum()), self._optimal(np.stack(tables)))
+        return Optimum(
+            least, least, int((~self._beyond[self.nothing]).sum()), self._optimal(np.stack(tables))
+        )
 
     def _opening(self) -> int:
         """Number of the state that a season begins with."""
@@ -371,11 +417,14 @@ class DynamicProgramme:
         return Optimal(self.levels, self.due[1:], self.requests, best.reshape(len(best), -1))
 
     def grown(self, policy: Optimal) -> Extent | None:
-        """A wider extent, where the policy comes to an edge that is not the scenario's own; None where it stays clear of all."""
+        """A wider extent, where the policy comes to an edge that is not the scenario's own; None where it
+        stays clear of all."""
         extent, (levels, requests, after) = self.extent, self._frequencies(policy)
         low = (levels @ (self.levels.vectors == extent.lowest) > CLEAR) & (extent.lowest < 0)
         high = (after @ (self._positions >= extent.position) > CLEAR) & (_storage(self.problem) == BOUNDLESS)
-        much = (requests @ (self.requests == extent.request) > CLEAR) & (extent.request < _capacity(self.problem))
+        much = (requests @ (self.requests == extent.request) > CLEAR) & (
+            extent.request < _capacity(self.problem)
+        )
         if not (low.any() or high.any() or much.any()):
             return None
         wider = Extent(
@@ -386,9 +435,11 @@ class DynamicProgramme:
         )
         return _within_limits(self.problem, wider)
 
-    def _frequencies(self, policy: Optimal) -> tuple[Float[np.ndarray, " X"], Float[np.ndarray, " A"], Float[np.ndarray, " W"]]:
-        """How often the policy meets each level, makes each request and comes to each state after a decision: in the long run, or over the
-        horizon."""
+    def _frequencies(
+        self, policy: Optimal
+    ) -> tuple[Float[np.ndarray, " X"], Float[np.ndarray, " A"], Float[np.ndarray, " W"]]:
+        """How often the policy meets each level, makes each request and comes to each state after a decision:
+        in the long run, or over the horizon."""
         forever, horizon = is_average(self.problem.scenario), self.problem.scenario.horizon
         mass = np.zeros(self.X * self.R)
         mass[self._opening()] = 1.0
@@ -397,7 +448,11 @@ class DynamicProgramme:
             best = policy.best[0 if forever else period]
             decided = np.take_along_axis(self.after, best.reshape(self.X, self.R), 1) + self.moved_on
             after = np.bincount(decided.ravel(), mass, len(seen[2]))
-            for total, now in zip(seen, (mass.reshape(self.X, -1).sum(1), np.bincount(best, mass, len(self.requests)), after), strict=True):
+            for total, now in zip(
+                seen,
+                (mass.reshape(self.X, -1).sum(1), np.bincount(best, mass, len(self.requests)), after),
+                strict=True,
+            ):
                 total *= not forever
                 total += now if forever else now / horizon
             _, chance = self.meet(period, period == horizon - 1 and not forever)
@@ -407,10 +462,13 @@ class DynamicProgramme:
         return seen
 
     def _check(self, tries: int = 500) -> None:
-        """The two parts of a period together are the period, on states, requests and demands picked at random."""
+        """The two parts of a period together are the period, on states, requests and demands picked at
+        random."""
         luck = np.random.default_rng(0)
         pick = [luck.integers(count, size=tries) for count in (self.X, self.R, len(self.requests))]
-        demand = torch.from_numpy(luck.integers(0, 1 + self.extent.highest.max(), (1, len(self.extent.lowest), tries))).double()
+        demand = torch.from_numpy(
+            luck.integers(0, 1 + self.extent.highest.max(), (1, len(self.extent.lowest), tries))
+        ).double()
         demand *= (self.network.mean_demand > 0).unsqueeze(-1)
         levels, due = self.levels.vectors[pick[0]], self._due_before(pick[1])
         level = torch.from_numpy(levels.T[None]).double()
@@ -425,7 +483,8 @@ class DynamicProgramme:
         same &= (in_parts.inventory_level == later.inventory_level).numpy()[0].all(0)
         if not same[fits].all():
             raise InputError(
-                f"{self.problem.scenario.name}: what is shipped, or what it costs, depends on more than inventory levels, which the exact solver "
+                f"{self.problem.scenario.name}: what is shipped, or what it costs, depends on more than "
+                "inventory levels, which the exact solver "
                 "does not know; bound it by perfect information"
             )
 
@@ -450,6 +509,7 @@ def _masses(scenario: Scenario, model: ParametricDemand, factor: float) -> Float
     found = masses(model, factor)
     if found is None:
         raise InputError(
-            f"{scenario.name}: demand of kind {model.kind} is not in whole units; the exact solver needs kind poisson, or another count"
+            f"{scenario.name}: demand of kind {model.kind} is not in whole units; the exact solver needs "
+            "kind poisson, or another count"
         )
     return found

@@ -1,4 +1,5 @@
-"""A network's periods as a linear programme: what the perfect-information bound and rolling-horizon planning solve with HiGHS."""
+"""A network's periods as a linear programme: what the perfect-information bound and rolling-horizon planning
+solve with HiGHS."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ class Programme:
         self.paid.append((block, cost))
 
     def solve(self) -> tuple[float, np.ndarray, np.ndarray]:
-        """The least cost, the columns, and what one more unit on the right of each `at_most` row would save."""
+        """The least cost, the columns, and what one more unit on the right of each `at_most` row would
+        save."""
         costs = np.zeros(self.columns)
         for block, cost in self.paid:
             np.add.at(costs, block.ravel(), np.broadcast_to(cost, block.shape).ravel())
@@ -84,19 +86,28 @@ class Rows:
 
 
 def check_linear(problem: Problem) -> None:
-    """Raises InputError for what no linear programme bounds: the utility objective, negative weights, and decided promotions with a dip."""
+    """Raises InputError for what no linear programme bounds: the utility objective, negative weights, and
+    decided promotions with a dip."""
     network, name = problem.network, problem.scenario.name
     if network.weights["utility"]:
         raise InputError(f"{name}: the utility objective is not linear; there is no linear programme for it")
     if min(network.weights.values()) < 0:
         raise InputError(f"{name}: has a negative weight; there is no linear programme for it")
     if network.max_promotion is not None and network.dip is not None:
-        raise InputError(f"{name}: decides on promotions with a dip, which is not linear; there is no linear programme for it")
+        raise InputError(
+            f"{name}: decides on promotions with a dip, which is not linear; there is no linear programme "
+            "for it"
+        )
 
 
 def product_groups(network: TransferNetwork) -> list[list[int]]:
     """Products that share a capacity or a vehicle are planned together, others one by one."""
-    together = network.storage is not None or network.limits or network.shipment_cost is not None or network.vehicle_cost is not None
+    together = (
+        network.storage is not None
+        or network.limits
+        or network.shipment_cost is not None
+        or network.vehicle_cost is not None
+    )
     everything = list(range(len(network.products)))
     return [everything] if together else [[product] for product in everything]
 
@@ -122,10 +133,19 @@ class SamplePath:
     ends: bool = True
     """Whether the episode ends with the path, and not only the view of it."""
     lenient: bool = True
-    """Whether whole demand that a decided promotion has changed may be rounded as the programme likes, so that its optimum is a bound."""
+    """Whether whole demand that a decided promotion has changed may be rounded as the programme likes, so
+    that its optimum is a bound."""
 
     @classmethod
-    def of(cls, network: TransferNetwork, state: State, trace: Trace, replication: int, periods: range, weight: np.ndarray) -> SamplePath:
+    def of(
+        cls,
+        network: TransferNetwork,
+        state: State,
+        trace: Trace,
+        replication: int,
+        periods: range,
+        weight: np.ndarray,
+    ) -> SamplePath:
         """Some periods of a trace, from the state before the first of them."""
         first, end = periods.start, periods.stop
         fixed = network.lead_time.expand(len(periods), len(network.lanes))
@@ -134,21 +154,31 @@ class SamplePath:
             _array(trace.demand[trace.history + first : trace.history + end, ..., replication], ()),
             (fixed if trace.lead_time is None else trace.lead_time[first:end, :, replication]).cpu().numpy(),
             None if trace.available is None else trace.available[first:end, :, replication],
-            np.zeros((len(periods), len(network.warehouses))) if trace.promotion is None else _array(trace.promotion[first:end, :, 0], ()),
+            np.zeros((len(periods), len(network.warehouses)))
+            if trace.promotion is None
+            else _array(trace.promotion[first:end, :, 0], ()),
             weight,
             end == len(trace),
         )
 
 
 class Model:
-    """The programme of some products on one path: variables, rows and costs. Arrays are (T, K, N) or (T, K, E), of float64.
+    """The programme of some products on one path: variables, rows and costs. Arrays are (T, K, N) or (T, K,
+    E), of float64.
 
     Several models may share a programme.
     """
 
-    def __init__(self, network: TransferNetwork, path: SamplePath, products: list[int], programme: Programme) -> None:
+    def __init__(
+        self, network: TransferNetwork, path: SamplePath, products: list[int], programme: Programme
+    ) -> None:
         self.network, self.products, self.path, self.programme = network, products, path, programme
-        self.T, self.K, self.N, self.E = len(path.demand), len(products), len(network.warehouses), len(network.lanes)
+        self.T, self.K, self.N, self.E = (
+            len(path.demand),
+            len(products),
+            len(network.warehouses),
+            len(network.lanes),
+        )
         self.X = 0 if network.reactive is None else len(network.reactive.names)
         self.level, self.pipeline = (
             _array(path.state.inventory_level[products, ..., 0], ()),
@@ -170,21 +200,29 @@ class Model:
     def rate(self, rates: Tensor | None, columns: int | None = None) -> np.ndarray:
         """Rates of these products: (K, columns)."""
         shape = (len(self.network.products), self.N if columns is None else columns, 1)
-        return np.broadcast_to(_array(rates, shape), (shape[0], *_array(rates, shape).shape[1:]))[self.products, :, 0]
+        return np.broadcast_to(_array(rates, shape), (shape[0], *_array(rates, shape).shape[1:]))[
+            self.products, :, 0
+        ]
 
     def _plan_promotions(self) -> None:
         """Demand under the planned promotions, and what one more level of a decided one adds to it."""
         network, unplanned, planned = self.network, self.demand, self.path.planned[:, None]
         uplift, recovery = network.uplift.cpu().numpy()[:, 0], network.recovery.cpu().numpy()[:, 0]
         dip = _array(network.dip, (self.N, 1))[:, 0]
-        past = np.zeros((self.K, self.N)) if self.path.state.dip is None else _array(self.path.state.dip[self.products, ..., 0], ())
+        past = (
+            np.zeros((self.K, self.N))
+            if self.path.state.dip is None
+            else _array(self.path.state.dip[self.products, ..., 0], ())
+        )
         left = np.ones((self.T, self.K, self.N))
         for period in range(self.T):
             left[period] = np.maximum(1 - dip * past, 0)
             past = recovery * past + planned[period]
         self.planned = planned
         self.demand = unplanned * (1 + uplift * planned) * left
-        most = np.zeros(self.N) if network.max_promotion is None else network.max_promotion.cpu().numpy()[:, 0]
+        most = (
+            np.zeros(self.N) if network.max_promotion is None else network.max_promotion.cpu().numpy()[:, 0]
+        )
         self.most_extra = np.maximum(most - planned, 0)
         self.per_level = unplanned * uplift
         self.rounded = np.zeros((self.T, self.K, self.N), dtype=bool)
@@ -202,7 +240,11 @@ class Model:
         self.short = new(each)
         self.extra = new(each, np.broadcast_to(self.most_extra, each))
         self.rounding = new(each, self.rounded.astype(float))
-        stored = np.zeros(self.N, dtype=bool) if network.storage is None else ~unlimited(network.storage.cpu().numpy()[:, 0])
+        stored = (
+            np.zeros(self.N, dtype=bool)
+            if network.storage is None
+            else ~unlimited(network.storage.cpu().numpy()[:, 0])
+        )
         self.keeps = stored & (_array(network.keeps_overflow, (self.N, 1))[:, 0] > 0)
         self.discarded = new(each, np.where(stored & ~self.keeps, np.inf, 0.0))
         self.rented = new((self.T, self.N), np.where(self.keeps, np.inf, 0.0))
@@ -220,7 +262,8 @@ class Model:
         return upper
 
     def _serve(self) -> None:
-        """Opening stock - shipped + arriving at once + transshipped - demand = held - short; nobody ships more than there is."""
+        """Opening stock - shipped + arriving at once + transshipped - demand = held - short; nobody ships
+        more than there is."""
         rows, network, supplied = self.programme.equal, self.network, self.network.replenishments
         at = rows.add(self.demand)
         rows.put(at, self.opening[:-1])
@@ -244,7 +287,10 @@ class Model:
         stock.put(still, self.waiting[1:])
         stock.put(still, self.short, -1.0)
         if network.reactive is not None:
-            origin, destination = network.reactive.origin.cpu().numpy(), network.reactive.destination.cpu().numpy()
+            origin, destination = (
+                network.reactive.origin.cpu().numpy(),
+                network.reactive.destination.cpu().numpy(),
+            )
             rows.put(at[:, :, origin], self.moved, -1.0)
             rows.put(at[:, :, destination], self.moved)
             wanted = stock.add(self.demand.clip(0))
@@ -255,7 +301,8 @@ class Model:
             self._ship_everything(rows)
 
     def _promote(self, rows: Rows, at: Positions) -> None:
-        """Add to the demand on the right of some rows what decided promotions add to it, and up to a unit where that is rounded."""
+        """Add to the demand on the right of some rows what decided promotions add to it, and up to a unit
+        where that is rounded."""
         rows.put(at, self.extra, -self.per_level)
         rows.put(at[self.rounded], self.rounding[self.rounded], -1.0)
 
@@ -267,7 +314,8 @@ class Model:
         rows.put(gone[:, :, np.searchsorted(docks, origins)], self.shipped[:, :, lanes])
 
     def _receive(self) -> None:
-        """The next opening is what is held, still waited for and due, less what is discarded; storage bounds it."""
+        """The next opening is what is held, still waited for and due, less what is discarded; storage bounds
+        it."""
         rows = self.programme.equal
         due = np.zeros((self.T, self.K, self.N))
         depth = min(self.T, self.pipeline.shape[1])
@@ -311,7 +359,12 @@ class Model:
         """Rows of every lane, pool and supplier with a capacity, by name."""
         rows, named = self.programme.at_most, {}
         for limit in self.network.limits:
-            now = limit.now(None if self.path.available is None else self.path.available.T).double().cpu().numpy()
+            now = (
+                limit.now(None if self.path.available is None else self.path.available.T)
+                .double()
+                .cpu()
+                .numpy()
+            )
             capacity = np.broadcast_to(now, (len(now), self.T))
             group, reactive_group = limit.group.cpu().numpy(), limit.reactive_group.cpu().numpy()
             for number, name in enumerate(limit.names):
@@ -329,13 +382,19 @@ class Model:
         holding = weigh["holding"] * self.rate(network.holding_cost)
         pay(self.opening[:-1] if network.rules.holding_on == "opening" else self.held, weight * holding)
         pay(self.short, weight * weigh["shortage"] * self.rate(network.shortage_cost))
-        pay(self.shipped[:, :, :supplied], weight * weigh["procurement"] * self.rate(network.procurement_cost, supplied))
+        pay(
+            self.shipped[:, :, :supplied],
+            weight * weigh["procurement"] * self.rate(network.procurement_cost, supplied),
+        )
         transport = weigh["transport"] * self.rate(network.transport_cost, self.E + self.X)
         pay(self.shipped, weight * transport[:, : self.E])
         pay(self.moved, weight * transport[:, self.E :])
         in_transit = weigh["in_transit"] * self.rate(network.in_transit_cost, self.E)
         pay(self.shipped, weight * in_transit * self.lead_time[:, None])
-        vehicle = _array(network.vehicle_cost, (self.E + self.X, 1)) / network.vehicle_capacity.double().cpu().numpy()
+        vehicle = (
+            _array(network.vehicle_cost, (self.E + self.X, 1))
+            / network.vehicle_capacity.double().cpu().numpy()
+        )
         per_unit = weigh["vehicle"] * vehicle[:, 0] * self.volume[:, None]
         pay(self.shipped, weight * per_unit[:, : self.E])
         pay(self.moved, weight * per_unit[:, self.E :])
@@ -349,7 +408,8 @@ class Model:
         self._miss(weight)
 
     def _earn(self, weight: np.ndarray) -> None:
-        """Revenue of demand that is not lost and, where it is backordered, does not wait; salvage of what is left at the end."""
+        """Revenue of demand that is not lost and, where it is backordered, does not wait; salvage of what is
+        left at the end."""
         price = self.network.weights["revenue"] * self.rate(self.network.price)
         self.constant += float((weight * price * self.demand).sum())
         pay, waits = self.programme.pay, weight * price * self.backordered
@@ -359,10 +419,14 @@ class Model:
         pay(self.waiting[:-1], -waits)
         pay(self.waiting[1:], waits)
         if self.network.salvage_value is not None and self.path.ends:
-            pay(self.opening[-1], -weight[-1] * self.network.weights["salvage"] * self.rate(self.network.salvage_value))
+            pay(
+                self.opening[-1],
+                -weight[-1] * self.network.weights["salvage"] * self.rate(self.network.salvage_value),
+            )
 
     def _miss(self, weight: np.ndarray) -> None:
-        """The fill-rate floor, where demand is lost; backorders of before would have to be told from new ones, so there it is left out."""
+        """The fill-rate floor, where demand is lost; backorders of before would have to be told from new
+        ones, so there it is left out."""
         rule = self.network.rules.service
         if not self.network.weights["shortfall"]:
             return

@@ -1,20 +1,27 @@
-"""The complete-pooling bound: what a period costs at least in the long run, whoever decides, because stock can do no better than be shared.
+"""The complete-pooling bound: what a period costs at least in the long run, whoever decides, because stock
+can do no better than be shared.
 
-Let `L` be the shortest time from a supplier to customers, and S all units in the network after period t's requests, less customers' backorders
-and those that slow lanes from suppliers will not bring in by t + L. At the end of period t + L there is then, on hand and on its way between
-warehouses less backorders, S - D + lost - discarded, where D is the demand of those L + 1 periods, which S knows nothing of. So a period costs
-at least min over S of E[h (S - D)+ + p (D - S)+], which is a newsvendor's cost (Eppen 1979), with
+Let `L` be the shortest time from a supplier to customers, and S all units in the network after period t's
+requests, less customers' backorders and those that slow lanes from suppliers will not bring in by t + L. At
+the end of period t + L there is then, on hand and on its way between warehouses less backorders, S - D + lost
+- discarded, where D is the demand of those L + 1 periods, which S knows nothing of. So a period costs at
+least min over S of E[h (S - D)+ + p (D - S)+], which is a newsvendor's cost (Eppen 1979), with
 
 - h the least holding rate of any warehouse that can hold stock, p the least shortage rate;
-- a lost unit counted once in each of the L + 1 windows it may be in: p is (shortage + price - cheapest supply) / (L + 1), as in the lost-sales
+- a lost unit counted once in each of the L + 1 windows it may be in: p is (shortage + price - cheapest
+supply) / (L + 1), as in the lost-sales
   bound of Janakiraman, Seshadri and Shanthikumar (2007), and a discarded one likewise;
-- units on their way between warehouses charged h although they are not: moving them has to cost that much on lanes that goods may
-  travel in circles, and elsewhere what was charged in excess is taken off, once for every unit of demand (Little's law).
+- units on their way between warehouses charged h although they are not: moving them has to cost that much on
+lanes that goods may
+  travel in circles, and elsewhere what was charged in excess is taken off, once for every unit of
+  demand (Little's law).
 
-Where no lane is reactive stock has to be in place `l` periods before demand, `l` being the quickest lane to customers: then only the demand
-of L - l periods is pooled, and after the best allocation that of l + 1 periods adds up as if all warehouses' were large together (Eppen and
-Schrage 1981; Federgruen and Zipkin 1984). Capacities, pools, outages, delays and fixed costs, which only make it dearer, are left out.
-A cross-dock that suppliers feed holds nothing, and what leaves it is on time unless its lane is slower than the quickest out of it.
+Where no lane is reactive stock has to be in place `l` periods before demand, `l` being the quickest lane to
+customers: then only the demand of L - l periods is pooled, and after the best allocation that of l + 1
+periods adds up as if all warehouses' were large together (Eppen and Schrage 1981; Federgruen and Zipkin
+1984). Capacities, pools, outages, delays and fixed costs, which only make it dearer, are left out. A
+cross-dock that suppliers feed holds nothing, and what leaves it is on time unless its lane is slower than the
+quickest out of it.
 """
 
 from __future__ import annotations
@@ -42,12 +49,15 @@ SHARES = np.linspace(0, 1, 21)
 
 
 def pooling_bound(problem: Problem) -> float:
-    """The most that any policy can earn per period in the long run, as the objective counts it: minus a cost where that is measured.
+    """The most that any policy can earn per period in the long run, as the objective counts it: minus a cost
+    where that is measured.
 
     Raises InputError for a scenario that it is not proven for.
     """
     check_pooled(problem.scenario)
-    return sum(_Pooled(problem.scenario, product).reward() for product in range(len(problem.scenario.product_list)))
+    return sum(
+        _Pooled(problem.scenario, product).reward() for product in range(len(problem.scenario.product_list))
+    )
 
 
 def check_pooled(scenario: Scenario) -> None:
@@ -61,19 +71,29 @@ def check_pooled(scenario: Scenario) -> None:
         "discounting": scenario.discount_factor < 1,
         "holding charged on opening stock": scenario.holding_on == "opening",
         "promotions": any(warehouse.promotion is not None for warehouse in scenario.warehouses),
-        "demand that changes with time": not steady or any(isinstance(event, Surge) for event in scenario.events),
-        "demand that is neither normal (not cut at zero) everywhere nor in whole units everywhere": not all(normal)
-        and (any(normal) or any(masses(scenario_model, 1.0) is None for scenario_model in map(_scalar, facing))),
+        "demand that changes with time": not steady
+        or any(isinstance(event, Surge) for event in scenario.events),
+        "demand that is neither normal (not cut at zero) everywhere nor in whole units everywhere": not all(
+            normal
+        )
+        and (
+            any(normal) or any(masses(scenario_model, 1.0) is None for scenario_model in map(_scalar, facing))
+        ),
         "correlated demand that is not normal": not all(normal) and mixing(scenario) is not None,
     }
     if reasons := [what for what, found in refused.items() if found]:
-        raise InputError(f"{scenario.name}: has {reasons[0]}, for which no pooling bound is proven; compare with perfect information")
+        raise InputError(
+            f"{scenario.name}: has {reasons[0]}, for which no pooling bound is proven; compare with perfect "
+            "information"
+        )
 
 
 def _scalar(model: Demand, product: int = 0) -> Demand:
     """The demand model of one product."""
     numbers = {key: getattr(model, key) for key in ("mean", "sd") if hasattr(model, key)}
-    return model.model_copy(update={key: value[product] if isinstance(value, list) else value for key, value in numbers.items()})
+    return model.model_copy(
+        update={key: value[product] if isinstance(value, list) else value for key, value in numbers.items()}
+    )
 
 
 def _lead_times(lane: Lane) -> list[int]:
@@ -92,7 +112,11 @@ class _Pooled:
         self.docks = {name for name, warehouse in self.warehouses.items() if self._is_dock(warehouse)}
         self.revenue = scenario.objective == "profit"
         self.reach = self._reach()
-        self.placed = 0 if any(lane.reactive for lane in self.inner) else 1 + min(self.reach, *map(min, self._quickest()))
+        self.placed = (
+            0
+            if any(lane.reactive for lane in self.inner)
+            else 1 + min(self.reach, *map(min, self._quickest()))
+        )
         self.mean, self.variation = self._demand()
 
     def rate(self, value: float | list[float]) -> float:
@@ -102,9 +126,15 @@ class _Pooled:
         """Whether all that comes in from suppliers leaves at once, whatever is asked."""
         leaving = [lane for lane in self.inner if lane.origin == warehouse.name]
         fed = [lane for lane in self.inner if lane.destination == warehouse.name]
-        limited = {name for pool in self.scenario.pools for name in pool.lanes} | set(self.scenario.interruptible)
+        limited = {name for pool in self.scenario.pools for name in pool.lanes} | set(
+            self.scenario.interruptible
+        )
         free = all(
-            lane.capacity is None and lane.name not in limited and not lane.reactive and min(_lead_times(lane)) > 0 for lane in leaving
+            lane.capacity is None
+            and lane.name not in limited
+            and not lane.reactive
+            and min(_lead_times(lane)) > 0
+            for lane in leaving
         )
         rule = warehouse.rationing or self.scenario.rationing
         passes = rule == "full_shipment" and not warehouse.faces_demand and warehouse.max_reserve is None
@@ -121,7 +151,9 @@ class _Pooled:
         times = networkx.multi_source_dijkstra_path_length(ways, sources, weight="time") if sources else {}
         reached = [times[warehouse.name] for warehouse in self.facing if warehouse.name in times]
         if not reached:
-            raise InputError(f"{self.scenario.name}: no supplier reaches a customer; there is no long run to bound")
+            raise InputError(
+                f"{self.scenario.name}: no supplier reaches a customer; there is no long run to bound"
+            )
         return min(reached)
 
     def _quickest(self) -> Iterable[list[int]]:
@@ -129,7 +161,8 @@ class _Pooled:
         return (_lead_times(lane) for lane in self.scenario.lanes if lane.destination in names)
 
     def _demand(self) -> tuple[Float[np.ndarray, " M"], float | Float[np.ndarray, " U"]]:
-        """Mean by warehouse; and of the demand to be safe against, the standard deviation, or the probability of 0, 1, 2.. units."""
+        """Mean by warehouse; and of the demand to be safe against, the standard deviation, or the probability
+        of 0, 1, 2.. units."""
         models = [_scalar(self.scenario.demand_of(warehouse), self.product) for warehouse in self.facing]
         pooled = self.reach + 1 - self.placed
         if models[0].normal:
@@ -152,7 +185,10 @@ class _Pooled:
         for holding in SHARES * highest:
             excess = self._excess(holding)
             if holding <= min(self._discarding(supply, max(excess.values())), default=np.inf):
-                charged = sum(mean * excess[warehouse.name] for mean, warehouse in zip(self.mean, self.facing, strict=True))
+                charged = sum(
+                    mean * excess[warehouse.name]
+                    for mean, warehouse in zip(self.mean, self.facing, strict=True)
+                )
                 costs.append(newsvendor(holding, short, self.variation) - charged)
         return float(prices @ self.mean - supply * self.mean.sum() - max(costs))
 
@@ -160,7 +196,9 @@ class _Pooled:
         """What a unit costs at least to bring in, and to be short of in a period."""
         lanes = [(lane, min(_lead_times(lane))) for lane in self.supplied]
         supply = min(
-            self.rate(lane.procurement_cost) + self.rate(lane.transport_cost) + time * self.rate(lane.in_transit_cost)
+            self.rate(lane.procurement_cost)
+            + self.rate(lane.transport_cost)
+            + time * self.rate(lane.in_transit_cost)
             for lane, time in lanes
         )
         lost = [warehouse.unmet_demand == "lost" for warehouse in self.facing]
@@ -170,17 +208,29 @@ class _Pooled:
         ]
         # Customers who wait at no cost need never be served.
         supply = min([supply, *(rate for rate, gone in zip(missed, lost, strict=True) if gone or not rate)])
-        return supply, min((rate - supply) / (self.reach + 1) if gone else rate for rate, gone in zip(missed, lost, strict=True))
+        return supply, min(
+            (rate - supply) / (self.reach + 1) if gone else rate
+            for rate, gone in zip(missed, lost, strict=True)
+        )
 
     def _holding(self) -> float:
-        return min(self.rate(warehouse.holding_cost) for name, warehouse in self.warehouses.items() if name not in self.docks)
+        return min(
+            self.rate(warehouse.holding_cost)
+            for name, warehouse in self.warehouses.items()
+            if name not in self.docks
+        )
 
     def _discarding(self, supply: float, excess: float) -> list[float]:
         """What it costs a period to have got rid of a unit, by warehouse that does."""
         thrown = [
-            warehouse for warehouse in self.warehouses.values() if warehouse.storage is not None and warehouse.overflow == "discarded"
+            warehouse
+            for warehouse in self.warehouses.values()
+            if warehouse.storage is not None and warehouse.overflow == "discarded"
         ]
-        return [max(self.rate(warehouse.overflow_cost) + supply - excess, 0.0) / (self.reach + 1) for warehouse in thrown]
+        return [
+            max(self.rate(warehouse.overflow_cost) + supply - excess, 0.0) / (self.reach + 1)
+            for warehouse in thrown
+        ]
 
     def _graph(self) -> networkx.DiGraph:
         graph = networkx.DiGraph((lane.origin, lane.destination) for lane in self.inner)
@@ -188,8 +238,13 @@ class _Pooled:
         return graph
 
     def _on_circles(self) -> float:
-        """The holding rate that moving pays for, per period on the way, on every lane that leads in a circle."""
-        places = {name: number for number, names in enumerate(networkx.strongly_connected_components(self._graph())) for name in names}
+        """The holding rate that moving pays for, per period on the way, on every lane that leads in a
+        circle."""
+        places = {
+            name: number
+            for number, names in enumerate(networkx.strongly_connected_components(self._graph()))
+            for name in names
+        }
         rates = [
             self.rate(lane.transport_cost) / time + self.rate(lane.in_transit_cost)
             for lane in self.inner
@@ -199,11 +254,14 @@ class _Pooled:
         return min(rates, default=np.inf)
 
     def _excess(self, holding: float) -> dict[str, float]:
-        """By warehouse, the most that a unit on its way there is charged in transit between warehouses beyond what moving it costs."""
+        """By warehouse, the most that a unit on its way there is charged in transit between warehouses beyond
+        what moving it costs."""
         graph = networkx.condensation(self._graph())
         place, most = graph.graph["mapping"], dict.fromkeys(graph, 0.0)
         for at in networkx.topological_sort(graph):
-            for lane in (lane for lane in self.inner if place[lane.origin] == at and place[lane.destination] != at):
+            for lane in (
+                lane for lane in self.inner if place[lane.origin] == at and place[lane.destination] != at
+            ):
                 onward = most[at] + self._undercharged(lane, holding)
                 most[place[lane.destination]] = max(most[place[lane.destination]], onward)
         return {name: most[place[name]] for name in self.warehouses}
@@ -221,7 +279,8 @@ class _Pooled:
 
 
 def newsvendor(holding: float, short: float, variation: float | Float[np.ndarray, " U"]) -> float:
-    """The least expected cost of a period: of normal demand by its standard deviation, of whole units by their probabilities."""
+    """The least expected cost of a period: of normal demand by its standard deviation, of whole units by
+    their probabilities."""
     if not holding or not short:
         return 0.0
     ratio = short / (short + holding)

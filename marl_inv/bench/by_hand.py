@@ -1,4 +1,5 @@
-"""The network of `eight_warehouses`, as one writes an environment by hand in NumPy: the same rewards, for this one network."""
+"""The network of `eight_warehouses`, as one writes an environment by hand in NumPy: the same rewards, for
+this one network."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ Arrays = dict[str, np.ndarray]
 
 
 class EightWarehouses(ParallelEnv[str, np.ndarray, np.ndarray]):
-    """Observed: stock, what the supplier has under way, the last demand. Action: units from the supplier, and from the warehouse before.
+    """Observed: stock, what the supplier has under way, the last demand. Action: units from the supplier, and
+    from the warehouse before.
 
     Demand is drawn for every period, Poisson of mean 10; `step` may be given another.
     """
@@ -41,10 +43,16 @@ class EightWarehouses(ParallelEnv[str, np.ndarray, np.ndarray]):
         if seed is not None:
             self.random = np.random.default_rng(seed)
         self.agents, self.period = self.possible_agents[:], 0
-        self.stock, self.due, self.demand = np.full(WAREHOUSES, 30.0), np.zeros(WAREHOUSES), np.zeros(WAREHOUSES)
+        self.stock, self.due, self.demand = (
+            np.full(WAREHOUSES, 30.0),
+            np.zeros(WAREHOUSES),
+            np.zeros(WAREHOUSES),
+        )
         return self._observations(), {agent: {} for agent in self.agents}
 
-    def step(self, actions: Mapping[str, np.ndarray], demand: Float[np.ndarray, " 8"] | None = None) -> tuple[Any, ...]:
+    def step(
+        self, actions: Mapping[str, np.ndarray], demand: Float[np.ndarray, " 8"] | None = None
+    ) -> tuple[Any, ...]:
         asked = np.stack([actions[agent] for agent in self.agents]).clip(0, 80)
         sent = np.minimum(asked[1 : SENDING + 1, 1], self.stock[:SENDING])
         self.stock[:SENDING] -= sent
@@ -66,4 +74,10 @@ class EightWarehouses(ParallelEnv[str, np.ndarray, np.ndarray]):
         return observations, rewards, *ends, infos
 
     def _observations(self) -> Arrays:
-        return dict(zip(self.agents, np.stack([self.stock, self.due, self.demand], axis=1).astype(np.float32), strict=True))
+        return dict(
+            zip(
+                self.agents,
+                np.stack([self.stock, self.due, self.demand], axis=1).astype(np.float32),
+                strict=True,
+            )
+        )

@@ -21,7 +21,8 @@ def extra_is_here() -> bool:
 
 
 def under_supersuit(copies: int, steps: int = 100) -> tuple[Callable[[], None], int]:
-    """Copies of the environment by hand in one process, as SuperSuit makes a vector of them; and the warehouse-steps of a run."""
+    """Copies of the environment by hand in one process, as SuperSuit makes a vector of them; and the
+    warehouse-steps of a run."""
     import numpy as np
     import supersuit
 
@@ -49,7 +50,8 @@ def by_hand(steps: int = 1000) -> tuple[Callable[[], None], int]:
 
 
 def stepper(env: Any, steps: int) -> Callable[[], None]:
-    """Plays so many steps of a parallel environment that has been reset, each agent asking for 5 units everywhere."""
+    """Plays so many steps of a parallel environment that has been reset, each agent asking for 5 units
+    everywhere."""
     import numpy as np
 
     actions = {agent: np.full(env.action_space(agent).shape, 5.0, np.float32) for agent in env.agents}
@@ -82,7 +84,8 @@ def gym_invmgmt(steps: int = 500) -> tuple[Callable[[], None], int]:
 
 
 def stock_ppo(problem: Problem, steps: int = 50) -> tuple[Callable[[], None], int]:
-    """Tianshou's own way for PettingZoo: agents step in turn, one PPO with two 64x64 networks each, 4 passes, 4 copies of the environment."""
+    """Tianshou's own way for PettingZoo: agents step in turn, one PPO with two 64x64 networks each, 4 passes,
+    4 copies of the environment."""
     from tianshou.algorithm import PPO
     from tianshou.algorithm.modelfree.reinforce import ProbabilisticActorPolicy
     from tianshou.algorithm.multiagent.marl import MultiAgentOnPolicyAlgorithm
@@ -93,9 +96,13 @@ def stock_ppo(problem: Problem, steps: int = 50) -> tuple[Callable[[], None], in
 
     from marl_inv.environment import env
 
-    logging.getLogger("tianshou").setLevel(logging.ERROR)  # it warns of every batch of rewards that there are several agents
+    logging.getLogger("tianshou").setLevel(
+        logging.ERROR
+    )  # it warns of every batch of rewards that there are several agents
     copies = 4
-    environments = DummyVectorEnv([lambda: PettingZooEnv(_for_stock_tianshou(env(problem))) for _ in range(copies)])
+    environments = DummyVectorEnv(
+        [lambda: PettingZooEnv(_for_stock_tianshou(env(problem))) for _ in range(copies)]
+    )
     example = PettingZooEnv(_for_stock_tianshou(env(problem)))
 
     def one() -> PPO:
@@ -103,7 +110,9 @@ def stock_ppo(problem: Problem, steps: int = 50) -> tuple[Callable[[], None], in
         actor, critic = _StockActor(inputs, outputs), _StockNetwork(inputs, 1)
         policy = ProbabilisticActorPolicy(
             actor=actor,
-            dist_fn=lambda parameters: torch.distributions.Independent(torch.distributions.Normal(*parameters), 1),
+            dist_fn=lambda parameters: torch.distributions.Independent(
+                torch.distributions.Normal(*parameters), 1
+            ),
             action_space=example.action_space,
             action_scaling=False,
             action_bound_method=None,
@@ -131,7 +140,9 @@ class _StockNetwork(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(inputs, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, outputs))
+        self.layers = nn.Sequential(
+            nn.Linear(inputs, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, outputs)
+        )
 
     def forward(self, obs: Any) -> Tensor:
         return self.layers(torch.as_tensor(obs.obs, dtype=torch.float32))
@@ -148,14 +159,18 @@ class _StockActor(_StockNetwork):
 
 
 def _for_stock_tianshou(environment: Any) -> Any:
-    """What the stock route asks of an environment: the same action space for all (padded), a mask, infos of one shape."""
+    """What the stock route asks of an environment: the same action space for all (padded), a mask, infos of
+    one shape."""
     import gymnasium
     import numpy as np
     from pettingzoo.utils import BaseWrapper
 
     class Padded(BaseWrapper):
         def action_space(self, agent: str) -> gymnasium.spaces.Box:
-            largest = max((self.env.action_space(other) for other in self.possible_agents), key=lambda space: space.shape[0])
+            largest = max(
+                (self.env.action_space(other) for other in self.possible_agents),
+                key=lambda space: space.shape[0],
+            )
             return gymnasium.spaces.Box(np.zeros_like(largest.low), largest.high)
 
         def observe(self, agent: str) -> dict[str, np.ndarray]:

@@ -16,7 +16,8 @@ from marl_inv.simulator import Decision, initial_state, step
 
 
 def plain_ppo(problem: Problem, settings: TrainSettings) -> tuple[Callable[[], None], int]:
-    """The same networks, simulator, data and number of gradient steps in a bare torch loop, without Tianshou or any bookkeeping."""
+    """The same networks, simulator, data and number of gradient steps in a bare torch loop, without Tianshou
+    or any bookkeeping."""
     from marl_inv.learning.algorithms.ppo import advantages
     from marl_inv.learning.train import prepare
 
@@ -54,16 +55,28 @@ def plain_ppo(problem: Problem, settings: TrainSettings) -> tuple[Callable[[], N
             value = critic(features.flatten(0, 1)).unflatten(0, (periods, replications))
             last = critic(encoding(View(network, state, trace.known(periods)))).unsqueeze(0)
             never = torch.zeros(periods, replications, dtype=torch.bool)
-            advantage = advantages(reward, value, torch.cat([value[1:], last]), never, never, settings.discount, settings.gae_lambda)
+            advantage = advantages(
+                reward,
+                value,
+                torch.cat([value[1:], last]),
+                never,
+                never,
+                settings.discount,
+                settings.gae_lambda,
+            )
             returns = advantage + value
             advantage = (advantage - advantage.mean()) / advantage.std()
         columns = [column.flatten(0, 1) for column in (features, action, logp, advantage, returns)]
         for _ in range(settings.passes):
             for part in torch.randperm(periods * replications).chunk(settings.minibatches):
-                features, action, logp, advantage, returns = (column.index_select(0, part) for column in columns)
+                features, action, logp, advantage, returns = (
+                    column.index_select(0, part) for column in columns
+                )
                 distribution = actor(features)
                 ratio = (log_prob(distribution.mean, distribution.stddev, action) - logp).exp()
-                gain = torch.min(ratio * advantage, ratio.clamp(1 - settings.clip, 1 + settings.clip) * advantage).mean()
+                gain = torch.min(
+                    ratio * advantage, ratio.clamp(1 - settings.clip, 1 + settings.clip) * advantage
+                ).mean()
                 loss = settings.value_weight * (returns - critic(features)).square().mean() - gain
                 optimizer.zero_grad()
                 loss.backward()
@@ -73,10 +86,13 @@ def plain_ppo(problem: Problem, settings: TrainSettings) -> tuple[Callable[[], N
     return iterate, periods * replications * 8
 
 
-def plain_pathwise(problem: Problem, widths: tuple[int, ...], replications: int) -> tuple[Callable[[], None], Callable[[], None]]:
+def plain_pathwise(
+    problem: Problem, widths: tuple[int, ...], replications: int
+) -> tuple[Callable[[], None], Callable[[], None]]:
     """One MLP that sees all stock and asks on all lanes: a gradient step with Adam, and playing alone.
 
-    The kind of network, and (512, 512, 512) the size, with which Alvo, Russo, Kanoria and Lee (2023) publish their differentiable simulator.
+    The kind of network, and (512, 512, 512) the size, with which Alvo, Russo, Kanoria and Lee (2023) publish
+    their differentiable simulator.
     """
     network, trace = problem.network, problem.trace("train", 0, replications)
     inputs = network.size.numel() * (1 + len(initial_state(network, 1).due))

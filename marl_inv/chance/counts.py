@@ -35,7 +35,10 @@ def rates(models: list[Any], key: str, products: int) -> Float[np.ndarray, "K M"
 
 def countable(model: ParametricDemand, units: float | int) -> None:
     if units > LARGEST_COUNT:
-        raise InputError(f"demand of kind {model.kind} has up to {units:.3g} units; give at most 1e15, or kind normal or gamma")
+        raise InputError(
+            f"demand of kind {model.kind} has up to {units:.3g} units; give at most 1e15, or kind normal or "
+            "gamma"
+        )
 
 
 class Counts:
@@ -61,7 +64,9 @@ class Counts:
         quantiles, row = self._quantiles, self._quantiles.rows(which.reshape(factor.shape))
         return lambda rank, periods: quantiles.at(rank, row[periods])
 
-    def reached(self, count: Num[np.ndarray, " Q"], mean: Float[np.ndarray, " Q"], failures: Float[np.ndarray, " Q"]) -> Any:
+    def reached(
+        self, count: Num[np.ndarray, " Q"], mean: Float[np.ndarray, " Q"], failures: Float[np.ndarray, " Q"]
+    ) -> Any:
         """Probability of this count or a lower one."""
         if isinstance(self.model, Poisson):
             return special.pdtr(count, mean)
@@ -72,8 +77,11 @@ class Counts:
         far = mean - 9 * np.sqrt(mean) if isinstance(self.model, Poisson) else 0 * mean
         return far.clip(min=0).astype(np.int64)
 
-    def hardly_exceeded(self, mean: Float[np.ndarray, " Q"], failures: Float[np.ndarray, " Q"]) -> Int[np.ndarray, " Q"]:
-        """A count that has a probability below 1e-15 to be exceeded, as a Poisson count at a rate that hardly ever is."""
+    def hardly_exceeded(
+        self, mean: Float[np.ndarray, " Q"], failures: Float[np.ndarray, " Q"]
+    ) -> Int[np.ndarray, " Q"]:
+        """A count that has a probability below 1e-15 to be exceeded, as a Poisson count at a rate that hardly
+        ever is."""
         if not isinstance(self.model, Poisson):
             mean = mean / failures * special.gammainccinv(failures, 1e-16)
         return np.ceil(mean + 9 * np.sqrt(mean) + 40).astype(np.int64)
@@ -82,13 +90,16 @@ class Counts:
 class _Quantiles:
     """The counts that reach a rank, for every mean that a group has: its own means times these factors.
 
-    A guide has looked up ranks at equal distances. Between two of them there is one count most often; where there are several, bisection
-    in a table of every `_step`-th probability tells them apart, and within a step the distribution function itself.
+    A guide has looked up ranks at equal distances. Between two of them there is one count most often; where
+    there are several, bisection in a table of every `_step`-th probability tells them apart, and within a
+    step the distribution function itself.
     """
 
     def __init__(self, counts: Counts, factors: Float[np.ndarray, " F"]) -> None:
         self.factors, self._counts = factors, counts
-        pairs, place = np.unique(np.stack([counts.mean.ravel(), counts.failures.ravel()]), axis=1, return_inverse=True)
+        pairs, place = np.unique(
+            np.stack([counts.mean.ravel(), counts.failures.ravel()]), axis=1, return_inverse=True
+        )
         self._place = place.reshape(*counts.mean.shape, 1) * len(factors)
         self._mean, self._failures = np.outer(pairs[0], factors).ravel(), np.repeat(pairs[1], len(factors))
         countable(counts.model, self._mean.max())
@@ -119,7 +130,9 @@ class _Quantiles:
         """Where the guide to every cell's distribution begins. `factor` is its place among the factors."""
         return (self._place + factor[:, None]) * self._guided
 
-    def at(self, rank: Float[np.ndarray, "P K M B"], row: Int[np.ndarray, "P K M C"]) -> Float[np.ndarray, "P K M B"]:
+    def at(
+        self, rank: Float[np.ndarray, "P K M B"], row: Int[np.ndarray, "P K M C"]
+    ) -> Float[np.ndarray, "P K M B"]:
         place = (rank * self._guided).astype(np.int64)
         place += row
         count = self._guide.take(place)
@@ -130,7 +143,11 @@ class _Quantiles:
     def _closer(
         self, rank: Float[np.ndarray, " Q"], distribution: Int[np.ndarray, " Q"], place: Int[np.ndarray, " Q"]
     ) -> Int[np.ndarray, " Q"]:
-        first, low, high = self._first[distribution], self._position[distribution, place], self._position[distribution, place + 1]
+        first, low, high = (
+            self._first[distribution],
+            self._position[distribution, place],
+            self._position[distribution, place + 1],
+        )
         position = _bisection(low, high, lambda middle: self._table[first + middle] >= rank)
         mean, failures = self._mean[distribution], self._failures[distribution]
         high = self._lowest[distribution] + position * self._step
@@ -139,7 +156,9 @@ class _Quantiles:
 
 
 def _bisection(
-    low: Int[np.ndarray, " Q"], high: Int[np.ndarray, " Q"], enough: Callable[[Int[np.ndarray, " Q"]], Bool[np.ndarray, " Q"]]
+    low: Int[np.ndarray, " Q"],
+    high: Int[np.ndarray, " Q"],
+    enough: Callable[[Int[np.ndarray, " Q"]], Bool[np.ndarray, " Q"]],
 ) -> Int[np.ndarray, " Q"]:
     """The least whole number that is enough, where `high` is."""
     while (low < high).any():

@@ -1,8 +1,9 @@
-"""Parametric demand of a group of warehouses, read off at a rank in its distribution, which is a number between 0 and 1.
+"""Parametric demand of a group of warehouses, read off at a rank in its distribution, which is a number
+between 0 and 1.
 
-A factor multiplies the mean. Counts (Poisson, geometric, negative binomial) keep their number of failures r, so that the variance is
-mean x factor + (mean x factor)^2 / r; all other demand is multiplied as it is. `P` is the periods drawn, `M` the warehouses of the group,
-`V` those warehouses, or 1 where all have the same factor.
+A factor multiplies the mean. Counts (Poisson, geometric, negative binomial) keep their number of failures r,
+so that the variance is mean x factor + (mean x factor)^2 / r; all other demand is multiplied as it is. `P` is
+the periods drawn, `M` the warehouses of the group, `V` those warehouses, or 1 where all have the same factor.
 """
 
 from __future__ import annotations
@@ -13,7 +14,14 @@ from jaxtyping import Float
 from marl_inv.chance.counts import Counts
 from marl_inv.chance.measures import Measures
 from marl_inv.scenario import Scenario
-from marl_inv.scenario.demand import DiscreteUniform, Geometric, KnownDemand, NegativeBinomial, ParametricDemand, Poisson
+from marl_inv.scenario.demand import (
+    DiscreteUniform,
+    Geometric,
+    KnownDemand,
+    NegativeBinomial,
+    ParametricDemand,
+    Poisson,
+)
 
 HARDLY_EVER = 1e-11
 """Where a distribution is written out, it is cut off at this probability to be exceeded."""
@@ -21,16 +29,21 @@ HARDLY_EVER = 1e-11
 
 def parametric(models: list[ParametricDemand], products: int) -> Counts | Measures:
     """Demand of warehouses whose models differ in mean and sd only."""
-    return (Counts if isinstance(models[0], Poisson | Geometric | NegativeBinomial) else Measures)(models, products)
+    return (Counts if isinstance(models[0], Poisson | Geometric | NegativeBinomial) else Measures)(
+        models, products
+    )
 
 
 def masses(model: ParametricDemand, factor: float) -> Float[np.ndarray, " D"] | None:
-    """Probability of 0, 1, 2.. units in a period of this growth, up to what is hardly ever exceeded; None for demand that is not in whole units."""
+    """Probability of 0, 1, 2.. units in a period of this growth, up to what is hardly ever exceeded; None for
+    demand that is not in whole units."""
     if isinstance(model, Poisson | Geometric | NegativeBinomial):
         counts = Counts([model], 1)
         mean, failures = counts.mean[0] * factor, counts.failures[0]
         units = np.arange(int(counts.hardly_exceeded(mean, failures)[0]) + 1)
-        reached = counts.reached(units, np.broadcast_to(mean, units.shape), np.broadcast_to(failures, units.shape))
+        reached = counts.reached(
+            units, np.broadcast_to(mean, units.shape), np.broadcast_to(failures, units.shape)
+        )
         return np.diff(reached[: 1 + np.searchsorted(reached, 1 - HARDLY_EVER)], prepend=0.0)
     if isinstance(model, DiscreteUniform | KnownDemand):
         low, high = (factor, factor) if isinstance(model, KnownDemand) else (model.low, model.high)

@@ -17,7 +17,8 @@ from marl_inv.scenario.demand import Empirical
 
 
 class FileDemand:
-    """Real demand of some warehouses: training draws stretches of the training part at random, evaluation plays its own stretch.
+    """Real demand of some warehouses: training draws stretches of the training part at random, evaluation
+    plays its own stretch.
 
     `mean`, `variance`: (K, M) of the training part.
     """
@@ -26,28 +27,47 @@ class FileDemand:
 
     def __init__(self, model: Empirical, scenario: Scenario, members: list[int]) -> None:
         self.model = model
-        file = read_demand(model, [product.name for product in scenario.product_list], [scenario.warehouses[n].name for n in members])
+        file = read_demand(
+            model,
+            [product.name for product in scenario.product_list],
+            [scenario.warehouses[n].name for n in members],
+        )
         self.note, self._demand = file.note, file.demand
         shortest = scenario.history + scenario.horizon
-        for key, (first, end), needed in (("train", model.train, shortest), ("evaluate", model.evaluate, scenario.horizon)):
+        for key, (first, end), needed in (
+            ("train", model.train, shortest),
+            ("evaluate", model.evaluate, scenario.horizon),
+        ):
             held, stretch = len(self._demand), f"demand.{key} is [{first}, {end}]"
             if end > held:
-                raise InputError(f"{model.path}: holds {held} periods, but {stretch}; end it at {held} or before")
+                raise InputError(
+                    f"{model.path}: holds {held} periods, but {stretch}; end it at {held} or before"
+                )
             if end - first < needed:
-                raise InputError(f"{model.path}: {stretch}, but an episode takes {needed} periods; lengthen it, or shorten the horizon")
+                raise InputError(
+                    f"{model.path}: {stretch}, but an episode takes {needed} periods; lengthen it, or "
+                    "shorten the horizon"
+                )
         if model.evaluate[0] < scenario.history:
             remedy = f"start it at {scenario.history} or later, to leave room for the history"
             raise InputError(f"{model.path}: demand.evaluate is {list(model.evaluate)}; {remedy}")
         if model.train[0] < model.evaluate[1] and model.evaluate[0] < model.train[1]:
             stretches = f"demand.train is {list(model.train)} and demand.evaluate is {list(model.evaluate)}"
-            raise InputError(f"{model.path}: {stretches}; let them not overlap, or policies are scored on what they were fitted on")
+            raise InputError(
+                f"{model.path}: {stretches}; let them not overlap, or policies are scored on what they were "
+                "fitted on"
+            )
         training = self._demand[slice(*model.train)]
         self.mean, self.variance = training.mean(0), training.var(0)
 
-    def stretches(self, luck: Luck, stream: Stream, periods: range, beyond: int) -> Float[np.ndarray, "P K M B"]:
-        """What the file says of as many periods; of those `beyond` the episode, the mean where this part of the file has ended.
+    def stretches(
+        self, luck: Luck, stream: Stream, periods: range, beyond: int
+    ) -> Float[np.ndarray, "P K M B"]:
+        """What the file says of as many periods; of those `beyond` the episode, the mean where this part of
+        the file has ended.
 
-        Every replication has a stretch of its own, the same for all warehouses, also where they are read from several files.
+        Every replication has a stretch of its own, the same for all warehouses, also where they are read from
+        several files.
         """
         first, end = self.model.train
         history, played = -periods.start, len(periods) - beyond
@@ -55,7 +75,10 @@ class FileDemand:
             first, end = self.model.evaluate[0] - history, self.model.evaluate[1]
         if played > end - first:
             longest = end - first - history
-            raise InputError(f"{self.model.path}: has {longest} periods to play in this part; give a horizon of {longest} or less")
+            raise InputError(
+                f"{self.model.path}: has {longest} periods to play in this part; give a horizon of "
+                f"{longest} or less"
+            )
         starts = 1 if stream == "evaluate" else end - first - played + 1
         start = first + (luck.uniform("stretch", range(1))[0] * starts).astype(np.int64)
         rows = start + np.arange(len(periods))[:, None]
@@ -74,7 +97,8 @@ class DemandFile:
 def read_demand(model: Empirical, products: list[str], warehouses: list[str]) -> DemandFile:
     """Read the CSV; returns (negative numbers) and gaps (empty cells, missing rows) count as no demand.
 
-    Raises InputError for a file that is missing, empty, not numeric, or without a column or product it should have.
+    Raises InputError for a file that is missing, empty, not numeric, or without a column or product it should
+    have.
     """
     if model.path is None:
         raise InputError("demand.path is not given; give the CSV file of demand: demand.path=FILE.csv")
@@ -88,37 +112,56 @@ def read_demand(model: Empirical, products: list[str], warehouses: list[str]) ->
             rows = csv.reader(file)
             header = next(rows, [])
             if not header:
-                raise InputError(f"{path}:1: is empty; give a CSV file with a header line and a row per period and product")
+                raise InputError(
+                    f"{path}:1: is empty; give a CSV file with a header line and a row per period and product"
+                )
             needed = [model.period_column, model.product_column, *warehouses]
             if missing := [name for name in needed if name not in header]:
                 raise InputError(
-                    f"{path}:1: has no column {missing[0]!r}; its columns are {', '.join(header[:8])}{' ...' if len(header) > 8 else ''}"
+                    f"{path}:1: has no column {missing[0]!r}; its columns are "
+                    f"{', '.join(header[:8])}{' ...' if len(header) > 8 else ''}"
                 )
             period_at, product_at, *columns = (header.index(name) for name in needed)
             for row in rows:
                 if len(row) != len(header):
-                    raise InputError(f"{path}:{rows.line_num}: has {len(row)} cells for {len(header)} columns; give one for each")
+                    raise InputError(
+                        f"{path}:{rows.line_num}: has {len(row)} cells for {len(header)} columns; give one "
+                        "for each"
+                    )
                 if row[product_at] not in position:
                     known = suggestion(row[product_at], products[:5])
                     raise InputError(
-                        f"{path}:{rows.line_num}: {model.product_column} is {row[product_at]!r}, which is no product of the scenario{known}"
+                        f"{path}:{rows.line_num}: {model.product_column} is {row[product_at]!r}, which is "
+                        f"no product of the scenario{known}"
                     )
                 if (entry := (row[period_at], row[product_at])) in seen:
                     twice = f"{row[product_at]} in period {row[period_at]}"
-                    raise InputError(f"{path}:{rows.line_num}: has {twice} a second time; give one row per period and product")
+                    raise InputError(
+                        f"{path}:{rows.line_num}: has {twice} a second time; give one row per period and "
+                        "product"
+                    )
                 seen.add(entry)
                 period = periods.setdefault(row[period_at], len(periods))
                 if period == len(cells):
                     cells.append(np.full((len(products), len(warehouses)), np.nan))
-                cells[period][position[row[product_at]]] = [_number(row[at], rows.line_num, path, header[at]) for at in columns]
+                cells[period][position[row[product_at]]] = [
+                    _number(row[at], rows.line_num, path, header[at]) for at in columns
+                ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", None) or error
+        reason = (
+            "not UTF-8 text"
+            if isinstance(error, UnicodeDecodeError)
+            else getattr(error, "strerror", None) or error
+        )
         raise InputError(f"{path}: cannot be read ({reason}); give a CSV file as demand.path") from error
     if not cells:
         raise InputError(f"{path}:1: holds no rows; give a row per period and product")
     demand = np.stack(cells)
     returns, empty = int((demand < 0).sum()), int(np.isnan(demand).sum())
-    note = f"{path.name}: {returns} negative numbers (returns) and {empty} gaps among {demand.size} were counted as no demand"
+    note = (
+        f"{path.name}: {returns} negative numbers (returns) and {empty} gaps among {demand.size} were "
+        "counted as no demand"
+    )
     return DemandFile(np.nan_to_num(demand, nan=0.0).clip(min=0), note)
 
 
@@ -128,5 +171,7 @@ def _number(text: str, line: int, path: Path, column: str) -> float:
     except ValueError:
         number = math.nan if not text.strip() else math.inf
     if number - number != 0 and text.strip():
-        raise InputError(f"{path}:{line}: {column} is {text!r}; give a number, or leave the cell empty for a gap")
+        raise InputError(
+            f"{path}:{line}: {column} is {text!r}; give a number, or leave the cell empty for a gap"
+        )
     return number

@@ -1,7 +1,8 @@
-"""What happens to the network besides demand itself: regimes, surges, outages, delays, random lead times and planned promotions.
+"""What happens to the network besides demand itself: regimes, surges, outages, delays, random lead times and
+planned promotions.
 
-Every kind of chance has numbers of its own in every replication, so that adding one leaves the others as they are. `P` is
-periods, `C` the batch or 1 where all replications are alike.
+Every kind of chance has numbers of its own in every replication, so that adding one leaves the others as they
+are. `P` is periods, `C` the batch or 1 where all replications are alike.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ def chain(regimes: Regimes) -> tuple[Float[np.ndarray, "R R"], Float[np.ndarray,
     return transition, stationary / stationary.sum()
 
 
-def regime_factors(regimes: Regimes, warehouses: int, periods: range, luck: Luck) -> Float[np.ndarray, "P N B"]:
+def regime_factors(
+    regimes: Regimes, warehouses: int, periods: range, luck: Luck
+) -> Float[np.ndarray, "P N B"]:
     """The factor of the regime that every warehouse is in. A chain begins in its stationary distribution."""
     transition, stationary = chain(regimes)
     chains = 1 if regimes.shared else warehouses
@@ -43,11 +46,14 @@ def regime_factors(regimes: Regimes, warehouses: int, periods: range, luck: Luck
 
 
 def under_way(event: Event, number: int, periods: int, luck: Luck) -> Bool[np.ndarray, "P C"]:
-    """The periods in which an event lasts. None is under way before period 0; one that begins again while it lasts, lasts on.
+    """The periods in which an event lasts. None is under way before period 0; one that begins again while it
+    lasts, lasts on.
 
     `number` is the event's place in the scenario.
     """
-    shortest, longest = event.duration if isinstance(event.duration, tuple) else (event.duration, event.duration)
+    shortest, longest = (
+        event.duration if isinstance(event.duration, tuple) else (event.duration, event.duration)
+    )
     if event.probability or shortest < longest:
         uniform = luck.uniform("events", range(periods), 2, number=number)
     else:
@@ -75,12 +81,17 @@ def surge_factors(scenario: Scenario, periods: int, luck: Luck) -> Float[np.ndar
 
 def surged(scenario: Scenario, event: Surge) -> Bool[np.ndarray, " N"]:
     """The warehouses whose demand it multiplies."""
-    return np.array([not event.targets or warehouse.name in event.targets for warehouse in scenario.warehouses])
+    return np.array(
+        [not event.targets or warehouse.name in event.targets for warehouse in scenario.warehouses]
+    )
 
 
 def surge_chances(event: Surge, periods: int) -> Float[np.ndarray, " P"]:
-    """About how probable it is that a surge lasts in each period: in the long run where it is random, and where `at` has begun it."""
-    shortest, longest = event.duration if isinstance(event.duration, tuple) else (event.duration, event.duration)
+    """About how probable it is that a surge lasts in each period: in the long run where it is random, and
+    where `at` has begun it."""
+    shortest, longest = (
+        event.duration if isinstance(event.duration, tuple) else (event.duration, event.duration)
+    )
     lasting = event.probability * (shortest + longest) / 2
     idle = np.full(periods, 1 - lasting / (lasting + 1 - event.probability) if lasting else 1.0)
     for begin in event.at:
@@ -90,7 +101,8 @@ def surge_chances(event: Surge, periods: int) -> Float[np.ndarray, " P"]:
 
 
 def available(scenario: Scenario, periods: int, luck: Luck) -> Float[np.ndarray, "P M C"] | None:
-    """Share of its capacity that each of `scenario.interruptible` has, then a row of ones; of outages that overlap the worst counts."""
+    """Share of its capacity that each of `scenario.interruptible` has, then a row of ones; of outages that
+    overlap the worst counts."""
     names = scenario.interruptible
     if not names:
         return None
@@ -109,7 +121,9 @@ def lead_times(scenario: Scenario, periods: int, luck: Luck) -> Int[np.ndarray, 
     Lanes from suppliers come first, then transfers, each in the scenario's order, as in the network.
     """
     suppliers = {supplier.name for supplier in scenario.suppliers}
-    lanes = sorted((lane for lane in scenario.lanes if not lane.reactive), key=lambda lane: lane.origin not in suppliers)
+    lanes = sorted(
+        (lane for lane in scenario.lanes if not lane.reactive), key=lambda lane: lane.origin not in suppliers
+    )
     drawn = [index for index, lane in enumerate(lanes) if isinstance(lane.lead_time, RandomLeadTime)]
     delays = [(number, event) for number, event in enumerate(scenario.events) if isinstance(event, Delay)]
     if not lanes or not (drawn or delays):

@@ -27,9 +27,12 @@ class Inspection:
         suppliers = {supplier.name for supplier in scenario.suppliers}
         replenishment = sum(lane.origin in suppliers for lane in lanes)
         return (
-            f"{counted(len(scenario.warehouses), 'warehouse')}, {counted(len(suppliers), 'supplier')}, {replenishment} replenishment and "
-            f"{counted(len(lanes) - replenishment, 'transfer lane')}, {counted(len(scenario.pools), 'pool')}, "
-            f"{counted(len(scenario.product_list), 'product')}; {scenario.ending}, {counted(scenario.horizon, 'period')}, objective {scenario.objective}"
+            f"{counted(len(scenario.warehouses), 'warehouse')}, {counted(len(suppliers), 'supplier')}, "
+            f"{replenishment} replenishment and "
+            f"{counted(len(lanes) - replenishment, 'transfer lane')}, "
+            f"{counted(len(scenario.pools), 'pool')}, "
+            f"{counted(len(scenario.product_list), 'product')}; {scenario.ending}, "
+            f"{counted(scenario.horizon, 'period')}, objective {scenario.objective}"
         )
 
     @property
@@ -54,7 +57,9 @@ def _data(scenario: Scenario) -> tuple[list[str], dict[str, Sequence[float]]]:
     notes: list[str] = []
     means: dict[str, Sequence[float]] = {}
     demands = [scenario.demand_of(warehouse) for warehouse in scenario.warehouses]
-    for demand in {demand.model_dump_json(): demand for demand in demands if isinstance(demand, Empirical)}.values():
+    for demand in {
+        demand.model_dump_json(): demand for demand in demands if isinstance(demand, Empirical)
+    }.values():
         members = [n for n, other in enumerate(demands) if other == demand]
         sales = FileDemand(demand, scenario, members)
         means |= {scenario.warehouses[n].name: mean for n, mean in zip(members, sales.mean.T, strict=True)}

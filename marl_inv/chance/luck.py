@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 Stream = Literal["train", "tune", "validate", "evaluate"]
-"""Disjoint sources of luck: what a policy was fitted on never scores it. From a data file, train, tune and validate draw stretches of
-the same training periods; evaluation has periods of its own."""
+"""Disjoint sources of luck: what a policy was fitted on never scores it. From a data file, train, tune and
+validate draw stretches of the same training periods; evaluation has periods of its own."""
 
 
 Kind = Literal["demand", "stretch", "regimes", "lead_times", "forecast", "start", "events"]
@@ -18,14 +18,16 @@ Kind = Literal["demand", "stretch", "regimes", "lead_times", "forecast", "start"
 
 
 APART = 0x9E3779B97F4A7C15F39CC0605CEDC835
-"""Numbers between two periods: 2^128 over the golden ratio, so that any few periods lie far apart on the generator's circle of 2^128."""
+"""Numbers between two periods: 2^128 over the golden ratio, so that any few periods lie far apart on the
+generator's circle of 2^128."""
 
 
 class Luck:
     """Uniform numbers for some replications of a stream, from which all that is random is read off.
 
-    A number depends on the seed, stream, kind of chance, period, replication and cell, and on nothing else: not on the batch, on what
-    else is drawn, on how many periods there are, or on how long the past is. `number` tells chances of one kind apart.
+    A number depends on the seed, stream, kind of chance, period, replication and cell, and on nothing else:
+    not on the batch, on what else is drawn, on how many periods there are, or on how long the past is.
+    `number` tells chances of one kind apart.
     """
 
     def __init__(self, seed: int, stream: Stream, replications: range) -> None:
@@ -34,14 +36,18 @@ class Luck:
     def __len__(self) -> int:
         return len(self._replications)
 
-    def uniform(self, kind: Kind, periods: range, *shape: int, number: int = 0) -> Float[np.ndarray, "P *shape B"]:
+    def uniform(
+        self, kind: Kind, periods: range, *shape: int, number: int = 0
+    ) -> Float[np.ndarray, "P *shape B"]:
         """Numbers in [0, 1). Periods before 0 are the past."""
         key = (self._stream, get_args(Kind).index(kind), number)
         source = np.random.PCG64DXSM(np.random.SeedSequence(self._seed, spawn_key=key))
         generator, place, cells = np.random.Generator(source), 0, prod(shape)
         drawn, result = np.empty((len(self), cells)), np.empty((len(periods), cells, len(self)))
         for row, period in zip(result, periods, strict=True):
-            begin = (2 * period if period >= 0 else -2 * period - 1) * APART + self._replications.start * cells
+            begin = (
+                2 * period if period >= 0 else -2 * period - 1
+            ) * APART + self._replications.start * cells
             source.advance((begin - place) % 2**128)
             generator.random(out=drawn)
             row[:], place = drawn.T, begin + drawn.size
@@ -49,4 +55,5 @@ class Luck:
 
 
 LEAST_RANK, LAST_RANK = 2.0**-54, 1 - 2.0**-53
-"""Normal and gamma demand is infinite or nothing at ranks of 0 and 1; uniform numbers are multiples of 2^-53."""
+"""Normal and gamma demand is infinite or nothing at ranks of 0 and 1; uniform numbers are multiples of
+2^-53."""

@@ -16,10 +16,11 @@ from marl_inv.scenario.demand import Gamma, KnownDemand, Normal
 
 
 class _GammaQuantiles:
-    """Quantiles of gamma distributions of scale 1, by a cubic spline of their logarithm over the normal quantile of the rank.
+    """Quantiles of gamma distributions of scale 1, by a cubic spline of their logarithm over the normal
+    quantile of the rank.
 
-    It takes a tenth of the time of SciPy's function and is within 1e-8 of it, relatively, for an sd of up to ten times the mean; of more
-    than 2,048 distributions the splines are coarser, and within 1e-4.
+    It takes a tenth of the time of SciPy's function and is within 1e-8 of it, relatively, for an sd of up to
+    ten times the mean; of more than 2,048 distributions the splines are coarser, and within 1e-4.
     """
 
     EDGE = 8.5
@@ -31,7 +32,9 @@ class _GammaQuantiles:
         self._place, self._width = place.reshape(*shape.shape, 1) * pieces, 2 * self.EDGE / pieces
         knots = np.linspace(-self.EDGE, self.EDGE, pieces + 1)
         below, above, shapes = special.ndtr(knots), special.ndtr(-knots), shapes[:, None]
-        quantile = np.where(knots < 0, special.gammaincinv(shapes, below), special.gammainccinv(shapes, above))
+        quantile = np.where(
+            knots < 0, special.gammaincinv(shapes, below), special.gammainccinv(shapes, above)
+        )
         underflow = quantile < 1e-300
         near_zero = (np.log(below) + special.gammaln(shapes + 1)) / shapes
         logarithm = np.where(underflow, near_zero, np.log(np.where(underflow, 1, quantile)))
@@ -47,7 +50,8 @@ class _GammaQuantiles:
 
 
 class Measures:
-    """Demand that is multiplied as it is: normal, gamma, discrete uniform, and known, which is 1 times its growth."""
+    """Demand that is multiplied as it is: normal, gamma, discrete uniform, and known, which is 1 times its
+    growth."""
 
     poisson_variance = 0.0
 
@@ -57,10 +61,15 @@ class Measures:
             self.mean, sd = rates(models, "mean", products), rates(models, "sd", products)
             self.variance = sd**2
         else:
-            self._low, self._high = low, high = (1, 1) if isinstance(model, KnownDemand) else (model.low, model.high)
+            self._low, self._high = low, high = (
+                (1, 1) if isinstance(model, KnownDemand) else (model.low, model.high)
+            )
             countable(model, high)
             shape = (products, len(models))
-            self.mean, self.variance = np.full(shape, (low + high) / 2), np.full(shape, ((high - low + 1.0) ** 2 - 1) / 12)
+            self.mean, self.variance = (
+                np.full(shape, (low + high) / 2),
+                np.full(shape, ((high - low + 1.0) ** 2 - 1) / 12),
+            )
         if isinstance(model, Normal):
             self._mean, self._sd = self.mean, sd
             if model.cut_at_zero:
@@ -78,7 +87,9 @@ class Measures:
     def _quantile(self, rank: Float[np.ndarray, "P K M B"]) -> Float[np.ndarray, "P K M B"]:
         model = self.model
         if isinstance(model, Normal):
-            return self._cut(self._mean[..., None] + self._sd[..., None] * special.ndtri(rank.clip(LEAST_RANK, LAST_RANK)))
+            return self._cut(
+                self._mean[..., None] + self._sd[..., None] * special.ndtri(rank.clip(LEAST_RANK, LAST_RANK))
+            )
         if isinstance(model, Gamma):
             return self._gamma.at(rank) * self._scale[..., None] + self._fixed[..., None]
         return np.floor(self._low + rank * (self._high - self._low + 1)).clip(max=self._high)

@@ -11,7 +11,16 @@ from torch import Tensor
 from marl_inv.chance.counts import Counts
 from marl_inv.chance.demand import mixing, parametric
 from marl_inv.chance.demand_file import FileDemand
-from marl_inv.chance.events import available, chain, lead_times, planned_promotion, regime_factors, surge_chances, surge_factors, surged
+from marl_inv.chance.events import (
+    available,
+    chain,
+    lead_times,
+    planned_promotion,
+    regime_factors,
+    surge_chances,
+    surge_factors,
+    surged,
+)
 from marl_inv.chance.luck import LAST_RANK, LEAST_RANK, Kind, Luck, Stream
 from marl_inv.chance.measures import Measures
 from marl_inv.chance.trace import Trace
@@ -28,14 +37,16 @@ IN_CACHE = 2**17
 class DemandSource:
     """A scenario's chance: the moments of its demand, and traces from a seed.
 
-    `mean`, `sd`: (K, N) per period, without promotions and before rounding to whole units. They are of the training part where demand
-    comes from a file; otherwise averages over one cycle of the season, or over the horizon where that is shorter or demand has a trend, is
-    known, or surges at set times. `sd` counts how the mean varies with season, regimes and surges; random surges are as frequent as in the long run.
-    `notes` says what was found in data files and what was done about it.
+    `mean`, `sd`: (K, N) per period, without promotions and before rounding to whole units. They are of the
+    training part where demand comes from a file; otherwise averages over one cycle of the season, or over the
+    horizon where that is shorter or demand has a trend, is known, or surges at set times. `sd` counts how the
+    mean varies with season, regimes and surges; random surges are as frequent as in the long run. `notes`
+    says what was found in data files and what was done about it.
     """
 
     def __init__(self, scenario: Scenario) -> None:
-        """Raises InputError for a data file that is missing, empty, not numeric, or without a column or product it should have."""
+        """Raises InputError for a data file that is missing, empty, not numeric, or without a column or
+        product it should have."""
         self.scenario = scenario
         self.notes: list[str] = []
         products, warehouses = len(scenario.product_list), len(scenario.warehouses)
@@ -50,9 +61,15 @@ class DemandSource:
                 group = parametric([model for _, model in models], products)
             self._groups.append((members, group))
             first, second = _factor_moments(scenario, group.model, members)
-            variance = group.variance * second - group.poisson_variance * (second - first) + group.mean**2 * (second - first**2)
+            variance = (
+                group.variance * second
+                - group.poisson_variance * (second - first)
+                + group.mean**2 * (second - first**2)
+            )
             self.mean[:, members], self.sd[:, members] = group.mean * first, np.sqrt(variance.clip(min=0))
-        self._without = sorted(set(range(warehouses)) - {index for members, _ in self._groups for index in members})
+        self._without = sorted(
+            set(range(warehouses)) - {index for members, _ in self._groups for index in members}
+        )
         self._mixing = mixing(scenario)
 
     @property
@@ -61,7 +78,8 @@ class DemandSource:
         return any(isinstance(group, FileDemand) for _, group in self._groups)
 
     def trace(self, stream: Stream, seed: int, replications: range, horizon: int | None = None) -> Trace:
-        """Draw the given replications of a stream, `horizon` periods each (the scenario's by default). Float64, on the CPU.
+        """Draw the given replications of a stream, `horizon` periods each (the scenario's by default).
+        Float64, on the CPU.
 
         Raises InputError for a negative seed, and for a horizon longer than a data file allows.
         """
@@ -106,7 +124,9 @@ class DemandSource:
     def _factor(self, periods: range, luck: Luck) -> Float[np.ndarray, "P N B"] | None:
         """What regimes and surges multiply demand by; None without them."""
         scenario, shape = self.scenario, (len(periods), self.mean.shape[1], len(luck))
-        regimes = None if scenario.regimes is None else regime_factors(scenario.regimes, shape[1], periods, luck)
+        regimes = (
+            None if scenario.regimes is None else regime_factors(scenario.regimes, shape[1], periods, luck)
+        )
         surges = surge_factors(scenario, periods.stop, luck)
         if surges is None:
             return regimes
@@ -119,7 +139,9 @@ class DemandSource:
         if self._mixing is None:
             return luck.uniform("demand", periods, *self.mean.shape)
         normal = _normal(luck, "demand", periods, *self.mean.shape)
-        return ndtr(sum(normal[:, :, [index]] * share[:, None] for index, share in enumerate(self._mixing))).clip(max=LAST_RANK)
+        return ndtr(
+            sum(normal[:, :, [index]] * share[:, None] for index, share in enumerate(self._mixing))
+        ).clip(max=LAST_RANK)
 
     def _forecast(self, coming: Float[Tensor, "P K N B"], luck: Luck) -> Float[Tensor, "S A K N B"] | None:
         """Demand as it will be, plus an error; cut at 0 where demand is."""
@@ -130,7 +152,9 @@ class DemandSource:
         if told.error == 0:
             return truth
         noise = torch.from_numpy(_normal(luck, "forecast", range(len(truth)), *truth.shape[1:-1]))
-        size = torch.from_numpy(told.error * self.mean) * torch.arange(1, told.horizon + 1).sqrt()[:, None, None]
+        size = (
+            torch.from_numpy(told.error * self.mean) * torch.arange(1, told.horizon + 1).sqrt()[:, None, None]
+        )
         return (truth + size.unsqueeze(-1) * noise).maximum(self._lowest())
 
     def _lowest(self) -> Float[Tensor, "N 1"]:
@@ -162,7 +186,9 @@ def _slice(members: list[int]) -> slice | list[int]:
     return slice(members[0], members[-1] + 1) if side_by_side else members
 
 
-def _factor_moments(scenario: Scenario, model: Demand, members: list[int]) -> tuple[Float[np.ndarray, " M"], Float[np.ndarray, " M"]]:
+def _factor_moments(
+    scenario: Scenario, model: Demand, members: list[int]
+) -> tuple[Float[np.ndarray, " M"], Float[np.ndarray, " M"]]:
     """Mean, and mean square, of what growth, regimes and surges together multiply demand by."""
     surges = [event for event in scenario.events if isinstance(event, Surge)]
     length = None if any(surge.at for surge in surges) else model.cycle
@@ -176,17 +202,24 @@ def _factor_moments(scenario: Scenario, model: Demand, members: list[int]) -> tu
             expected = expected * (1 + chance * (surge.factor**power - 1))
         moments.append(expected.mean(0))
         if scenario.regimes is not None:
-            moments[-1] = moments[-1] * (chain(scenario.regimes)[1] @ np.array(scenario.regimes.factors) ** power)
+            moments[-1] = moments[-1] * (
+                chain(scenario.regimes)[1] @ np.array(scenario.regimes.factors) ** power
+            )
     return moments[0], moments[1]
 
 
 def starting_stock(scenario: Scenario, luck: Luck) -> Float[np.ndarray, "K N B"] | None:
     """Drawn where a warehouse says so, and given elsewhere; None where all are given."""
-    given, products = [warehouse.initial_stock for warehouse in scenario.warehouses], len(scenario.product_list)
+    given, products = (
+        [warehouse.initial_stock for warehouse in scenario.warehouses],
+        len(scenario.product_list),
+    )
     if not any(isinstance(stock, Between) for stock in given):
         return None
     bounds = [(stock.low, stock.high) if isinstance(stock, Between) else (stock, stock) for stock in given]
-    low, high = (np.array([per_product(bound[end], products) for bound in bounds]).T[..., None] for end in (0, 1))
+    low, high = (
+        np.array([per_product(bound[end], products) for bound in bounds]).T[..., None] for end in (0, 1)
+    )
     uniform = luck.uniform("start", range(1), products, len(given))[0]
     if scenario.quantities == "integer":
         return np.floor(low + uniform * (high - low + 1)).clip(max=high)

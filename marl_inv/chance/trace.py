@@ -1,6 +1,7 @@
 """Everything random or known ahead, drawn before an episode: a scenario's chance -> Trace.
 
-Replication i of a seed and stream is the same trace whatever the policy, the batch it is drawn in, or the device it is played on.
+Replication i of a seed and stream is the same trace whatever the policy, the batch it is drawn in, or the
+device it is played on.
 """
 
 from __future__ import annotations
@@ -18,21 +19,26 @@ from marl_inv.simulator import Chance, State
 
 @dataclass(frozen=True)
 class Known:
-    """What is known before deciding in a period, besides the state: the past, and what is told of what comes. There is no more to look at.
+    """What is known before deciding in a period, besides the state: the past, and what is told of what comes.
+    There is no more to look at.
 
-    `Trace.known` makes it of a period that is simulated, a service of its records. H is how many periods are remembered.
+    `Trace.known` makes it of a period that is simulated, a service of its records. H is how many periods are
+    remembered.
     """
 
     period: int
     """The number of the period, from 0."""
     past_demand: Float[Tensor, "H K N B"]
-    """Units asked for, without the effect of promotions. The last row is the period before this one: row -lag is `lag` periods ago."""
+    """Units asked for, without the effect of promotions. The last row is the period before this one: row -lag
+    is `lag` periods ago."""
     forecast: Float[Tensor, "A K N B"] | None = None
     """What is forecast now, in units: for this period and those after it. None where nothing is."""
     promotion: Float[Tensor, "P N 1"] | None = None
-    """Planned promotion levels of this period and those of which there is notice; None where none are planned."""
+    """Planned promotion levels of this period and those of which there is notice; None where none are
+    planned."""
     available: Float[Tensor, "M B"] | None = None
-    """Share of its capacity that each of `Scenario.interruptible` has in this period, then a row of ones; None without outages."""
+    """Share of its capacity that each of `Scenario.interruptible` has in this period, then a row of ones;
+    None without outages."""
     periods_left: int | None = None
     """This one and those after it, of a season that ends; None where business goes on beyond the episode."""
 
@@ -43,16 +49,19 @@ class Known:
 
 @dataclass(frozen=True)
 class Trace:
-    """The luck of a batch of episodes. Row `history + t` of `demand` is period t; the rows before are the past. S is T + 1."""
+    """The luck of a batch of episodes. Row `history + t` of `demand` is period t; the rows before are the
+    past. S is T + 1."""
 
     demand: Float[Tensor, "HT K N B"]
     history: int
     lead_time: Int[Tensor, "T E B"] | None = None
     """Of what leaves on each lane; None where all lead times are fixed."""
     available: Float[Tensor, "S M B"] | None = None
-    """Share of its capacity that each of `Scenario.interruptible` has, then a row of ones; None without outages."""
+    """Share of its capacity that each of `Scenario.interruptible` has, then a row of ones; None without
+    outages."""
     promotion: Float[Tensor, "P N 1"] | None = None
-    """Planned promotion levels, of `Scenario.notice` + 1 periods more than are played; None where none are planned."""
+    """Planned promotion levels, of `Scenario.notice` + 1 periods more than are played; None where none are
+    planned."""
     forecast: Float[Tensor, "S A K N B"] | None = None
     """Row t is what is forecast before period t, for it and the periods after it; None where nothing is."""
     start: Float[Tensor, "K N B"] | None = None
@@ -62,7 +71,10 @@ class Trace:
 
     def __repr__(self) -> str:
         products, warehouses = self.demand.shape[1:3]
-        return f"Trace({len(self)} periods, {products} products, {warehouses} warehouses, {self.replications} replications)"
+        return (
+            f"Trace({len(self)} periods, {products} products, {warehouses} warehouses, "
+            f"{self.replications} replications)"
+        )
 
     def __len__(self) -> int:
         return len(self.demand) - self.history
@@ -81,7 +93,8 @@ class Trace:
         )
 
     def known(self, period: int, finite: bool = False) -> Known:
-        """What there is to know before deciding in a period, or after the last. `finite`: the season ends with the trace."""
+        """What there is to know before deciding in a period, or after the last. `finite`: the season ends
+        with the trace."""
         promotion = self.promotion
         return Known(
             period,
@@ -94,7 +107,9 @@ class Trace:
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Trace:
         """Lead times keep their type: they are whole numbers."""
-        return changed(self, lambda values: values.to(device, dtype if values.is_floating_point() else values.dtype))
+        return changed(
+            self, lambda values: values.to(device, dtype if values.is_floating_point() else values.dtype)
+        )
 
     def by_replication(self, change: Callable[[Tensor], Tensor]) -> Trace:
         """All that replications have of their own, the last dimension of every tensor, changed alike."""
@@ -108,5 +123,7 @@ def changed(record: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(record, tuple):
         return tuple(changed(part, change) for part in record)
     if is_dataclass(record):
-        return replace(record, **{field.name: changed(getattr(record, field.name), change) for field in fields(record)})
+        return replace(
+            record, **{field.name: changed(getattr(record, field.name), change) for field in fields(record)}
+        )
     return record

@@ -1,4 +1,5 @@
-"""The command line: parses, calls one function, prints. What it calls is imported when it is called, so that help is quick."""
+"""The command line: parses, calls one function, prints. What it calls is imported when it is called, so that
+help is quick."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ app = typer.Typer(
 
 
 @app.callback(invoke_without_command=True)
-def version_told(version: Annotated[bool, typer.Option("--version", help="The version, and no more.")] = False) -> None:
+def version_told(
+    version: Annotated[bool, typer.Option("--version", help="The version, and no more.")] = False,
+) -> None:
     if version:
         print(__version__)
         raise typer.Exit
@@ -51,5 +54,7 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"marl-inv: {error}", style="red")
+        Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(
+            f"marl-inv: {error}", style="red"
+        )
         sys.exit(2)

@@ -11,9 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-WIDE = 120
-"""Columns where there is no terminal to say how many it has."""
-
+from marl_inv.common.printed import WIDE
 
 console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
 
@@ -28,8 +26,8 @@ def say_notes(problem: Any) -> None:
 
 
 def progress_bar(loop: Iterable[Any], title: str) -> Iterator[Any]:
-    """A bar on the terminal, if it is one, with the time left where the length is known, which goes when the loop ends; elsewhere a line once in a
-    while, so that a batch job's log shows where it is."""
+    """A bar on the terminal, if it is one, with the time left where the length is known, which goes when the
+    loop ends; elsewhere a line once in a while, so that a batch job's log shows where it is."""
     terminal = Console(stderr=True)
     if not terminal.is_interactive:
         yield from _told_at_times(loop, title, terminal)

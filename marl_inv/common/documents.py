@@ -1,4 +1,5 @@
-"""YAML in, validated records out, and for everything a person can get wrong one line that says where, what and how to mend it."""
+"""YAML in, validated records out, and for everything a person can get wrong one line that says where, what
+and how to mend it."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ KeyPath = tuple[str | int, ...]
 
 @dataclass
 class Document:
-    """Plain data and where each part of it stands: `places` maps a key path to `file:line:column` or to `command line`."""
+    """Plain data and where each part of it stands: `places` maps a key path to `file:line:column` or to
+    `command line`."""
 
     name: str
     data: dict[str, Any]
@@ -43,12 +45,15 @@ class Document:
 
 
 def read_yaml(path: str | Path) -> Document:
-    """Read one mapping from a YAML 1.2 file; aliases, duplicate keys and anything but plain data are refused."""
+    """Read one mapping from a YAML 1.2 file; aliases, duplicate keys and anything but plain data are
+    refused."""
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of a YAML file") from error
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); give the path of a YAML file"
+        ) from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not UTF-8 text; give a YAML file") from error
     if len(text) > LARGEST_FILE:
@@ -59,10 +64,14 @@ def read_yaml(path: str | Path) -> Document:
         for event in yaml.parse(text):
             depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
             if isinstance(event, AliasEvent):
-                raise InputError(f"{_place(path, event.start_mark)}: holds the alias *{event.anchor}; write the value out")
+                raise InputError(
+                    f"{_place(path, event.start_mark)}: holds the alias *{event.anchor}; write the value out"
+                )
             if depth > DEEPEST:
                 where = _place(path, event.start_mark)
-                raise InputError(f"{where}: is nested more than {DEEPEST} levels deep; a scenario needs a handful")
+                raise InputError(
+                    f"{where}: is nested more than {DEEPEST} levels deep; a scenario needs a handful"
+                )
         node = YAML(typ="safe", pure=True).compose(text)
         places = dict(_places(node, str(path)))
         data = yaml.load(text)
@@ -71,11 +80,15 @@ def read_yaml(path: str | Path) -> Document:
     except MarkedYAMLError as error:
         where = _place(path, error.problem_mark) if error.problem_mark else path
         raise InputError(f"{where}: is not valid YAML ({error.problem})") from error
-    except (YAMLError, ValueError) as error:  # a ValueError is a scalar that looks like a date or number and is none
+    except (
+        YAMLError,
+        ValueError,
+    ) as error:  # a ValueError is a scalar that looks like a date or number and is none
         raise InputError(f"{path}: is not valid YAML ({getattr(error, 'reason', None) or error})") from error
     if not isinstance(data, dict):
         raise InputError(
-            f"{path}:1:1: holds {type(data).__name__ if data is not None else 'nothing'}; give a mapping of `key: value` lines"
+            f"{path}:1:1: holds {type(data).__name__ if data is not None else 'nothing'}; give a mapping of "
+            "`key: value` lines"
         )
     return Document(str(path), data, places)
 
@@ -93,7 +106,9 @@ def _places(node: Node | None, name: str, path: KeyPath = ()) -> Iterable[tuple[
         for key, value in node.value:
             if not isinstance(key, ScalarNode) or not str(key.tag).endswith(":str"):
                 where = _place(name, key.start_mark)
-                raise InputError(f"{where}: has a key that is no name; write `name: value`, the name in quotes if need be")
+                raise InputError(
+                    f"{where}: has a key that is no name; write `name: value`, the name in quotes if need be"
+                )
             inner = (*path, key.value)
             yield from _places(value, name, inner)
             yield inner, _place(name, key.start_mark)
@@ -102,7 +117,9 @@ def _places(node: Node | None, name: str, path: KeyPath = ()) -> Iterable[tuple[
             yield from _places(value, name, (*path, index))
 
 
-def write_yaml(path: Path, data: Mapping[str, Any], remedy: str = "make room, or give another folder") -> None:
+def write_yaml(
+    path: Path, data: Mapping[str, Any], remedy: str = "make room, or give another folder"
+) -> None:
     write_whole(path, as_yaml(data), remedy)
 
 
@@ -115,7 +132,8 @@ def as_yaml(data: Mapping[str, Any]) -> str:
 
 
 def override(document: Document, settings: Iterable[str]) -> None:
-    """Apply `key.path=value` settings to a document; an entry of a list is meant by its index or by its `name`."""
+    """Apply `key.path=value` settings to a document; an entry of a list is meant by its index or by its
+    `name`."""
     for setting in settings:
         keys, equals, value = setting.partition("=")
         if not equals or not keys:
@@ -158,7 +176,9 @@ def _entry(target: Any, key: str, keys: str) -> str | int:
     if isinstance(target, dict):
         return key
     if not isinstance(target, list):
-        raise InputError(f"command line: {keys}: {key!r} would stand inside {shown(target)}; give a shorter key")
+        raise InputError(
+            f"command line: {keys}: {key!r} would stand inside {shown(target)}; give a shorter key"
+        )
     names = [entry.get("name") if isinstance(entry, dict) else None for entry in target]
     if key in names:
         return names.index(key)
@@ -166,5 +186,6 @@ def _entry(target: Any, key: str, keys: str) -> str | int:
         return int(key)
     known = ", ".join(str(name) for name in names if name)
     raise InputError(
-        f"command line: {keys}: there is no entry {key!r}; give an index below {len(target)}" + (f" or one of {known}" if known else "")
+        f"command line: {keys}: there is no entry {key!r}; give an index below {len(target)}"
+        + (f" or one of {known}" if known else "")
     )

@@ -17,9 +17,11 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 
 
 def keep_memory() -> bool:
-    """Have this process keep what it frees, up to a gigabyte, instead of handing it back to the system; whether it will.
+    """Have this process keep what it frees, up to a gigabyte, instead of handing it back to the system;
+    whether it will.
 
-    A simulator makes and drops arrays in every step, and with glibc's defaults pays the system for many of them each time.
+    A simulator makes and drops arrays in every step, and with glibc's defaults pays the system for many of
+    them each time.
     """
     if not sys.platform.startswith("linux"):
         return False

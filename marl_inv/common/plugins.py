@@ -1,8 +1,10 @@
-"""Code of one's own in place of what comes with marl_inv, by its name: `module:name`, or `path/to/file.py:name`.
+"""Code of one's own in place of what comes with marl_inv, by its name: `module:name`, or
+`path/to/file.py:name`.
 
-A policy, an algorithm, a network or a reward may be named so. Whoever names one at the command line, or in a Python call, has it run. A name
-that is read from a file (an experiment, settings, a saved policy) runs nothing unless the person who has that file read says so:
-`check_allowed` stands at those doors. Importing this loads neither torch nor Tianshou.
+A policy, an algorithm, a network or a reward may be named so. Whoever names one at the command line, or in a
+Python call, has it run. A name that is read from a file (an experiment, settings, a saved policy) runs
+nothing unless the person who has that file read says so: `check_allowed` stands at those doors. Importing
+this loads neither torch nor Tianshou.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ def check_allowed(name: Any, where: str, allow_code: bool) -> None:
     """Raise InputError for code of one's own that a file names, unless that is allowed."""
     if is_own(name) and not allow_code:
         raise InputError(
-            f"{where}: names {name}, which is code that would be run; if you trust it, add --allow-code (in Python, allow_code=True)"
+            f"{where}: names {name}, which is code that would be run; if you trust it, add --allow-code (in "
+            "Python, allow_code=True)"
         )
 
 
@@ -53,8 +56,14 @@ def imported(name: str) -> Any:
     """
     module, (_, attribute) = _module(name), _taken_apart(name)
     if not hasattr(module, attribute):
-        own = [each for each, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
-        raise InputError(f"{name}: {module.__file__} has no {attribute}{suggestion(attribute, own) or '; define it there'}")
+        own = [
+            each
+            for each, value in vars(module).items()
+            if getattr(value, "__module__", None) == module.__name__
+        ]
+        raise InputError(
+            f"{name}: {module.__file__} has no {attribute}{suggestion(attribute, own) or '; define it there'}"
+        )
     found = getattr(module, attribute)
     if not callable(found):
         raise InputError(f"{name}: is {found!r}; name a class or a function")
@@ -65,7 +74,10 @@ def defaults(name: str) -> dict[str, Any]:
     """What its module says in DEFAULTS of settings of training, with those that are its own under `own`."""
     found = getattr(_module(name), "DEFAULTS", {})
     if not isinstance(found, dict) or not isinstance(found.get("own", {}), dict):
-        raise InputError(f"{name}: its DEFAULTS are {found!r}; give a dict of settings, those of its own as {{'own': {{...}}}}")
+        raise InputError(
+            f"{name}: its DEFAULTS are {found!r}; give a dict of settings, those of its own as {{'own': "
+            f"{{...}}}}"
+        )
     return found
 
 
@@ -81,9 +93,14 @@ def source(name: str) -> Path | None:
 
 
 def digests(names: Iterable[Any]) -> dict[str, str]:
-    """SHA-256 of the files in which those that are one's own are written; of what these import in turn it knows nothing."""
+    """SHA-256 of the files in which those that are one's own are written; of what these import in turn it
+    knows nothing."""
     files = {name: source(name) for name in names if is_own(name)}
-    return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items() if file and file.is_file()}
+    return {
+        name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for name, file in files.items()
+        if file and file.is_file()
+    }
 
 
 def _taken_apart(name: str) -> tuple[str, str]:
@@ -105,9 +122,13 @@ def _module(name: str) -> ModuleType:
     except Exception as error:  # whatever a module does while it is imported
         if isinstance(error, ModuleNotFoundError) and error.name and f"{home}.".startswith(f"{error.name}."):
             where = f"there is no module {error.name} in {Path.cwd()} or on PYTHONPATH"
-            raise InputError(f"{name}: cannot be imported ({where}); go to its folder, or give path/to/file.py:name") from error
+            raise InputError(
+                f"{name}: cannot be imported ({where}); go to its folder, or give path/to/file.py:name"
+            ) from error
         told = str(error).partition("\n")[0]
-        raise InputError(f"{name}: cannot be imported ({type(error).__name__}: {told}); mend {home}") from error
+        raise InputError(
+            f"{name}: cannot be imported ({type(error).__name__}: {told}); mend {home}"
+        ) from error
 
 
 def _of_file(file: Path) -> ModuleType:
@@ -128,7 +149,8 @@ def _of_file(file: Path) -> ModuleType:
 
 @contextmanager
 def _found_first(folder: Path) -> Iterator[None]:
-    """Modules of a folder are found, as they would be by `python -m`; the command `marl-inv` by itself does not look where it is called."""
+    """Modules of a folder are found, as they would be by `python -m`; the command `marl-inv` by itself does
+    not look where it is called."""
     importlib.invalidate_caches()
     sys.path.insert(0, str(folder))
     try:

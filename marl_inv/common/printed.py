@@ -1,4 +1,5 @@
-"""Results that a person can look at: as text where they are printed, as tables in a notebook, and as plain rows for tools of one's own."""
+"""Results that a person can look at: as text where they are printed, as tables in a notebook, and as plain
+rows for tools of one's own."""
 
 from __future__ import annotations
 
@@ -37,7 +38,9 @@ class Printed:
         try:
             from pandas import DataFrame  # nothing else here needs it
         except ImportError as error:
-            raise InputError("to_frame: needs pandas, which is not installed; `pip install pandas`, or take records()") from error
+            raise InputError(
+                "to_frame: needs pandas, which is not installed; `pip install pandas`, or take records()"
+            ) from error
         return DataFrame(self.records())
 
     def __str__(self) -> str:
@@ -61,12 +64,20 @@ def as_html(table: Table) -> str:
     side = [" class=n" if column.justify == "right" else "" for column in table.columns]
 
     def line(cells: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}{kind}>{escape(cell)}</{tag}>" for cell, kind in zip(cells, side, strict=True)) + "</tr>"
+        return (
+            "<tr>"
+            + "".join(f"<{tag}{kind}>{escape(cell)}</{tag}>" for cell, kind in zip(cells, side, strict=True))
+            + "</tr>"
+        )
 
     body = "\n".join(line(row, "td") for row in rows)
-    return f"<div class=wide><table><thead>{line(head, 'th')}</thead>\n<tbody>{body}</tbody></table></div><p class=caption>{escape(str(table.caption))}</p>\n"
+    rows_told = f"<table><thead>{line(head, 'th')}</thead>\n<tbody>{body}</tbody></table>"
+    return f"<div class=wide>{rows_told}</div><p class=caption>{escape(str(table.caption))}</p>\n"
 
 
 def cells_of(table: Table) -> list[tuple[str, ...]]:
     """The head, then the rows."""
-    return [tuple(str(column.header) for column in table.columns), *zip(*(map(str, column.cells) for column in table.columns), strict=True)]
+    return [
+        tuple(str(column.header) for column in table.columns),
+        *zip(*(map(str, column.cells) for column in table.columns), strict=True),
+    ]

@@ -1,4 +1,5 @@
-"""How what takes long tells how far it is: whoever runs a loop may wrap it, the command line in a bar; lines go to whoever wants them."""
+"""How what takes long tells how far it is: whoever runs a loop may wrap it, the command line in a bar; lines
+go to whoever wants them."""
 
 from __future__ import annotations
 

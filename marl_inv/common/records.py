@@ -18,7 +18,9 @@ MOST_MISTAKES = 20
 class Record(BaseModel):
     """Base of every record that is read from a file: nothing is guessed, nothing unknown is let through."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 AnyRecord = TypeVar("AnyRecord", bound=BaseModel)
@@ -30,9 +32,13 @@ def validate(model: type[AnyRecord], document: Document) -> AnyRecord:
         return model.model_validate(document.data)
     except ValidationError as error:
         problems = error.errors()
-        lines = list(dict.fromkeys(_explain(problem, model, document) for problem in problems[:MOST_MISTAKES]))
+        lines = list(
+            dict.fromkeys(_explain(problem, model, document) for problem in problems[:MOST_MISTAKES])
+        )
         if len(problems) > MOST_MISTAKES:
-            lines.append(f"{document.name}: has {len(problems) - MOST_MISTAKES} more mistakes; mend these first")
+            lines.append(
+                f"{document.name}: has {len(problems) - MOST_MISTAKES} more mistakes; mend these first"
+            )
         raise InputError("\n".join(lines)) from None
 
 
@@ -53,7 +59,10 @@ def _explain(problem: Mapping[str, Any], model: type[BaseModel], document: Docum
         tag = problem["ctx"]["discriminator"].strip("'")
         if kind == "union_tag_not_found":
             return f"{where} {name}.{tag} is missing; add it"
-        return f"{document.place((*path, tag))}: {name}.{tag} is {shown(given[tag])}; give one of {problem['ctx']['expected_tags']}"
+        return (
+            f"{document.place((*path, tag))}: {name}.{tag} is {shown(given[tag])}; give one of "
+            f"{problem['ctx']['expected_tags']}"
+        )
     remedy = REMEDIES.get(kind) or re.sub(r"^Input should (be|have) ", "give ", message)
     return f"{where} {name} is {shown(given)}; {remedy.format(**problem.get('ctx', {}))}"
 
@@ -77,10 +86,13 @@ REMEDIES = {
 
 
 def _path_in(data: Any, location: KeyPath) -> tuple[KeyPath, Any]:
-    """The part of a pydantic location that exists in the data (it also names union members, which do not), and the value there."""
+    """The part of a pydantic location that exists in the data (it also names union members, which do not),
+    and the value there."""
     path: list[str | int] = []
     for part in location:
-        inside = (isinstance(data, dict) and part in data) or (isinstance(data, list) and isinstance(part, int) and part < len(data))
+        inside = (isinstance(data, dict) and part in data) or (
+            isinstance(data, list) and isinstance(part, int) and part < len(data)
+        )
         if inside:
             data = data[part]
             path.append(part)
@@ -100,7 +112,9 @@ def _keys_at(model: type[BaseModel], location: KeyPath) -> list[str]:
         elif part in node.get("discriminator", {}).get("mapping", {}):
             node = {"$ref": node["discriminator"]["mapping"][part]}
         else:
-            node = next((choice for choice in node.get("oneOf", []) if ("items" in choice) == (part == "list")), {})
+            node = next(
+                (choice for choice in node.get("oneOf", []) if ("items" in choice) == (part == "list")), {}
+            )
     return list(_resolve(node, schema).get("properties", {}))
 
 

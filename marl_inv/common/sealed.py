@@ -1,6 +1,8 @@
-"""Tensors on disk: one safetensors file that carries its own SHA-256, written whole or not at all, and never executed.
+"""Tensors on disk: one safetensors file that carries its own SHA-256, written whole or not at all, and never
+executed.
 
-The digest stands in the file's metadata and is of the file with zeros in its place, so that not one byte can change unnoticed.
+The digest stands in the file's metadata and is of the file with zeros in its place, so that not one byte can
+change unnoticed.
 """
 
 from __future__ import annotations
@@ -23,19 +25,22 @@ UNSEALED = b'"sha256":"' + b"0" * 64 + b'"'
 
 
 def write_sealed(file: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
-    """Write tensors and what is said about them; whenever the machine stops, the file is the old one or the new one.
+    """Write tensors and what is said about them; whenever the machine stops, the file is the old one or the
+    new one.
 
     Raises InputError where there is no room or no permission.
     """
-    apart = {name: tensor.detach().cpu().clone(memory_format=contiguous_format) for name, tensor in tensors.items()}
+    apart = {
+        name: tensor.detach().cpu().clone(memory_format=contiguous_format) for name, tensor in tensors.items()
+    }
     content = save(apart, {**about, "sha256": "0" * 64})
     digest = hashlib.sha256(content).hexdigest().encode()
     write_whole(file, content.replace(UNSEALED, b'"sha256":"' + digest + b'"', 1))
 
 
 def read_sealed(file: Path, remedy: str) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """What is said about the tensors, and the tensors, on the CPU. Raises InputError, ending in the remedy, for a file that is not as it was
-    written."""
+    """What is said about the tensors, and the tensors, on the CPU. Raises InputError, ending in the remedy,
+    for a file that is not as it was written."""
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -43,9 +48,14 @@ def read_sealed(file: Path, remedy: str) -> tuple[dict[str, str], dict[str, Tens
     header = slice(8, 8 + int.from_bytes(content[:8], "little"))
     seal = re.search(rb'"sha256":"([0-9a-f]{64})"', content[header])
     try:
-        if seal is None or hashlib.sha256(content.replace(seal[0], UNSEALED, 1)).hexdigest().encode() != seal[1]:
+        if (
+            seal is None
+            or hashlib.sha256(content.replace(seal[0], UNSEALED, 1)).hexdigest().encode() != seal[1]
+        ):
             raise ValueError
         about = json.loads(content[header])["__metadata__"]
         return {name: text for name, text in about.items() if name != "sha256"}, load(content)
     except (SafetensorError, ValueError, KeyError, AttributeError, RecursionError) as error:
-        raise InputError(f"{file}: cannot be read (it is damaged, or was not written by marl_inv); {remedy}") from error
+        raise InputError(
+            f"{file}: cannot be read (it is damaged, or was not written by marl_inv); {remedy}"
+        ) from error

@@ -29,20 +29,29 @@ WIDEST_FILM, FILM_COLOURS = 1000.0, 128
 
 
 def render(
-    problem: Problem, policy: Policy, path: str | Path, seed: int = 0, period: int | None = None, progress: Progress = silently
+    problem: Problem,
+    policy: Policy,
+    path: str | Path,
+    seed: int = 0,
+    period: int | None = None,
+    progress: Progress = silently,
 ) -> Path:
-    """Play an evaluation episode and write a film of it (.gif), or a picture (.png, .svg, .pdf) of where it stands after `period` periods;
-    all of them by default. Raises InputError."""
+    """Play an evaluation episode and write a film of it (.gif), or a picture (.png, .svg, .pdf) of where it
+    stands after `period` periods; all of them by default. Raises InputError."""
     path, trace = Path(path), problem.trace("evaluate", seed, 1)
     period = len(trace) if period is None else period
     if not 1 <= period <= len(trace):
         raise InputError(f"period is {period}; give 1 to {len(trace)}, the length of an episode")
     if path.suffix not in PICTURES:
-        raise InputError(f"{path}: ends in {path.suffix or 'nothing'}; give {', '.join(PICTURES[:-1])} or {PICTURES[-1]}")
+        raise InputError(
+            f"{path}: ends in {path.suffix or 'nothing'}; give {', '.join(PICTURES[:-1])} or {PICTURES[-1]}"
+        )
     layout = lay_out(problem.network)
     moments = progress(islice(play(problem, policy, trace), period), "drawing")
     if path.suffix == ".gif":
-        return animate((figure_to_rgb(_draw_moment(problem, moment, layout, WIDEST_FILM)) for moment in moments), path)
+        return animate(
+            (figure_to_rgb(_draw_moment(problem, moment, layout, WIDEST_FILM)) for moment in moments), path
+        )
     *_, last = moments
     path.parent.mkdir(parents=True, exist_ok=True)
     _draw_moment(problem, last, layout).savefig(path)
@@ -58,12 +67,17 @@ def _draw_moment(problem: Problem, moment: Moment, layout: Layout, widest: float
     return figure
 
 
-def animate(frames: Iterable[UInt8[np.ndarray, "H W 3"]], path: str | Path, frames_per_second: float = 4) -> Path:
-    """Write pictures of one size, such as an environment renders with `rgb_array`, as a GIF that plays over and over. Raises InputError."""
+def animate(
+    frames: Iterable[UInt8[np.ndarray, "H W 3"]], path: str | Path, frames_per_second: float = 4
+) -> Path:
+    """Write pictures of one size, such as an environment renders with `rgb_array`, as a GIF that plays over
+    and over. Raises InputError."""
     from PIL import Image  # comes with matplotlib
 
     path = Path(path)
-    pictures = [Image.fromarray(frame).quantize(FILM_COLOURS, method=Image.Quantize.MAXCOVERAGE) for frame in frames]
+    pictures = [
+        Image.fromarray(frame).quantize(FILM_COLOURS, method=Image.Quantize.MAXCOVERAGE) for frame in frames
+    ]
     if not pictures:
         raise InputError(f"{path}: would hold no pictures; give at least one")
     timing = {"duration": round(1000 / frames_per_second), "loop": 0}
@@ -76,7 +90,8 @@ def animate(frames: Iterable[UInt8[np.ndarray, "H W 3"]], path: str | Path, fram
 
 
 def open_window(title: str = "") -> Window | None:
-    """A window on the screen; None where there is no screen, or matplotlib is told to use none (MPLBACKEND=agg)."""
+    """A window on the screen; None where there is no screen, or matplotlib is told to use none
+    (MPLBACKEND=agg)."""
     import matplotlib.pyplot as plt  # chooses what to draw with: only a window needs it
 
     try:

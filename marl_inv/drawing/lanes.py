@@ -35,7 +35,9 @@ class Curve:
     def at(self, t: Float[np.ndarray, " T"]) -> Float[np.ndarray, "T 2"]:
         (x0, y0), (x1, y1) = self.start, self.end
         control = ((x0 + x1) / 2 + self.bend * (y1 - y0), (y0 + y1) / 2 - self.bend * (x1 - x0))
-        return np.stack([(1 - t) ** 2, 2 * t * (1 - t), t**2], axis=1) @ np.array([self.start, control, self.end])
+        return np.stack([(1 - t) ** 2, 2 * t * (1 - t), t**2], axis=1) @ np.array(
+            [self.start, control, self.end]
+        )
 
     def across(self, t: float, length: float) -> Float[np.ndarray, "2 2"]:
         """A short line across it."""
@@ -53,7 +55,9 @@ def draw_lanes(axes: Axes, layout: Layout, scene: Scene) -> None:
             continue
         _draw_lane(axes, way, path, scene.typical, stub)
         if labelled and (way.shipped > 0 or way.owed > 0):
-            _label(axes, way, path, stub, 0.6 if layout.columns and len(scene.ways) > len(scene.gauges) else 0.42)
+            _label(
+                axes, way, path, stub, 0.6 if layout.columns and len(scene.ways) > len(scene.gauges) else 0.42
+            )
 
 
 def _paths(layout: Layout, ways: list[Way]) -> Iterator[Curve]:
@@ -81,7 +85,8 @@ def _paths(layout: Layout, ways: list[Way]) -> Iterator[Curve]:
 
 
 def _sides(layout: Layout, origin: str, destination: str) -> tuple[Point, Point]:
-    """Where an arrow leaves and arrives: facing sides of two cards; top and bottom of one above the other, upwards on the right."""
+    """Where an arrow leaves and arrives: facing sides of two cards; top and bottom of one above the other,
+    upwards on the right."""
     (x0, y0), (x1, y1) = layout.centre[origin], layout.centre[destination]
     (width, height), (_, other) = layout.size[origin], layout.size[destination]
     if abs(x1 - x0) > width:
@@ -98,7 +103,11 @@ def _across(layout: Layout, origin: str, destination: str, aside: float) -> tupl
     ends = ends + aside * np.array([-along[1], along[0]])
     cut = []
     for centre, point, way, place in zip(
-        (layout.centre[origin], layout.centre[destination]), ends, (along, -along), (origin, destination), strict=True
+        (layout.centre[origin], layout.centre[destination]),
+        ends,
+        (along, -along),
+        (origin, destination),
+        strict=True,
     ):
         half = np.array(layout.size[place]) / 2
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -108,12 +117,15 @@ def _across(layout: Layout, origin: str, destination: str, aside: float) -> tupl
 
 
 def _free_bend(layout: Layout, start: Point, end: Point, least: float, own: set[str]) -> float:
-    """The least bend, of some to either side, with which a lane passes behind no other place; `least` if there is none."""
+    """The least bend, of some to either side, with which a lane passes behind no other place; `least` if
+    there is none."""
     others = np.array([layout.box(place) for place in layout.centre if place not in own]).reshape(-1, 4)
     for bend in (least, *(least + side * more for more in (0.12, 0.24, 0.36, 0.48) for side in (1, -1))):
         x, y = Curve(start, end, bend).at(np.linspace(0.02, 0.98, 40)).T[..., None]
         left, bottom, width, height = others.T
-        if not ((x > left - 0.05) & (x < left + width + 0.05) & (y > bottom - 0.05) & (y < bottom + height + 0.05)).any():
+        if not (
+            (x > left - 0.05) & (x < left + width + 0.05) & (y > bottom - 0.05) & (y < bottom + height + 0.05)
+        ).any():
             return bend
     return least
 
@@ -122,20 +134,61 @@ def _draw_lane(axes: Axes, way: Way, path: Curve, typical: float, stub: bool) ->
     sent, asked = (_width(units, typical) * (0.7 if stub else 1) for units in (way.shipped, way.asked))
 
     def line(width: float, arrowstyle: str = "-", **look: Any) -> None:
-        curve = {"connectionstyle": f"arc3,rad={path.bend}", "shrinkA": 0, "shrinkB": 0, "capstyle": "butt", "joinstyle": "miter"}
-        axes.add_patch(FancyArrowPatch(path.start, path.end, arrowstyle=arrowstyle, linewidth=width, mutation_scale=1, **curve, **look))
+        curve = {
+            "connectionstyle": f"arc3,rad={path.bend}",
+            "shrinkA": 0,
+            "shrinkB": 0,
+            "capstyle": "butt",
+            "joinstyle": "miter",
+        }
+        axes.add_patch(
+            FancyArrowPatch(
+                path.start,
+                path.end,
+                arrowstyle=arrowstyle,
+                linewidth=width,
+                mutation_scale=1,
+                **curve,
+                **look,
+            )
+        )
 
     if asked > 0:
         line(asked, color=way.colour, alpha=0.14, zorder=1)
     if sent == 0:
-        line(1.0 if way.open < 1 else 0.8, color=CLOSED if way.open < 1 else LANE, linestyle=(0, (5, 3)) if way.open < 1 else "-", zorder=1)
+        line(
+            1.0 if way.open < 1 else 0.8,
+            color=CLOSED if way.open < 1 else LANE,
+            linestyle=(0, (5, 3)) if way.open < 1 else "-",
+            zorder=1,
+        )
     else:
         head = f"-|>,head_length={3 + 0.7 * sent:.2f},head_width={1.5 + 0.42 * sent:.2f}"
-        line(max(sent, 0.6), head, color=way.colour, alpha=0.85, zorder=2, linestyle=(0, (2, 1)) if way.reactive else "-")
+        line(
+            max(sent, 0.6),
+            head,
+            color=way.colour,
+            alpha=0.85,
+            zorder=2,
+            linestyle=(0, (2, 1)) if way.reactive else "-",
+        )
     if way.open == 0:
-        axes.plot(*path.at(np.array([0.5])).T, marker="X", markersize=8, color=CLOSED, markeredgecolor="white", zorder=5)
+        axes.plot(
+            *path.at(np.array([0.5])).T,
+            marker="X",
+            markersize=8,
+            color=CLOSED,
+            markeredgecolor="white",
+            zorder=5,
+        )
     elif way.full:
-        axes.plot(*path.across(0.72, 0.16 + sent / 72).T, color="black", linewidth=2, solid_capstyle="butt", zorder=4)
+        axes.plot(
+            *path.across(0.72, 0.16 + sent / 72).T,
+            color="black",
+            linewidth=2,
+            solid_capstyle="butt",
+            zorder=4,
+        )
 
 
 def _width(units: float, typical: float) -> float:
@@ -171,10 +224,14 @@ def draw_many_lanes(axes: Axes, layout: Layout, scene: Scene) -> None:
                 lines.append((start, end))
                 seen.add(ends)
         if way.shipped > 0:
-            groups.setdefault(way.colour, []).append((start, end, 0.6 * _width(way.shipped, scene.typical) / 72))
+            groups.setdefault(way.colour, []).append(
+                (start, end, 0.6 * _width(way.shipped, scene.typical) / 72)
+            )
     axes.add_collection(LineCollection(lines, colors=LANE, linewidths=0.6, zorder=1))
     for colour, arrows in groups.items():
-        shapes = [draw_arrow(np.array(start), np.array(end), max(width, 0.012)) for start, end, width in arrows]
+        shapes = [
+            draw_arrow(np.array(start), np.array(end), max(width, 0.012)) for start, end, width in arrows
+        ]
         axes.add_collection(PolyCollection(shapes, facecolors=colour, edgecolors="none", alpha=0.7, zorder=2))
 
 

@@ -1,9 +1,11 @@
-"""Pictures of a network, and films of an episode; `pictures` draws what was measured, and nobody else opens the door to matplotlib.
+"""Pictures of a network, and films of an episode; `pictures` draws what was measured, and nobody else opens
+the door to matplotlib.
 
-A warehouse is a gauge: the blue fill is stock on hand, the hatched part is on order, the red strip the share of demand not met (above 2%
-the frame is red too). A full gauge is the warehouse's storage, or twice what passes through it in the lead time and review period of its
-source lane. In large networks it is a dot, the bluer the fuller, and red where demand was not met. Arrows are shipments, as wide as
-the square root of their units; the pale band around one is what was asked for; reactive ones, after demand, are dashed. A black bar
+A warehouse is a gauge: the blue fill is stock on hand, the hatched part is on order, the red strip the share
+of demand not met (above 2% the frame is red too). A full gauge is the warehouse's storage, or twice what
+passes through it in the lead time and review period of its source lane. In large networks it is a dot, the
+bluer the fuller, and red where demand was not met. Arrows are shipments, as wide as the square root of their
+units; the pale band around one is what was asked for; reactive ones, after demand, are dashed. A black bar
 marks what is at its capacity, a grey cross what an outage closes. Units are summed over products.
 """
 
@@ -40,9 +42,12 @@ def draw_network(
 ) -> Figure:
     """One replication's stock now, and what moved and was short in the period before it if `flows` are given.
 
-    `available` is `Chance.available` of that period, which tells what was closed. Where many pictures are made, `layout` saves its time.
+    `available` is `Chance.available` of that period, which tells what was closed. Where many pictures are
+    made, `layout` saves its time.
     """
-    return draw_scene(layout or lay_out(network), Scene.of(network, state, flows, available, replication), title)
+    return draw_scene(
+        layout or lay_out(network), Scene.of(network, state, flows, available, replication), title
+    )
 
 
 def draw_scene(layout: Layout, scene: Scene, title: str = "") -> Figure:
@@ -51,13 +56,27 @@ def draw_scene(layout: Layout, scene: Scene, title: str = "") -> Figure:
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, layout.width), ylim=(0, layout.height))
     axes.set_axis_off()
     axes.text(MARGIN, layout.height - MARGIN, title, fontsize=13, color=INK, va="center", weight="bold")
-    axes.text(layout.width - MARGIN, layout.height - MARGIN, scene.summary, fontsize=9.5, color=INK, va="center", ha="right")
+    axes.text(
+        layout.width - MARGIN,
+        layout.height - MARGIN,
+        scene.summary,
+        fontsize=9.5,
+        color=INK,
+        va="center",
+        ha="right",
+    )
     {"card": draw_lanes}.get(layout.style, draw_many_lanes)(axes, layout, scene)
     draw_suppliers(axes, layout, scene)
     {"card": draw_cards, "chip": draw_chips, "dot": draw_dots}[layout.style](axes, layout, scene)
     draw_pools(axes, layout, scene)
     axes.legend(
-        handles=_legend(scene, layout.style), loc="lower center", ncols=9, frameon=False, fontsize=8.5, handlelength=1.6, columnspacing=1.2
+        handles=_legend(scene, layout.style),
+        loc="lower center",
+        ncols=9,
+        frameon=False,
+        fontsize=8.5,
+        handlelength=1.6,
+        columnspacing=1.2,
     )
     return figure
 
@@ -73,7 +92,16 @@ def _legend(scene: Scene, style: str) -> list[Patch | Line2D]:
     """Of what the network has; the same for all its pictures."""
 
     def dot(face: Any, edge: str, label: str) -> Line2D:
-        return Line2D([], [], marker="o", markersize=8, markerfacecolor=face, markeredgecolor=edge, linestyle="", label=label)
+        return Line2D(
+            [],
+            [],
+            marker="o",
+            markersize=8,
+            markerfacecolor=face,
+            markeredgecolor=edge,
+            linestyle="",
+            label=label,
+        )
 
     kinds = {way.colour for way in scene.ways}
     limited = any(math.isfinite(capacity.most) for capacity in (*scene.suppliers, *scene.pools))
@@ -99,5 +127,7 @@ def _legend(scene: Scene, style: str) -> list[Patch | Line2D]:
         )
         if colour in kinds
     ]
-    bar = Line2D([], [], color="black", marker="|", markersize=9, markeredgewidth=2, linestyle="", label="at capacity")
+    bar = Line2D(
+        [], [], color="black", marker="|", markersize=9, markeredgewidth=2, linestyle="", label="at capacity"
+    )
     return stock + moves + [bar] * (limited and style != "dot")

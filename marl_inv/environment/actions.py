@@ -24,7 +24,8 @@ NOT_ASKED = np.zeros(1)
 
 @dataclass(frozen=True)
 class ActionLayout:
-    """Where everything stands in the vector of all agents' actions, one after the other (A entries, and a 0 after them)."""
+    """Where everything stands in the vector of all agents' actions, one after the other (A entries, and a 0
+    after them)."""
 
     network: TransferNetwork
     entries: dict[str, slice]
@@ -50,7 +51,9 @@ class ActionLayout:
         products, lanes, warehouses = len(network.products), len(network.lanes), len(network.warehouses)
         none = np.zeros((products, warehouses))
         max_request = network.max_request.cpu().numpy().ravel()
-        max_promotion = none if network.max_promotion is None else none + network.max_promotion.cpu().numpy().ravel()
+        max_promotion = (
+            none if network.max_promotion is None else none + network.max_promotion.cpu().numpy().ravel()
+        )
         max_reserve = none if network.max_reserve is None else network.max_reserve.cpu().numpy()
         first_lane = lanes * np.arange(products)[:, None]
         high: list[np.ndarray] = []
@@ -76,10 +79,20 @@ class ActionLayout:
         for lane, n in enumerate([] if network.reactive is None else network.reactive.destination.tolist()):
             reactive.setdefault(network.warehouses[n], []).append(lane)
         places = [
-            torch.from_numpy(np.where(at < 0, end, at)).to(network.destination.device) for at in (request_at, promotion_at, reserve_at)
+            torch.from_numpy(np.where(at < 0, end, at)).to(network.destination.device)
+            for at in (request_at, promotion_at, reserve_at)
         ]
         most, slot = np.concatenate(high, dtype=np.float32), np.concatenate(slots)
-        return cls(network, entries, requests, reactive, most, slot, *places, None if levels is None else OrderLevels.of(network, levels))
+        return cls(
+            network,
+            entries,
+            requests,
+            reactive,
+            most,
+            slot,
+            *places,
+            None if levels is None else OrderLevels.of(network, levels),
+        )
 
     @cached_property
     def shapes(self) -> list[tuple[int]]:
@@ -90,12 +103,18 @@ class ActionLayout:
         lanes = [network.lanes[lane] for lane in network.inbound(n)]
         names = [f"{product}.request.{lane}" for product in network.products for lane in lanes]
         for kind, place in (("promotion", self.promotion_at), ("reserve", self.reserve_at)):
-            names += [f"{product}.{kind}" for product in network.products] * (int(place[0, n, 0]) < len(self.high))
+            names += [f"{product}.{kind}" for product in network.products] * (
+                int(place[0, n, 0]) < len(self.high)
+            )
         return names
 
     def space(self, agent: str) -> Box | MultiDiscrete:
         high = self.high[self.entries[agent]]
-        return Box(np.zeros_like(high), high) if self.levels is None else MultiDiscrete(np.full(high.shape, self.levels.count))
+        return (
+            Box(np.zeros_like(high), high)
+            if self.levels is None
+            else MultiDiscrete(np.full(high.shape, self.levels.count))
+        )
 
     def read(self, actions: Mapping[str, Any]) -> Float[np.ndarray, " A1"]:
         """All agents' actions as one vector, checked and limited to what the spaces allow."""
@@ -117,20 +136,31 @@ class ActionLayout:
 
     def _misshapen(self, given: list[np.ndarray]) -> InputError:
         shapes = zip(self.entries, given, self.shapes, strict=True)
-        agent, shape, expected = next((agent, action.shape, shape) for agent, action, shape in shapes if action.shape != shape)
-        return InputError(f"action of {agent}: has shape {shape}; give {expected}, as in env.action_names({agent!r})")
+        agent, shape, expected = next(
+            (agent, action.shape, shape) for agent, action, shape in shapes if action.shape != shape
+        )
+        return InputError(
+            f"action of {agent}: has shape {shape}; give {expected}, as in env.action_names({agent!r})"
+        )
 
     def _unplayable(self, asked: np.ndarray, entry: int) -> InputError:
         agent = next(agent for agent, entries in self.entries.items() if entry < entries.stop)
         name = self.names(agent)[entry - self.entries[agent].start]
-        wanted = "a number, 0 or more" if self.levels is None else f"a level, a whole number from 0 to {self.levels.count - 1}"
+        wanted = (
+            "a number, 0 or more"
+            if self.levels is None
+            else f"a level, a whole number from 0 to {self.levels.count - 1}"
+        )
         return InputError(f"action of {agent}: {name} is {asked[entry]}; give {wanted}")
 
     def _in_entries(self, values: Shaped[Tensor, "K C 1"]) -> Shaped[np.ndarray, " A"]:
         """One value for each choice that `OrderLevels` lists, at the entries of the actions."""
         network = self.network
         decided = {"promotion_at": network.max_promotion, "reserve_at": network.max_reserve}
-        places = [self.request_at, *(getattr(self, place) for place, most in decided.items() if most is not None)]
+        places = [
+            self.request_at,
+            *(getattr(self, place) for place, most in decided.items() if most is not None),
+        ]
         entries = values.new_zeros(len(self.high) + 1)
         entries[torch.cat(places, 1).flatten()] = values.flatten()
         return entries[:-1].cpu().numpy()
@@ -160,7 +190,11 @@ class ActionLayout:
         network = self.network
         units = torch.from_numpy(asked).to(network.volume)
         promotion = None if network.max_promotion is None else units.take(self.promotion_at)
-        return Decision(units.take(self.request_at), promotion, None if network.max_reserve is None else units.take(self.reserve_at))
+        return Decision(
+            units.take(self.request_at),
+            promotion,
+            None if network.max_reserve is None else units.take(self.reserve_at),
+        )
 
 
 def _numbers(agent: str, action: Any) -> np.ndarray:

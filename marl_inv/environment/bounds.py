@@ -10,11 +10,16 @@ from marl_inv.scenario import Scenario
 from marl_inv.scenario.places import Warehouse
 
 
-def fact_bounds(problem: Problem, facts: list[str]) -> tuple[Float[np.ndarray, "N KF"], Float[np.ndarray, "N KF"]]:
+def fact_bounds(
+    problem: Problem, facts: list[str]
+) -> tuple[Float[np.ndarray, "N KF"], Float[np.ndarray, "N KF"]]:
     """What the facts keep to at every warehouse."""
     network, scenario = problem.network, problem.scenario
     owing = {lane.origin for lane in scenario.lanes if lane.unfilled == "owed"}
-    low = [[_least(fact, scenario, warehouse, warehouse.name in owing) for fact in facts] for warehouse in scenario.warehouses]
+    low = [
+        [_least(fact, scenario, warehouse, warehouse.name in owing) for fact in facts]
+        for warehouse in scenario.warehouses
+    ]
     high = [[_most(fact, scenario) for fact in facts]] * len(low)
     return tuple(np.tile(np.array(bounds, dtype=np.float32), len(network.products)) for bounds in (low, high))
 
@@ -29,14 +34,17 @@ def _least(fact: str, scenario: Scenario, warehouse: Warehouse, owing: bool) -> 
 
 
 def _most(fact: str, scenario: Scenario) -> float:
-    """Infinite where nothing bounds a fact, or rounding would not keep to what does, as with stock and its storage."""
+    """Infinite where nothing bounds a fact, or rounding would not keep to what does, as with stock and its
+    storage."""
     promotions = [warehouse.promotion for warehouse in scenario.warehouses if warehouse.promotion]
     planned = max((promotion.planned.level for promotion in promotions if promotion.planned), default=0.0)
     match fact.split("_")[0]:
         case "planned":
             return planned
         case "past":
-            highest = max(planned, *(promotion.max_level for promotion in promotions if promotion.decided), 0.0)
+            highest = max(
+                planned, *(promotion.max_level for promotion in promotions if promotion.decided), 0.0
+            )
             lasting = max(promotion.recovery for promotion in promotions)
             return np.inf if lasting == 1 else 1.001 * highest / (1 - lasting)
         case "source":

@@ -6,17 +6,20 @@
         actions = {agent: env.action_space(agent).sample() for agent in env.agents}
         observations, rewards, terminations, truncations, infos = env.step(actions)
 
-Observation: a flat Box over product x fact (`view.fact_names`), in units. Action: a flat Box over product x inbound lane, in
-units, then a promotion level for each product where the warehouse decides one, then a reserve for each product where it may keep one;
-an agent that decides nothing (all its lanes may be reactive) has an empty Box. Entries above `high` count as `high`: shares go by what
-is asked, so without that limit whoever asked for most would take all. Where quantities are integer the Box is still of float32, and
-requests and reserves are rounded to whole units. `observation_names` and `action_names` name every entry. Reward: what the warehouse
-earned, or minus what it cost.
+Observation: a flat Box over product x fact (`view.fact_names`), in units. Action: a flat Box over product x
+inbound lane, in units, then a promotion level for each product where the warehouse decides one, then a
+reserve for each product where it may keep one; an agent that decides nothing (all its lanes may be reactive)
+has an empty Box. Entries above `high` count as `high`: shares go by what is asked, so without that limit
+whoever asked for most would take all. Where quantities are integer the Box is still of float32, and requests
+and reserves are rounded to whole units. `observation_names` and `action_names` name every entry. Reward: what
+the warehouse earned, or minus what it cost.
 
-With `levels=J` the same entries are levels 0 to J - 1 (`decisions.OrderLevels`), in a MultiDiscrete; `level_units` tells how much each asks
-for. Then every info, that of `reset` too, has an `action_mask`: for every entry of the action an int8 array, 1 where the level makes sense
-now, as `action_space(agent).sample(mask)` takes it. A lane that is closed this period, which agents learn before they decide, leaves only
-level 0; nor does a level beyond what the lane can carry make sense. A masked level may be given all the same: what can be shipped of it is.
+With `levels=J` the same entries are levels 0 to J - 1 (`decisions.OrderLevels`), in a MultiDiscrete;
+`level_units` tells how much each asks for. Then every info, that of `reset` too, has an `action_mask`: for
+every entry of the action an int8 array, 1 where the level makes sense now, as
+`action_space(agent).sample(mask)` takes it. A lane that is closed this period, which agents learn before they
+decide, leaves only level 0; nor does a level beyond what the lane can carry make sense. A masked level may be
+given all the same: what can be shipped of it is.
 
 Importing this module registers every scenario of the library with PettingZoo:
 `pettingzoo.make("parallel", "marl_inv/two_warehouses-v0")`.
@@ -67,7 +70,8 @@ VERSION = 0
 
 
 TOLD = ("requested", "shipped", "owed", "refused", *MONEY)
-"""What every agent's info holds after a step; agents that reactive lanes lead to are also told what was `transshipped`."""
+"""What every agent's info holds after a step; agents that reactive lanes lead to are also told what was
+`transshipped`."""
 
 
 MONEY_PARTS = (*INCOME_PARTS, *COST_PARTS)
@@ -82,17 +86,19 @@ def parallel_env(
     stream: Stream = "train",
     levels: int | None = None,
 ) -> WarehouseEnv:
-    """All warehouses act at once. `scenario` is a bare name, a path, a networkx graph, a Scenario or a Problem; `settings` are `key.path=value`, as on the
-    command line.
+    """All warehouses act at once. `scenario` is a bare name, a path, a networkx graph, a Scenario or a
+    Problem; `settings` are `key.path=value`, as on the command line.
 
-    An episode lasts the scenario's horizon, or `max_cycles` if that is fewer. `stream` is where its luck comes from. With `levels` agents choose
-    among so many order levels instead of giving quantities. Raises InputError.
+    An episode lasts the scenario's horizon, or `max_cycles` if that is fewer. `stream` is where its luck
+    comes from. With `levels` agents choose among so many order levels instead of giving quantities. Raises
+    InputError.
     """
     return WarehouseEnv(as_problem(scenario, settings), render_mode, max_cycles, stream, levels)
 
 
 def env(scenario: AnyScenario, **options: Any) -> OrderEnforcingWrapper:
-    """The same for PettingZoo's agent-environment cycle: agents act in turn, the period is played when the last one has.
+    """The same for PettingZoo's agent-environment cycle: agents act in turn, the period is played when the
+    last one has.
 
     Takes the options of `parallel_env`; `env.unwrapped` is that environment.
     """
@@ -105,45 +111,69 @@ def raw_env(scenario: AnyScenario, **options: Any) -> parallel_to_aec_wrapper:
 
 
 def register_library() -> None:
-    """Give every scenario of the library an id in PettingZoo's registries; reads the names of the files only."""
+    """Give every scenario of the library an id in PettingZoo's registries; reads the names of the files
+    only."""
     for name in library():
         id = f"marl_inv/{name}-v{VERSION}"
         if id not in pettingzoo.parallel_registry:
-            pettingzoo.register("parallel", id, "marl_inv.environment:parallel_env", kwargs={"scenario": name})
+            pettingzoo.register(
+                "parallel", id, "marl_inv.environment:parallel_env", kwargs={"scenario": name}
+            )
             pettingzoo.register("aec", id, "marl_inv.environment:env", kwargs={"scenario": name})
 
 
 class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
     """What `parallel_env` makes.
 
-    `reset(seed=s)` plays replication 0 of seed s in the stream, and each `reset()` after it the next replication; without any seed the
-    first one is drawn at random. The stream `evaluate` of a data file has one episode, the file's own weeks, which every seed and reset
-    plays again. Continuing episodes truncate at the horizon, finite ones terminate there; cut short by `max_cycles`, either truncates.
+    `reset(seed=s)` plays replication 0 of seed s in the stream, and each `reset()` after it the next
+    replication; without any seed the first one is drawn at random. The stream `evaluate` of a data file has
+    one episode, the file's own weeks, which every seed and reset plays again. Continuing episodes truncate at
+    the horizon, finite ones terminate there; cut short by `max_cycles`, either truncates.
 
-    `infos[agent]`, after a step: `requested`, `shipped`, `owed` and `refused`, units by product x inbound lane in the order of
-    `action_names`; `transshipped`, in the order of `transshipment_names`, where reactive lanes lead in; and every part of its money
-    (`metrics.MONEY`): their sum (`math.fsum`), each times its entry in `reward_weights`, is exactly the reward. With `levels` there is an
-    `action_mask` too, after a reset as well.
+    `infos[agent]`, after a step: `requested`, `shipped`, `owed` and `refused`, units by product x inbound
+    lane in the order of `action_names`; `transshipped`, in the order of `transshipment_names`, where reactive
+    lanes lead in; and every part of its money (`metrics.MONEY`): their sum (`math.fsum`), each times its
+    entry in `reward_weights`, is exactly the reward. With `levels` there is an `action_mask` too, after a
+    reset as well.
     """
 
-    metadata = {"render_modes": ["human", "ansi", "rgb_array"], "render_fps": 4, "is_parallelizable": True, "name": "marl_inv"}
+    metadata = {
+        "render_modes": ["human", "ansi", "rgb_array"],
+        "render_fps": 4,
+        "is_parallelizable": True,
+        "name": "marl_inv",
+    }
 
     def __init__(
-        self, problem: Problem, render_mode: str | None, max_cycles: int | None, stream: Stream, levels: int | None = None
+        self,
+        problem: Problem,
+        render_mode: str | None,
+        max_cycles: int | None,
+        stream: Stream,
+        levels: int | None = None,
     ) -> None:
         _check_options(render_mode, max_cycles, stream, levels)
-        self.problem, self.network, self.render_mode, self.stream = problem, problem.network, render_mode, stream
+        self.problem, self.network, self.render_mode, self.stream = (
+            problem,
+            problem.network,
+            render_mode,
+            stream,
+        )
         self.max_cycles = problem.scenario.horizon if max_cycles is None else max_cycles
         self.metadata = {**self.metadata, "name": f"marl_inv/{problem.scenario.name}-v{VERSION}"}
         self.possible_agents = list(self.network.warehouses)
         self.agents: list[str] = []
-        weights = [self.network.weights[part] for part in INCOME_PARTS] + [-self.network.weights[part] for part in COST_PARTS]
+        weights = [self.network.weights[part] for part in INCOME_PARTS] + [
+            -self.network.weights[part] for part in COST_PARTS
+        ]
         self.reward_weights = dict(zip(MONEY, weights, strict=True))
         self._weights = np.array(weights)
         self._layout = ActionLayout.of(self.network, levels)
         self._facts = fact_names(self.network, problem.scenario)
         low, high = fact_bounds(problem, self._facts)
-        self.observation_spaces = {agent: Box(low[n], high[n]) for n, agent in enumerate(self.possible_agents)}
+        self.observation_spaces = {
+            agent: Box(low[n], high[n]) for n, agent in enumerate(self.possible_agents)
+        }
         self.action_spaces = {agent: self._layout.space(agent) for agent in self.possible_agents}
         self.state_space = Box(low.ravel(), high.ravel())
         self._seed: int = np.random.SeedSequence().entropy
@@ -166,22 +196,32 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         return [f"{product}.{fact}" for product in self.network.products for fact in self._facts]
 
     def action_names(self, agent: str) -> list[str]:
-        """`product.request.lane`, then `product.promotion`, then `product.reserve`, for every entry of the agent's action."""
+        """`product.request.lane`, then `product.promotion`, then `product.reserve`, for every entry of the
+        agent's action."""
         self._known(agent)
         return self._layout.names(agent)
 
     def level_units(self, agent: str) -> Float[np.ndarray, "_ J"]:
-        """What every level of every entry of the agent's action asks for; raises InputError for an environment without levels."""
+        """What every level of every entry of the agent's action asks for; raises InputError for an
+        environment without levels."""
         self._known(agent)
         if self._layout.levels is None:
-            raise InputError("level_units: the environment takes quantities; make it with levels, as in parallel_env(..., levels=8)")
+            raise InputError(
+                "level_units: the environment takes quantities; make it with levels, as in "
+                "parallel_env(..., levels=8)"
+            )
         return self._layout.units_of_levels()[self._layout.entries[agent]]
 
     def transshipment_names(self, agent: str) -> list[str]:
-        """`product.transshipped.lane` for what reactive lanes bring to the agent; it decides nothing about that."""
+        """`product.transshipped.lane` for what reactive lanes bring to the agent; it decides nothing about
+        that."""
         self._known(agent)
         lanes = self._layout.reactive.get(agent, [])
-        return [f"{product}.transshipped.{self.network.reactive.names[lane]}" for product in self.network.products for lane in lanes]
+        return [
+            f"{product}.transshipped.{self.network.reactive.names[lane]}"
+            for product in self.network.products
+            for lane in lanes
+        ]
 
     def _known(self, agent: str) -> None:
         if agent not in self.action_spaces:
@@ -198,8 +238,11 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         return self._observations(), self._masked({agent: {} for agent in self.agents})
 
     @torch.inference_mode()
-    def step(self, actions: Mapping[str, Any]) -> tuple[Arrays, dict[str, float], dict[str, bool], dict[str, bool], Infos]:
-        """Play one period. Raises InputError for actions that are missing, of another shape, negative or not finite."""
+    def step(
+        self, actions: Mapping[str, Any]
+    ) -> tuple[Arrays, dict[str, float], dict[str, bool], dict[str, bool], Infos]:
+        """Play one period. Raises InputError for actions that are missing, of another shape, negative or not
+        finite."""
         if not self.agents:
             if actions:
                 raise InputError("step: no episode is under way; call reset() first")
@@ -213,7 +256,10 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         truncated = not terminated and (over or now.period + 1 >= self.max_cycles)
         observations, (rewards, infos) = self._observations(), self._account(flows, costs)
         infos = self._masked(infos)
-        terminations, truncations = dict.fromkeys(self.agents, terminated), dict.fromkeys(self.agents, truncated)
+        terminations, truncations = (
+            dict.fromkeys(self.agents, terminated),
+            dict.fromkeys(self.agents, truncated),
+        )
         if terminated or truncated:
             self.agents = []
         return observations, rewards, terminations, truncations, infos
@@ -245,18 +291,25 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         return infos
 
     def _account(self, flows: Flows, costs: Costs) -> tuple[dict[str, float], Infos]:
-        """Rewards and infos. Money is added up over products in float64 and over its parts exactly, whatever their order."""
+        """Rewards and infos. Money is added up over products in float64 and over its parts exactly, whatever
+        their order."""
         money = np.zeros((len(self.possible_agents), len(MONEY)))
         for column, part in enumerate(MONEY_PARTS):
             amounts = getattr(costs, part)
-            if any(amounts.stride()):  # what a network does not have is a zero that takes no memory, and need not be read
+            if any(
+                amounts.stride()
+            ):  # what a network does not have is a zero that takes no memory, and need not be read
                 money[:, column] = amounts.cpu().numpy()[..., 0].sum(0, dtype=np.float64)
         rewards = dict(zip(self.agents, map(math.fsum, (money * self._weights).tolist()), strict=True))
-        requested, shipped, refused = map(self._layout.by_agent, (flows.requests, flows.shipments, flows.refused))
+        requested, shipped, refused = map(
+            self._layout.by_agent, (flows.requests, flows.shipments, flows.refused)
+        )
         owed = np.zeros_like(refused) if flows.owed is None else self._layout.by_agent(flows.owed)
         infos = {}
         for (agent, own), amounts in zip(self._layout.requests.items(), money.tolist(), strict=True):
-            infos[agent] = dict(zip(TOLD, (requested[own], shipped[own], owed[own], refused[own], *amounts), strict=True))
+            infos[agent] = dict(
+                zip(TOLD, (requested[own], shipped[own], owed[own], refused[own], *amounts), strict=True)
+            )
         if flows.transshipped is not None:
             transshipped = flows.transshipped.cpu().numpy()[..., 0]
             for agent, lanes in self._layout.reactive.items():
@@ -269,11 +322,14 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         return self._facts_now.ravel().copy()
 
     def render(self) -> str | UInt8[np.ndarray, "H W 3"] | None:
-        """`ansi`: a table of the warehouses; `rgb_array`: a picture of the network; `human`: that picture in a window, after every step too,
-        or the table in print where there is no screen."""
+        """`ansi`: a table of the warehouses; `rgb_array`: a picture of the network; `human`: that picture in
+        a window, after every step too, or the table in print where there is no screen."""
         now = self._now()
         if self.render_mode is None:
-            gymnasium.logger.warn(f"render() shows nothing without a render_mode; give one of {', '.join(self.metadata['render_modes'])}")
+            gymnasium.logger.warn(
+                "render() shows nothing without a render_mode; give one of "
+                f"{', '.join(self.metadata['render_modes'])}"
+            )
             return None
         if self.render_mode == "rgb_array":
             return self._picture(now)
@@ -286,10 +342,17 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         return f"{self.problem.scenario.name}, after {now.period} of {len(now.trace)} periods"
 
     def _picture(self, now: Turn) -> UInt8[np.ndarray, "H W 3"]:
-        from marl_inv.drawing.picture import draw_network, figure_to_rgb  # matplotlib takes long to import, and only pictures need it
+        from marl_inv.drawing.picture import (
+            draw_network,
+            figure_to_rgb,
+        )  # matplotlib takes long to import, and only pictures need it
 
         available = now.trace.at(now.period - 1).available if now.period else None
-        return figure_to_rgb(draw_network(self.network, now.state, now.flows, self._title(now), available, layout=self._layout_drawn))
+        return figure_to_rgb(
+            draw_network(
+                self.network, now.state, now.flows, self._title(now), available, layout=self._layout_drawn
+            )
+        )
 
     @cached_property
     def _layout_drawn(self) -> Layout:

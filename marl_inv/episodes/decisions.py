@@ -16,13 +16,18 @@ from marl_inv.simulator import Decision
 
 
 def checked(network: TransferNetwork, decision: Decision, replications: int) -> Decision:
-    """The decision, if it is one a simulator can play; raises InputError for another shape and for quantities beyond their bounds.
+    """The decision, if it is one a simulator can play; raises InputError for another shape and for quantities
+    beyond their bounds.
 
-    Requests are finite and 0 or more, promotion levels 0 to `max_promotion`, reserves 0 to `max_reserve`. Reads values, so it waits for
-    the device: for policies from outside, at the door.
+    Requests are finite and 0 or more, promotion levels 0 to `max_promotion`, reserves 0 to `max_reserve`.
+    Reads values, so it waits for the device: for policies from outside, at the door.
     """
     size = network.size
-    promotion = torch.zeros_like(size) if network.max_promotion is None else network.max_promotion.squeeze(-1).expand_as(size)
+    promotion = (
+        torch.zeros_like(size)
+        if network.max_promotion is None
+        else network.max_promotion.squeeze(-1).expand_as(size)
+    )
     reserve = torch.zeros_like(size) if network.max_reserve is None else network.max_reserve
     unbounded = torch.full_like(network.max_request, torch.finfo(size.dtype).max)
     for kind, quantities, places, names, most in (
@@ -34,7 +39,9 @@ def checked(network: TransferNetwork, decision: Decision, replications: int) -> 
             continue
         shape = (len(network.products), len(names), replications)
         if quantities.shape != shape:
-            raise InputError(f"{kind}s are {tuple(quantities.shape)}; give {shape}: products, {places}, batch")
+            raise InputError(
+                f"{kind}s are {tuple(quantities.shape)}; give {shape}: products, {places}, batch"
+            )
         bad = ~((quantities >= 0) & (quantities <= most.unsqueeze(-1)))
         if bool(bad.any()):
             product, row, _ = bad.nonzero()[0].tolist()
@@ -52,9 +59,10 @@ LEAST_STEP = 1e-9
 class OrderLevels:
     """Levels 0 to `count` - 1 in place of quantities: level j asks for j steps, and 0 for nothing.
 
-    One level for each of A choices: of the lanes, then of the warehouses where any decides promotions, then again where any keeps reserves. Those
-    of a lane reach to what passes its destination in a period and three standard deviations more, at least twice as much, as far as
-    `max_request` allows; those of promotions and reserves to their most. Where quantities are integer, steps are whole units.
+    One level for each of A choices: of the lanes, then of the warehouses where any decides promotions, then
+    again where any keeps reserves. Those of a lane reach to what passes its destination in a period and three
+    standard deviations more, at least twice as much, as far as `max_request` allows; those of promotions and
+    reserves to their most. Where quantities are integer, steps are whole units.
     """
 
     network: TransferNetwork
@@ -77,19 +85,27 @@ class OrderLevels:
             most.append(network.max_reserve)
             whole.append(integer)
         steps = [each / (count - 1) for each in (*reach, *most[1:])]
-        steps = [step.round().clamp(min=1) if is_whole else step for step, is_whole in zip(steps, whole, strict=True)]
+        steps = [
+            step.round().clamp(min=1) if is_whole else step
+            for step, is_whole in zip(steps, whole, strict=True)
+        ]
         return cls(network, count, torch.cat(steps, 1).clamp(min=LEAST_STEP), torch.cat(most, 1))
 
     def highest(self, available: Float[Tensor, "M B"] | None = None) -> Int[Tensor, "K A _"]:
-        """The highest level that makes sense: within what may be asked for and, where what is not shipped now is forgotten, within what the
-        lane, its pools and its supplier can carry now. `available` is that of `Trace`; None is everything open."""
+        """The highest level that makes sense: within what may be asked for and, where what is not shipped now
+        is forgotten, within what the lane, its pools and its supplier can carry now. `available` is that of
+        `Trace`; None is everything open."""
         network, lanes = self.network, self.most[:, : len(self.network.lanes)].unsqueeze(-1)
         for limit in network.limits:
             fits = limit.now(available).index_select(0, limit.group) / network.volume
             lanes = torch.minimum(lanes, torch.where(self._kept_in_mind, UNLIMITED, fits))
         own = self.most[:, len(network.lanes) :].unsqueeze(-1).expand(-1, -1, lanes.shape[-1])
         # The tolerance lets the last of evenly spaced levels count as within the most that it was made from.
-        return (torch.cat([lanes, own], 1) / self.step.unsqueeze(-1) * (1 + 1e-5)).clamp(max=self.count - 1).long()
+        return (
+            (torch.cat([lanes, own], 1) / self.step.unsqueeze(-1) * (1 + 1e-5))
+            .clamp(max=self.count - 1)
+            .long()
+        )
 
     @cached_property
     def _kept_in_mind(self) -> Bool[Tensor, "E 1"]:
@@ -101,7 +117,9 @@ class OrderLevels:
         """The highest levels as facts of the warehouses that choose, side by side and filled up with 0."""
         highest = self.highest(available).to(self.step)
         products, _, batch = highest.shape
-        facts = highest.new_zeros(products, len(self.network.warehouses) * self._widest, batch).index_copy(1, self._place, highest)
+        facts = highest.new_zeros(products, len(self.network.warehouses) * self._widest, batch).index_copy(
+            1, self._place, highest
+        )
         return facts.unflatten(1, (-1, self._widest)).permute(3, 0, 1, 2)
 
     def from_facts(self, facts: Float[Tensor, "R K N D"]) -> Int[Tensor, "R K A"]:
@@ -131,7 +149,8 @@ class OrderLevels:
 
 
 def choice_owner(network: TransferNetwork) -> Int[Tensor, " A"]:
-    """The warehouse that makes each choice: the destination of a lane, then the one that promotes or keeps a reserve."""
+    """The warehouse that makes each choice: the destination of a lane, then the one that promotes or keeps a
+    reserve."""
     everyone = torch.arange(len(network.warehouses), device=network.destination.device)
     decided = (network.max_promotion is not None) + (network.max_reserve is not None)
     return torch.cat([network.destination] + [everyone] * decided)
@@ -139,7 +158,9 @@ def choice_owner(network: TransferNetwork) -> Int[Tensor, " A"]:
 
 def split(network: TransferNetwork, amounts: Float[Tensor, "K A B"]) -> Decision:
     """Amounts of the A choices that `OrderLevels` lists as a decision."""
-    decided = [len(network.lanes)] + [len(network.warehouses)] * ((network.max_promotion is not None) + (network.max_reserve is not None))
+    decided = [len(network.lanes)] + [len(network.warehouses)] * (
+        (network.max_promotion is not None) + (network.max_reserve is not None)
+    )
     requests, *own = amounts.split(decided, dim=1)
     promotion = None if network.max_promotion is None else own[0]
     return Decision(requests, promotion, None if network.max_reserve is None else own[-1])

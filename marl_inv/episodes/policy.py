@@ -1,4 +1,5 @@
-"""What every policy is, learned or classical: something that looks at a view and decides for all warehouses at once."""
+"""What every policy is, learned or classical: something that looks at a view and decides for all warehouses
+at once."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ class Policy(Protocol):
 
     @property
     def knows(self) -> str:
-        """What it decides on, in a few words: own stock, network, demand distribution, forecast, the future. Tables print it."""
+        """What it decides on, in a few words: own stock, network, demand distribution, forecast, the future.
+        Tables print it."""
         ...
 
     def start(self, network: TransferNetwork, replications: int) -> Any:
@@ -37,19 +39,24 @@ class Policy(Protocol):
 
 @runtime_checkable
 class Clairvoyant(Policy, Protocol):
-    """A policy that looks ahead, and says so: its `knows` tells of the future. Nobody else is ever shown a trace."""
+    """A policy that looks ahead, and says so: its `knows` tells of the future. Nobody else is ever shown a
+    trace."""
 
     def foresee(self, network: TransferNetwork, trace: Trace) -> Any:
-        """In place of `start`: the memory it begins the episodes of a trace with, and keeps what it wants of it in."""
+        """In place of `start`: the memory it begins the episodes of a trace with, and keeps what it wants of
+        it in."""
 
 
 def first_memory(policy: Policy, network: TransferNetwork, trace: Trace) -> Any:
-    """The memory that a policy begins the episodes of a trace with. Raises InputError for one that looks ahead and does not say so."""
+    """The memory that a policy begins the episodes of a trace with. Raises InputError for one that looks
+    ahead and does not say so."""
     foresee = getattr(policy, "foresee", None)
     if foresee is None:
         return policy.start(network, trace.replications)
     if FUTURE not in policy.knows:
-        raise InputError(f"{policy.name}: has `foresee`, and knows {policy.knows!r}; let `knows` say {FUTURE!r} too")
+        raise InputError(
+            f"{policy.name}: has `foresee`, and knows {policy.knows!r}; let `knows` say {FUTURE!r} too"
+        )
     return foresee(network, trace)
 
 

@@ -36,7 +36,9 @@ class Problem:
     """Plays a period."""
 
     @classmethod
-    def of(cls, scenario: Scenario, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Problem:
+    def of(
+        cls, scenario: Scenario, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    ) -> Problem:
         demand = DemandSource(scenario)
         graph = network_graph(scenario, demand.mean, demand.sd)
         return cls(scenario, network_from_graph(graph, device, dtype), demand)
@@ -46,18 +48,24 @@ class Problem:
         return f"Problem({self.scenario!r} on {self.network.size.device}{compiled})"
 
     def compiled(self) -> Problem:
-        """The same problem, its periods compiled by torch, which takes some seconds for every batch size that is played."""
+        """The same problem, its periods compiled by torch, which takes some seconds for every batch size that
+        is played."""
         return replace(self, step=CompiledStep())
 
-    def trace(self, stream: Stream, seed: int, replications: range | int, horizon: int | None = None) -> Trace:
-        """Traces of a stream, on the network's device. Evaluation on a data file has one replication: the file's own."""
+    def trace(
+        self, stream: Stream, seed: int, replications: range | int, horizon: int | None = None
+    ) -> Trace:
+        """Traces of a stream, on the network's device. Evaluation on a data file has one replication: the
+        file's own."""
         if isinstance(replications, int):
             replications = self._first(stream, replications)
         device, dtype = self.network.destination.device, self.network.mean_demand.dtype
         trace = self.demand.trace(stream, seed, replications, horizon).to(device, dtype)
         if self.scenario.initial_state == "given":
             return trace
-        before = self.demand.trace(stream, seed + SETTLING, replications, 3 * self.network.longest_lead_time + 20).to(device, dtype)
+        before = self.demand.trace(
+            stream, seed + SETTLING, replications, 3 * self.network.longest_lead_time + 20
+        ).to(device, dtype)
         return replace(trace, opening=self._settled(before))
 
     def _first(self, stream: Stream, replications: int) -> range:
@@ -65,22 +73,29 @@ class Problem:
 
     @property
     def trace_bytes(self) -> int:
-        """That the demand of one replication takes while it is drawn, in float64, and then as it is played."""
+        """That the demand of one replication takes while it is drawn, in float64, and then as it is
+        played."""
         periods = self.scenario.history + self.scenario.horizon
         return periods * self.network.size.numel() * (8 + self.network.size.element_size())
 
     def in_parts(self, stream: Stream, replications: int, at_most: int) -> Iterator[range]:
-        """The first replications of a stream, in parts whose demand takes so many bytes at most, or is one replication's."""
+        """The first replications of a stream, in parts whose demand takes so many bytes at most, or is one
+        replication's."""
         each = max(1, at_most // self.trace_bytes)
         whole = self._first(stream, replications)
         yield from (whole[first : first + each] for first in range(0, len(whole), each))
 
     def opening(self, trace: Trace) -> State:
         """What the trace's episodes begin with: stock given or drawn, or the steady state."""
-        return initial_state(self.network, trace.replications, trace.start) if trace.opening is None else trace.opening
+        return (
+            initial_state(self.network, trace.replications, trace.start)
+            if trace.opening is None
+            else trace.opening
+        )
 
     def _settled(self, before: Trace) -> State:
-        """Where ordering up to mean + 1 sd of lead-time demand has led, on source lanes and without transfers."""
+        """Where ordering up to mean + 1 sd of lead-time demand has led, on source lanes and without
+        transfers."""
         network, state = self.network, self.opening(before)
         if not network.lanes:
             return state
@@ -97,35 +112,46 @@ class Problem:
 
 
 def period_weights(scenario: Scenario, periods: int) -> list[float]:
-    """What every period counts in a result: nothing in the warm-up, then 1, and each later one `discount_factor` times the one before.
+    """What every period counts in a result: nothing in the warm-up, then 1, and each later one
+    `discount_factor` times the one before.
 
     A mean per period is over their sum.
     """
-    factors = accumulate(repeat(scenario.discount_factor, max(0, periods - scenario.warm_up - 1)), mul, initial=1.0)
+    factors = accumulate(
+        repeat(scenario.discount_factor, max(0, periods - scenario.warm_up - 1)), mul, initial=1.0
+    )
     return [*repeat(0.0, scenario.warm_up), *factors][:periods]
 
 
 AnyScenario = str | Path | Graph | Scenario | Problem
-"""What everything public takes for a scenario: a bare name, a path, a networkx graph, a Scenario or a Problem."""
+"""What everything public takes for a scenario: a bare name, a path, a networkx graph, a Scenario or a
+Problem."""
 
 
 def as_problem(
-    scenario: AnyScenario, settings: Iterable[str] = (), device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    scenario: AnyScenario,
+    settings: Iterable[str] = (),
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
 ) -> Problem:
     """A scenario, however it is given, ready to play; a Problem is so already, and stays where it is.
 
-    `settings` are `key.path=value`, and change what is read: a name, a path or a graph. Raises InputError for anything wrong in them, in the
-    scenario or in its data.
+    `settings` are `key.path=value`, and change what is read: a name, a path or a graph. Raises InputError for
+    anything wrong in them, in the scenario or in its data.
     """
     settings = as_settings(settings)
     if isinstance(scenario, str | Path | Graph):
         return Problem.of(load_scenario(scenario, settings), device, dtype)
     if not isinstance(scenario, Scenario | Problem):
         raise InputError(
-            f"scenario: is {scenario!r}; give a bare name such as 'two_warehouses', a path, a networkx graph, a Scenario or a Problem"
+            f"scenario: is {scenario!r}; give a bare name such as 'two_warehouses', a path, a networkx "
+            "graph, a Scenario or a Problem"
         )
     if settings:
-        raise InputError(f"settings: change a scenario as it is read, and this is a {type(scenario).__name__}; give them to load_problem")
+        raise InputError(
+            f"settings: change a scenario as it is read, and this is a {type(scenario).__name__}; give them "
+            "to load_problem"
+        )
     return scenario if isinstance(scenario, Problem) else Problem.of(scenario, device, dtype)
 
 

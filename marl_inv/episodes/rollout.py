@@ -35,7 +35,11 @@ class Moment:
     def following_view(self) -> View:
         """What there is to see next; after the last period it is the view that the episode was cut off at."""
         known = self.view.known
-        return replace(self.view, state=self.state, known=self.trace.known(known.period + 1, known.periods_left is not None))
+        return replace(
+            self.view,
+            state=self.state,
+            known=self.trace.known(known.period + 1, known.periods_left is not None),
+        )
 
 
 def play(
@@ -48,8 +52,9 @@ def play(
 ) -> Iterator[Moment]:
     """Play a whole trace, period by period; or the rest of it, from a period that begins in the given state.
 
-    A policy that is not `trusted` has its decisions checked, which waits for the device; raises InputError for one that cannot be played. With
-    `recompute`, a gradient remembers of a period only what it began with, and plays it again (Griewank and Walther 2000).
+    A policy that is not `trusted` has its decisions checked, which waits for the device; raises InputError
+    for one that cannot be played. With `recompute`, a gradient remembers of a period only what it began with,
+    and plays it again (Griewank and Walther 2000).
     """
     network, finite = problem.network, problem.scenario.ending == "finite"
     first, state = begin or (0, problem.opening(trace))

@@ -43,8 +43,13 @@ def fact_names(network: TransferNetwork, scenario: Scenario) -> list[str]:
     names += [f"due_in_{lead}" for lead in range(1, network.longest_lead_time)]
     names += ["owed_to_others"] * (network.owes is not None)
     names += [f"demand_{lag}_ago" for lag in range(1, scenario.history + 1)]
-    names += [f"forecast_{ahead}_ahead" for ahead in range(scenario.forecast.horizon if scenario.forecast else 0)]
-    names += [f"planned_promotion_{ahead}_ahead" for ahead in range(scenario.notice + 1 if scenario.plans_promotions else 0)]
+    names += [
+        f"forecast_{ahead}_ahead" for ahead in range(scenario.forecast.horizon if scenario.forecast else 0)
+    ]
+    names += [
+        f"planned_promotion_{ahead}_ahead"
+        for ahead in range(scenario.notice + 1 if scenario.plans_promotions else 0)
+    ]
     names += ["past_promotion"] * (network.dip is not None)
     names += ["source_available"] * network.interruptible
     return names + ["periods_left"] * (scenario.ending == "finite")
@@ -73,8 +78,8 @@ def observe(view: View) -> Float[Tensor, "B K N F"]:
 
 
 def source_available(network: TransferNetwork, available: Float[Tensor, "M B"]) -> Float[Tensor, "N B"]:
-    """Share of its capacity that every warehouse's source lane has now: the least of the lane's own, its pools' and its supplier's. 1 without
-    a source lane."""
+    """Share of its capacity that every warehouse's source lane has now: the least of the lane's own, its
+    pools' and its supplier's. 1 without a source lane."""
     share = available.new_ones(len(network.warehouses), available.shape[-1])
     for limit in network.limits:
         if limit.outage is not None:

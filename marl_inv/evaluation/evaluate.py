@@ -32,11 +32,15 @@ class Score:
     reward: Interval
     """Per period, of the whole network, as the objective counts it: profit, or minus the cost."""
     samples: Tensor
-    """Reward per period of every replication; where there is only one, of every product (which share their luck in common)."""
+    """Reward per period of every replication; where there is only one, of every product (which share their
+    luck in common)."""
 
     def __repr__(self) -> str:
         either = "" if math.isinf(self.reward.half_width) else f" ± {self.reward.half_width:,.4g}"
-        return f"Score({self.policy}: reward {self.reward.mean:,.6g}{either} a period, fill rate {self.fill_rate:.3f})"
+        return (
+            f"Score({self.policy}: reward {self.reward.mean:,.6g}{either} a period, fill rate "
+            f"{self.fill_rate:.3f})"
+        )
 
     @property
     def fill_rate(self) -> float:
@@ -54,7 +58,10 @@ class Score:
     def means(self) -> dict[str, float]:
         """Of what else was measured on the whole network: shares, and units and money per period."""
         record = self.record
-        sums = {name: float(record.per_period(name).sum((0, 1)).mean()) for name in ("on_hand", "demand", "unmet", *MONEY)}
+        sums = {
+            name: float(record.per_period(name).sum((0, 1)).mean())
+            for name in ("on_hand", "demand", "unmet", *MONEY)
+        }
         return {"fill_rate": self.fill_rate, "transferred": float(record.transferred.mean()), **sums}
 
     @property

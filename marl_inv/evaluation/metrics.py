@@ -1,4 +1,5 @@
-"""What a played episode amounts to: money by kind, service, stock and movement, per product, warehouse and replication."""
+"""What a played episode amounts to: money by kind, service, stock and movement, per product, warehouse and
+replication."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from marl_inv.scenario.objective import COST_PARTS, INCOME_PARTS
 from marl_inv.simulator import Costs, Flows
 
 FLOAT_NOISE = 1e-4
-"""The share of a period's demand that, unmet, is no stockout: who asks for exactly the demand is off by rounding."""
+"""The share of a period's demand that, unmet, is no stockout: who asks for exactly the demand is off by
+rounding."""
 
 
 MEASURES: dict[str, Callable[[Flows, Costs], Tensor]] = {
@@ -65,7 +67,10 @@ class Totals:
         if len(parts) == 1:
             return first
         sums, lane_sums = (
-            {name: torch.cat([getattr(part, kind)[name] for part in parts], -1) for name in getattr(first, kind)}
+            {
+                name: torch.cat([getattr(part, kind)[name] for part in parts], -1)
+                for name in getattr(first, kind)
+            }
             for kind in ("sums", "lane_sums")
         )
         return replace(first, sums=sums, lane_sums=lane_sums)
@@ -95,15 +100,20 @@ class Totals:
     def transferred(self) -> Float[Tensor, " B"]:
         """Units per period shipped from one warehouse to another, on request or reactively."""
         moved = self.per_lane("shipped")[:, self.network.replenishments :].sum((0, 1))
-        return moved + self.per_lane("transshipped").sum((0, 1)) if "transshipped" in self.lane_sums else moved
+        return (
+            moved + self.per_lane("transshipped").sum((0, 1)) if "transshipped" in self.lane_sums else moved
+        )
 
 
 def score(moments: Iterable[Moment], weights: Iterable[float] | None = None) -> Totals:
-    """Add up the periods by their weights (see `period_weights`), in float64; without weights each counts fully. One of weight 0 is not scored."""
+    """Add up the periods by their weights (see `period_weights`), in float64; without weights each counts
+    fully. One of weight 0 is not scored."""
     sums: dict[str, Tensor] = {}
     lane_sums: dict[str, Tensor] = {}
     scored, total = 0, 0.0
-    for moment, weight in zip(moments, repeat(1.0) if weights is None else weights, strict=weights is not None):
+    for moment, weight in zip(
+        moments, repeat(1.0) if weights is None else weights, strict=weights is not None
+    ):
         if not weight:
             continue
         values = {name: measure(moment.flows, moment.costs) for name, measure in MEASURES.items()}
@@ -122,5 +132,7 @@ def _accumulate(sums: dict[str, Tensor], values: dict[str, Tensor | None], weigh
             continue
         if name not in sums:
             sums[name] = torch.zeros(value.shape, dtype=torch.float64, device=value.device)
-        if any(value.stride()):  # what a network does not have is a zero that takes no memory, and need not be added
+        if any(
+            value.stride()
+        ):  # what a network does not have is a zero that takes no memory, and need not be added
             sums[name].add_(value, alpha=weight)

@@ -1,4 +1,5 @@
-"""What can be said of samples: intervals that count every source of chance, many comparisons at once, and many scenarios together.
+"""What can be said of samples: intervals that count every source of chance, many comparisons at once, and
+many scenarios together.
 
 `M` is scenarios, `S` and `Q` training seeds, `R` evaluation traces.
 """
@@ -19,7 +20,8 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean, its 95% confidence interval (Student's t over the samples), and how probable one so far from 0 would be if it were 0."""
+    """A mean, its 95% confidence interval (Student's t over the samples), and how probable one so far from 0
+    would be if it were 0."""
 
     mean: float
     low: float
@@ -29,10 +31,15 @@ class Interval:
 
     @classmethod
     def of(cls, samples: Tensor, scale: float = 1.0) -> Interval:
-        """`samples`: (n,), independent; all are multiplied by `scale`. One sample has no interval: its ends are infinite."""
+        """`samples`: (n,), independent; all are multiplied by `scale`. One sample has no interval: its ends
+        are infinite."""
         samples = samples.double().flatten() * scale
         mean, n = float(samples.mean()), len(samples)
-        return cls(mean, -math.inf, math.inf) if n == 1 else cls._of_sources(mean, [(float(samples.var()) / n, n - 1)])
+        return (
+            cls(mean, -math.inf, math.inf)
+            if n == 1
+            else cls._of_sources(mean, [(float(samples.var()) / n, n - 1)])
+        )
 
     @classmethod
     def exactly(cls, mean: float) -> Interval:
@@ -41,10 +48,12 @@ class Interval:
 
     @classmethod
     def _of_sources(cls, mean: float, sources: Sequence[tuple[float, int]]) -> Interval:
-        """Around a mean to whose chance every source adds (its variance, the degrees of freedom that is known with).
+        """Around a mean to whose chance every source adds (its variance, the degrees of freedom that is known
+        with).
 
-        The half-width is the root of the sum of the squares that each source would have alone. Degrees after Satterthwaite (1946) are too many
-        where a source that few seeds tell of is most of the variance: of two seeds one difference in eight would be a false alarm.
+        The half-width is the root of the sum of the squares that each source would have alone. Degrees after
+        Satterthwaite (1946) are too many where a source that few seeds tell of is most of the variance: of
+        two seeds one difference in eight would be a false alarm.
         """
         known = [(math.sqrt(variance), degrees) for variance, degrees in sources if variance > 0]
 
@@ -64,11 +73,13 @@ class Interval:
         our_spread: Spread | None = None,
         their_spread: Spread | None = None,
     ) -> Interval:
-        """Of a policy that was trained with S seeds and played on R traces, less another with Q seeds on the same traces, where there is one.
+        """Of a policy that was trained with S seeds and played on R traces, less another with Q seeds on the
+        same traces, where there is one.
 
-        Both chances count: the seeds' part is the variance between seeds over their number, the traces' part that between traces over theirs, less
-        what seeds do differently from trace to trace, which is in the seeds' part already. A spread of seeds that is not known (one seed)
-        is left out, so the interval is then of the traces alone. One trace has no interval: its ends are infinite.
+        Both chances count: the seeds' part is the variance between seeds over their number, the traces' part
+        that between traces over theirs, less what seeds do differently from trace to trace, which is in the
+        seeds' part already. A spread of seeds that is not known (one seed) is left out, so the interval is
+        then of the traces alone. One trace has no interval: its ends are infinite.
         """
         each = [ours] if theirs is None else [ours, theirs]
         means = [samples.double().mean(0) for samples in each]
@@ -76,10 +87,16 @@ class Interval:
         traces, mean = len(difference), float(difference.mean())
         if traces == 1:
             return cls(mean, -math.inf, math.inf)
-        known = [(spread, samples) for spread, samples in zip((our_spread, their_spread), each, strict=False) if spread is not None]
+        known = [
+            (spread, samples)
+            for spread, samples in zip((our_spread, their_spread), each, strict=False)
+            if spread is not None
+        ]
         counted = sum(_interaction(samples) / len(samples) for samples in each if len(samples) > 1)
         sources = [(max(0.0, float(difference.var()) - counted) / traces, traces - 1)]
-        return cls._of_sources(mean, sources + [(spread.variance / len(samples), spread.degrees) for spread, samples in known])
+        return cls._of_sources(
+            mean, sources + [(spread.variance / len(samples), spread.degrees) for spread, samples in known]
+        )
 
     @property
     def half_width(self) -> float:
@@ -115,7 +132,8 @@ def _solved(half: Callable[[float], float], distance: float) -> float:
 
 
 def _interaction(samples: Float[Tensor, "S R"]) -> float:
-    """How much seeds differ from trace to trace beyond what seed and trace explain: the mean square of what is left."""
+    """How much seeds differ from trace to trace beyond what seed and trace explain: the mean square of what
+    is left."""
     values = samples.double()
     left = values - values.mean(0) - values.mean(1, keepdim=True) + values.mean()
     return float(left.square().sum()) / ((len(values) - 1) * (values.shape[1] - 1))
@@ -142,7 +160,8 @@ class Spread:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The same, corrected for their number (Holm 1979): those below 0.05 hold together with probability 95%. NaN counts for none and stays."""
+    """The same, corrected for their number (Holm 1979): those below 0.05 hold together with probability 95%.
+    NaN counts for none and stays."""
     told = sorted((value, index) for index, value in enumerate(p_values) if not math.isnan(value))
     corrected, largest = list(p_values), 0.0
     for place, (value, index) in enumerate(told):
@@ -152,17 +171,22 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 Scores = Sequence[Float[Tensor, " _"]]
-"""What each seed scored, scenario by scenario, in a unit that can be averaged over scenarios; higher is better."""
+"""What each seed scored, scenario by scenario, in a unit that can be averaged over scenarios; higher is
+better."""
 
 
 def interquartile_mean(scores: Scores) -> float:
-    """The mean of the middle half of all seeds and scenarios: less noise than the median, less reign of outliers than the mean.
+    """The mean of the middle half of all seeds and scenarios: less noise than the median, less reign of
+    outliers than the mean.
 
-    Scenarios weigh alike however many seeds each has, and what lies across a quartile counts with its part inside, so that it is the middle
-    half for any number of scores; it is `scipy.stats.trim_mean` where that number is a multiple of 4.
+    Scenarios weigh alike however many seeds each has, and what lies across a quartile counts with its part
+    inside, so that it is the middle half for any number of scores; it is `scipy.stats.trim_mean` where that
+    number is a multiple of 4.
     """
     values, order = torch.cat(list(scores)).double().sort()
-    weights = torch.cat([torch.full((len(each),), 1 / (len(each) * len(scores)), dtype=torch.float64) for each in scores])[order]
+    weights = torch.cat(
+        [torch.full((len(each),), 1 / (len(each) * len(scores)), dtype=torch.float64) for each in scores]
+    )[order]
     upto = weights.cumsum(0)
     inside = (upto.clamp(0.25, 0.75) - (upto - weights).clamp(0.25, 0.75)).clamp(min=0)
     return float((inside * values).sum() / inside.sum())
@@ -174,7 +198,8 @@ def performance_profile(scores: Scores, thresholds: Float[Tensor, " D"]) -> Floa
 
 
 def probability_of_improvement(ours: Scores, theirs: Scores) -> float:
-    """That a seed of ours scores above one of theirs, on a scenario at random; equal scores count half (Mann and Whitney 1947)."""
+    """That a seed of ours scores above one of theirs, on a scenario at random; equal scores count half (Mann
+    and Whitney 1947)."""
     chances = []
     for mine, other in zip(ours, theirs, strict=True):
         difference = mine.double()[:, None] - other.double()
@@ -182,22 +207,38 @@ def probability_of_improvement(ours: Scores, theirs: Scores) -> float:
     return sum(chances) / len(chances)
 
 
-def bootstrapped(statistic: Callable[..., float], *samples: Sequence[Float[Tensor, "_ _"]], draws: int = 2000, seed: int = 0) -> Interval:
-    """A statistic of one or more policies' scores, with its 95% percentile interval: seeds and traces are drawn anew, traces alike for all policies
-    and scenarios, and a policy's seeds alike for its scenarios, since luck of one number is alike everywhere."""
+def bootstrapped(
+    statistic: Callable[..., float],
+    *samples: Sequence[Float[Tensor, "_ _"]],
+    draws: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """A statistic of one or more policies' scores, with its 95% percentile interval: seeds and traces are
+    drawn anew, traces alike for all policies and scenarios, and a policy's seeds alike for its scenarios,
+    since luck of one number is alike everywhere."""
     traces = Redrawn(np.random.default_rng(seed), draws)
     policies = [Redrawn(np.random.default_rng((seed, 1 + place)), draws) for place in range(len(samples))]
     drawn = [
-        [(traces.weights(each.shape[1]) @ each.double().T).gather(1, seeds.numbers(len(each))) for each in policy]
+        [
+            (traces.weights(each.shape[1]) @ each.double().T).gather(1, seeds.numbers(len(each)))
+            for each in policy
+        ]
         for policy, seeds in zip(samples, policies, strict=True)
     ]
-    found = [statistic(*([scenario[draw] for scenario in policy] for policy in drawn)) for draw in range(draws)]
+    found = [
+        statistic(*([scenario[draw] for scenario in policy] for policy in drawn)) for draw in range(draws)
+    ]
     low, high = np.quantile(found, [0.025, 0.975])
-    return Interval(statistic(*([each.double().mean(1) for each in policy] for policy in samples)), float(low), float(high))
+    return Interval(
+        statistic(*([each.double().mean(1) for each in policy] for policy in samples)),
+        float(low),
+        float(high),
+    )
 
 
 class Redrawn:
-    """So many draws with replacement from a number of things, the same draws each time that there are as many."""
+    """So many draws with replacement from a number of things, the same draws each time that there are as
+    many."""
 
     def __init__(self, chance: np.random.Generator, draws: int) -> None:
         self.chance, self.draws = chance, draws

@@ -17,7 +17,13 @@ from marl_inv.scenario.objective import COST_PARTS, INCOME_PARTS
 
 def headed_table(title: str, first: str, columns: list[str], caption: str) -> Table:
     table = Table(
-        title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=0
+        title=title,
+        caption=caption,
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=0,
     )
     table.add_column(first, no_wrap=True)
     for column in columns:
@@ -26,8 +32,8 @@ def headed_table(title: str, first: str, columns: list[str], caption: str) -> Ta
 
 
 def plus_minus(interval: Interval, sign: bool = False) -> str:
-    """`1,234.5 ± 6.7`, with as many digits as the interval justifies; from a million on in thousands. The mean alone where it is exact, or of
-    one sample."""
+    """`1,234.5 ± 6.7`, with as many digits as the interval justifies; from a million on in thousands. The
+    mean alone where it is exact, or of one sample."""
     unit, suffix = (1000, "k") if abs(interval.mean) >= 1e6 else (1, "")
     if interval.half_width in (0, math.inf):
         return f"{interval.mean / unit:{'+' if sign else ''}z,.{2 if unit == 1 else 0}f}{suffix}"
@@ -54,13 +60,27 @@ def latex(table: Table) -> str:
     heads, *rows = (" & ".join(map(_escaped, cells)) + r" \\" for cells in cells_of(table))
     body = [r"\toprule", heads, r"\midrule", *rows, r"\bottomrule"]
     caption = rf"\caption{{{_escaped(str(table.title))}. {_escaped(str(table.caption))}}}"
-    lines = [r"\begin{table}", r"\centering", caption, rf"\begin{{tabular}}{{{aligned}}}", *body, r"\end{tabular}", r"\end{table}"]
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        caption,
+        rf"\begin{{tabular}}{{{aligned}}}",
+        *body,
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
     return "\n".join(lines)
 
 
 def _escaped(text: str) -> str:
     """As LaTeX takes it."""
-    signs = {"\\": r"\textbackslash{}", "±": r"$\pm$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\N{MINUS SIGN}": "$-$"}
+    signs = {
+        "\\": r"\textbackslash{}",
+        "±": r"$\pm$",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "\N{MINUS SIGN}": "$-$",
+    }
     signs |= {sign: rf"\{sign}" for sign in "&%$#_{}"}
     return "".join(signs.get(sign, sign) for sign in text)
 
@@ -73,36 +93,62 @@ MEANINGLESS = 10_000
 """Percent above a bound, from where on it says nothing: perfect information may cost next to nothing."""
 
 
-SHORT = {"procurement": "procure", "promotion": "promote", "in_transit": "in transit", "transfer_payment": "paid others"}
+SHORT = {
+    "procurement": "procure",
+    "promotion": "promote",
+    "in_transit": "in transit",
+    "transfer_payment": "paid others",
+}
 """Headings that keep a table within a terminal's width."""
 
 
-def comparison_table(problem: Problem, scores: list[Score], reference: Score, bounds: dict[str, Interval]) -> Table:
-    """Every policy on the same traces: money per period, service, stock, movement, and the paired difference to the reference policy.
+def comparison_table(
+    problem: Problem, scores: list[Score], reference: Score, bounds: dict[str, Interval]
+) -> Table:
+    """Every policy on the same traces: money per period, service, stock, movement, and the paired difference
+    to the reference policy.
 
-    Positive gains are better, for profit and for cost; intervals are 95%. With `bounds` on the reward also how far everybody is from the
-    tightest.
+    Positive gains are better, for profit and for cost; intervals are 95%. With `bounds` on the reward also
+    how far everybody is from the tightest.
     """
-    columns = [problem.scenario.measured, "fill", "on hand", "moved", "gain", "gain %"] + ["gap %"] * bool(bounds)
+    columns = [problem.scenario.measured, "fill", "on hand", "moved", "gain", "gain %"] + ["gap %"] * bool(
+        bounds
+    )
     tightest = min((bound.mean for bound in bounds.values()), default=math.nan)
     table = headed_table(
-        f"{problem.scenario.name}: {problem.scenario.description}", "policy", columns, _explanation(problem, scores, reference)
+        f"{problem.scenario.name}: {problem.scenario.description}",
+        "policy",
+        columns,
+        _explanation(problem, scores, reference),
     )
     if bounds:
         table.caption = f"{table.caption} Gap: to the tightest bound."
     for score in scores:
         money = measured(problem.scenario, score.reward)
-        on_hand, moved = float(score.record.per_period("on_hand").sum((0, 1)).mean()), float(score.record.transferred.mean())
+        on_hand, moved = (
+            float(score.record.per_period("on_hand").sum((0, 1)).mean()),
+            float(score.record.transferred.mean()),
+        )
         gain = ["", ""]
         if score is not reference:
             difference, share = score.gain_over(reference), score.gain_in_percent_over(reference)
             gain = [
                 plus_minus(difference, sign=True),
-                "" if math.isnan(share.mean) else f"{share.mean:+z,.1f}{'' if difference.excludes_zero else ' n.s.'}",
+                ""
+                if math.isnan(share.mean)
+                else f"{share.mean:+z,.1f}{'' if difference.excludes_zero else ' n.s.'}",
             ]
         gap = 100 * (tightest - score.reward.mean) / abs(tightest) if bounds and tightest else math.inf
         gaps = [f"{gap:,.1f}" if gap < MEANINGLESS else "far"] * bool(bounds)
-        table.add_row(score.policy, plus_minus(money), f"{score.fill_rate:.3f}", quantity(on_hand), quantity(moved), *gain, *gaps)
+        table.add_row(
+            score.policy,
+            plus_minus(money),
+            f"{score.fill_rate:.3f}",
+            quantity(on_hand),
+            quantity(moved),
+            *gain,
+            *gaps,
+        )
     for number, (name, bound) in enumerate(bounds.items()):
         if number == 0:
             table.add_section()
@@ -116,9 +162,12 @@ def _explanation(problem: Problem, scores: list[Score], reference: Score) -> str
     products = len(network.products)
     samples = f"{len(scores[0].samples)} {'products' if record.replications == 1 else 'replications'}"
     return (
-        f"Per period, whole network ({len(network.warehouses)} warehouses, {products} product{'s' * (products > 1)}); {record.periods} scored periods; "
-        f"95% intervals over {samples}. Fill: fill rate. Moved: units from warehouse to warehouse. Gain: over {reference.policy}, paired, positive is better; "
-        f"n.s.: not told from 0. Deciding on: {'; '.join(f'{score.policy}: {score.knows}' for score in scores)}."
+        f"Per period, whole network ({len(network.warehouses)} warehouses, {products} "
+        f"product{'s' * (products > 1)}); {record.periods} scored periods; "
+        f"95% intervals over {samples}. Fill: fill rate. Moved: units from warehouse to warehouse. Gain: "
+        f"over {reference.policy}, paired, positive is better; "
+        "n.s.: not told from 0. Deciding on: "
+        f"{'; '.join(f'{score.policy}: {score.knows}' for score in scores)}."
     )
 
 
@@ -130,29 +179,40 @@ def warehouse_table(problem: Problem, score: Score) -> Table:
         **{f"{part}_cost": SHORT.get(part, part) for part in COST_PARTS},
         "on_hand": "on hand",
     }
-    shown = {heading: record.per_period(name).sum(0).mean(-1) for name, heading in parts.items() if bool(record.sums[name].any())}
+    shown = {
+        heading: record.per_period(name).sum(0).mean(-1)
+        for name, heading in parts.items()
+        if bool(record.sums[name].any())
+    }
     reward = record.per_period("reward").sum(0).mean(-1)
     shown = {problem.scenario.measured: -reward if problem.scenario.measured == "cost" else reward} | shown
     fill = 1 - record.sums["unmet"].sum((0, 2)) / record.sums["demand"].sum((0, 2))
-    caption = f"Means per period over {record.periods} scored periods of {record.replications} replications, all products together. Fill: fill rate."
+    caption = (
+        f"Means per period over {record.periods} scored periods of {record.replications} "
+        "replications, all products together. Fill: fill rate."
+    )
     title = f"{score.policy} (deciding on {score.knows}) on {problem.scenario.name}"
     table = headed_table(title, "warehouse", [*shown, "fill"], caption)
     for row, name in enumerate(network.warehouses):
         served = f"{float(fill[row]):.3f}" if network.mean_demand[:, row].any() else ""
         table.add_row(name, *(f"{float(values[row]):z,.1f}" for values in shown.values()), served)
     table.add_section()
-    table.add_row("all", *(f"{float(values.sum()):z,.1f}" for values in shown.values()), f"{score.fill_rate:.3f}")
+    table.add_row(
+        "all", *(f"{float(values.sum()):z,.1f}" for values in shown.values()), f"{score.fill_rate:.3f}"
+    )
     return table
 
 
 def parameter_table(problem: Problem, policy: Any, scores: list[Score]) -> Table:
-    """What tuning found, by warehouse (and product, where there are few), and what it brought on validation traces."""
+    """What tuning found, by warehouse (and product, where there are few), and what it brought on validation
+    traces."""
     network, before, after = problem.network, *scores
     parameters, gain = policy.parameters(problem), after.gain_over(before)
     products = len(network.products)
     share = after.gain_in_percent_over(before).mean
     caption = (
-        f"On validation traces {plus_minus(gain, sign=True)} ({share:+z.1f}%) a period over {before.policy} as it begins. "
+        f"On validation traces {plus_minus(gain, sign=True)} ({share:+z.1f}%) a period over {before.policy} "
+        "as it begins. "
         f"Units{'' if products <= FEW_PRODUCTS else f', means over {products} products'}."
     )
     table = headed_table(f"{policy.name} on {problem.scenario.name}", "warehouse", list(parameters), caption)
@@ -163,7 +223,10 @@ def parameter_table(problem: Problem, policy: Any, scores: list[Score]) -> Table
             table.add_row(name, *(quantity(float(values[:, n].mean())) for values in rows))
         else:
             for k, product in enumerate(network.products):
-                table.add_row(name if products == 1 else f"{name}, {product}", *(quantity(float(values[k, n])) for values in rows))
+                table.add_row(
+                    name if products == 1 else f"{name}, {product}",
+                    *(quantity(float(values[k, n])) for values in rows),
+                )
     return table
 
 
@@ -171,8 +234,14 @@ def lane_table(problem: Problem, score: Score) -> Table:
     """One policy by lane: what was asked for, shipped, owed and refused, per period and over all products."""
     record, network = score.record, problem.network
     sums = {name: record.per_lane(name).sum(0).mean(-1) for name in record.lane_sums}
-    moved, extra = {name: sums[name] for name in ("requested", "shipped", "refused", "owed") if name in sums}, sums.get("transshipped")
-    caption = f"Mean units per period over {record.periods} scored periods of {record.replications} replications, all products together."
+    moved, extra = (
+        {name: sums[name] for name in ("requested", "shipped", "refused", "owed") if name in sums},
+        sums.get("transshipped"),
+    )
+    caption = (
+        f"Mean units per period over {record.periods} scored periods of {record.replications} "
+        "replications, all products together."
+    )
     table = headed_table(f"{score.policy} on {problem.scenario.name}, by lane", "lane", list(moved), caption)
     for row, name in enumerate(network.lanes):
         table.add_row(name, *(quantity(float(values[row])) for values in moved.values()))

@@ -1,4 +1,5 @@
-"""One cell of an experiment: a scenario, a policy and a seed, computed once into a folder named by all that its result depends on."""
+"""One cell of an experiment: a scenario, a policy and a seed, computed once into a folder named by all that
+its result depends on."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ CARRIED = ("shipped", "transshipped")
 
 
 SEEDS: dict[Stream, int] = {"evaluate": 0, "validate": 2**40}
-"""Of the traces that cells are scored on. Training chooses its best policy on validation traces of its own seed; those here are others."""
+"""Of the traces that cells are scored on. Training chooses its best policy on validation traces of its own
+seed; those here are others."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +73,18 @@ class Cell:
         trained = isinstance(self.plan, TrainSettings)
         content = {
             "scenario": json.loads(self.problem.model_dump_json(exclude_none=True)),
-            "training" if trained else "policy": json.loads(self.plan.model_dump_json(exclude_none=True)) if trained else self.plan,
+            "training" if trained else "policy": json.loads(self.plan.model_dump_json(exclude_none=True))
+            if trained
+            else self.plan,
             "replications": self.replications,
             "version": version("marl_inv"),
         }
         if self.elsewhere is not None:
             content["trained_on"] = json.loads(self.elsewhere.model_dump_json(exclude_none=True))
         if files := self._files():
-            content["files"] = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
+            content["files"] = {
+                name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()
+            }
         if trained and self.plan.plugged:
             content["code"] = digests(self.plan.plugged)
         return content if self.stream == "evaluate" else content | {"stream": self.stream}
@@ -105,7 +111,11 @@ class Cell:
             return self.folder
         return _folder(
             f"{self.policy}-{self.seed}",
-            {key: self.content[key] for key in ("trained_on", "training", "version", "code") if key in self.content},
+            {
+                key: self.content[key]
+                for key in ("trained_on", "training", "version", "code")
+                if key in self.content
+            },
         )
 
 
@@ -132,7 +142,8 @@ def train_cell(cell: Cell, root: Path) -> None:
 
 
 def compute(cell: Cell, root: Path) -> None:
-    """Train (or tune) and score one cell, into its folder; what is there of a training run is gone on with. Only the cell's stream is played."""
+    """Train (or tune) and score one cell, into its folder; what is there of a training run is gone on with.
+    Only the cell's stream is played."""
     folder, begun = root / cell.folder, time.process_time()
     if isinstance(cell.plan, TrainSettings) and cell.elsewhere is None:
         train_cell(cell, root)
@@ -152,7 +163,11 @@ def compute(cell: Cell, root: Path) -> None:
     details |= {f"lane.{name}": record.per_lane(name).sum(0).mean(-1) for name in record.lane_sums}
     volume = problem.network.volume
     details["warehouse.volume"] = (record.per_period("on_hand") * volume).sum(0).mean(-1)
-    details |= {f"lane.{name}_volume": (record.per_lane(name) * volume).sum(0).mean(-1) for name in CARRIED if name in record.lane_sums}
+    details |= {
+        f"lane.{name}_volume": (record.per_lane(name) * volume).sum(0).mean(-1)
+        for name in CARRIED
+        if name in record.lane_sums
+    }
     details |= {f"episode.{name}": values for name, values in _episode(problem, policy, cell.stream).items()}
     about = {
         "cell": json.dumps(cell.content),
@@ -162,7 +177,9 @@ def compute(cell: Cell, root: Path) -> None:
         "seconds": f"{time.process_time() - begun:.1f}",
         "units": score.units,
     }
-    samples = {"samples": score.samples * score.scale} | {f"measure.{name}": each for name, each in measures.items()}
+    samples = {"samples": score.samples * score.scale} | {
+        f"measure.{name}": each for name, each in measures.items()
+    }
     write_sealed(folder / SCORES, samples | details, about)
 
 
@@ -170,7 +187,10 @@ def _episode(problem: Problem, policy: Policy, stream: Stream) -> dict[str, Floa
     """The first trace as the policy plays it, period by period, all products together."""
     with torch.no_grad():
         moments = list(play(problem, policy, problem.trace(stream, SEEDS[stream], range(1))))
-    flows = {name: [getattr(moment.flows, name).sum(0)[:, 0] for moment in moments] for name in ("demand", "unmet", "on_hand", "shipments")}
+    flows = {
+        name: [getattr(moment.flows, name).sum(0)[:, 0] for moment in moments]
+        for name in ("demand", "unmet", "on_hand", "shipments")
+    }
     return {name: torch.stack(values).double() for name, values in flows.items()}
 
 
@@ -178,7 +198,9 @@ def _revision() -> str:
     """Of the code, where it is a git checkout."""
     with suppress(OSError):
         found = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"], capture_output=True, check=False
+            ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"],
+            capture_output=True,
+            check=False,
         )
         return found.stdout.decode().strip()
     return ""

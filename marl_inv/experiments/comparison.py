@@ -39,19 +39,22 @@ class Comparison(Printed):
     reference: Score
     """Tuned order-up-to, to which the others are compared."""
     bounds: dict[str, Interval] = field(default_factory=dict)
-    """The most that anybody can earn per period, where it was asked for: with perfect information on the same replications and, where it is
-    proven, in the long run if all stock could be pooled."""
+    """The most that anybody can earn per period, where it was asked for: with perfect information on the same
+    replications and, where it is proven, in the long run if all stock could be pooled."""
 
     def __repr__(self) -> str:
         bounded = f", bounds {', '.join(self.bounds)}" if self.bounds else ""
-        return f"Comparison({self.problem.scenario.name}: {', '.join(score.policy for score in self.scores)}{bounded})"
+        return (
+            f"Comparison({self.problem.scenario.name}: "
+            f"{', '.join(score.policy for score in self.scores)}{bounded})"
+        )
 
     def tables(self) -> list[Table]:
         return [comparison_table(self.problem, self.scores, self.reference, self.bounds)]
 
     def records(self) -> list[dict[str, Any]]:
-        """A row for every policy: money and units per period of the whole network, with all digits; gains are over `reference`, paired, positive
-        where the policy is better. None where there is nothing to say."""
+        """A row for every policy: money and units per period of the whole network, with all digits; gains are
+        over `reference`, paired, positive where the policy is better. None where there is nothing to say."""
         return [self._row(score) for score in self.scores]
 
     def _row(self, score: Score) -> dict[str, Any]:
@@ -90,11 +93,12 @@ def compare(
     bound: bool = False,
     allow_code: bool = False,
 ) -> Comparison:
-    """Random, order-up-to, tuned order-up-to without and with transfers where there are lateral lanes, and others, on the same traces.
+    """Random, order-up-to, tuned order-up-to without and with transfers where there are lateral lanes, and
+    others, on the same traces.
 
-    `others` are policies, run folders and names as `policy_named` knows them; without any, and unless `train_one` is false, a policy is trained
-    first, for about a minute unless the settings say otherwise. Tuning and training never see evaluation traces. Code that a run folder names
-    is run only if `allow_code`.
+    `others` are policies, run folders and names as `policy_named` knows them; without any, and unless
+    `train_one` is false, a policy is trained first, for about a minute unless the settings say otherwise.
+    Tuning and training never see evaluation traces. Code that a run folder names is run only if `allow_code`.
     """
     of_scenario, of_training = split_settings(settings)
     chosen = training_settings([f"decisions={COMPARE_DECISIONS}", *of_training], seed=seed)
@@ -102,7 +106,11 @@ def compare(
     torch.set_num_threads(chosen.threads)
     problem = as_problem(scenario, of_scenario, chosen.device)
     others = listed(others)
-    given = {str(other): policy_named(other, problem, seed, progress, allow_code) for other in others if isinstance(other, str | Path)}
+    given = {
+        str(other): policy_named(other, problem, seed, progress, allow_code)
+        for other in others
+        if isinstance(other, str | Path)
+    }
     named = ["random", "order_up_to", REFERENCE]
     if bool(lateral(problem.network).any()):
         named.append("tuned_threshold_balancing")
@@ -115,11 +123,19 @@ def compare(
 
         policies.append(train(problem, chosen, progress=progress, baseline=reference).policy)
     scores = evaluate(problem, policies, seed, replications, progress)
-    return Comparison(problem, scores, scores[named.index(REFERENCE)], bounds(problem, seed, replications, progress) if bound else {})
+    return Comparison(
+        problem,
+        scores,
+        scores[named.index(REFERENCE)],
+        bounds(problem, seed, replications, progress) if bound else {},
+    )
 
 
-def bounds(problem: AnyScenario, seed: int = 0, replications: int = 512, progress: Progress = silently) -> dict[str, Interval]:
-    """What nobody can earn more than per period: with perfect information, on evaluation traces, and with all stock pooled, where that is proven."""
+def bounds(
+    problem: AnyScenario, seed: int = 0, replications: int = 512, progress: Progress = silently
+) -> dict[str, Interval]:
+    """What nobody can earn more than per period: with perfect information, on evaluation traces, and with all
+    stock pooled, where that is proven."""
     from marl_inv.baselines.bounds.perfect_information import perfect_information
     from marl_inv.baselines.bounds.pooling import check_pooled, pooling_bound
 

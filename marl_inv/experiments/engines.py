@@ -1,7 +1,8 @@
 """Who computes: processes of this machine, or Ray, here or on a cluster.
 
-An engine is given pieces of work and a task, and tells of every piece when it ends. Whoever calls it keeps count, tells people, and begins
-again what was lost, so that all engines behave alike. The results do not depend on the engine: every task has one thread for torch.
+An engine is given pieces of work and a task, and tells of every piece when it ends. Whoever calls it keeps
+count, tells people, and begins again what was lost, so that all engines behave alike. The results do not
+depend on the engine: every task has one thread for torch.
 """
 
 from __future__ import annotations
@@ -31,15 +32,18 @@ Work = TypeVar("Work")
 
 
 OBJECT_STORE = 100 * 2**20
-"""Bytes that a Ray of our own keeps for what tasks hand to each other, which is nothing: results are files."""
+"""Bytes that a Ray of our own keeps for what tasks hand to each other, which is nothing: results are
+files."""
 
 
 @runtime_checkable
 class Engine(Protocol):
     def each(self, task: Callable[[Work], None], work: Sequence[Work]) -> Iterator[tuple[Work, bool]]:
-        """Every piece of work as it ends, and whether it is done; if not, its worker was lost. What a task raises is raised.
+        """Every piece of work as it ends, and whether it is done; if not, its worker was lost. What a task
+        raises is raised.
 
-        Workers begin when the first work comes and stay for the next. Task and work are such as can be pickled.
+        Workers begin when the first work comes and stay for the next. Task and work are such as can be
+        pickled.
         """
         ...
 
@@ -60,7 +64,10 @@ class Processes:
 
     def __init__(self, workers: int, address: str | None = None) -> None:
         if address is not None:
-            raise InputError(f"address: is {address}, and processes are of this machine; leave it out, or give --engine ray")
+            raise InputError(
+                f"address: is {address}, and processes are of this machine; leave it out, or give --engine "
+                "ray"
+            )
         self.workers = workers
         self._pool: ProcessPoolExecutor | None = None
 
@@ -87,15 +94,19 @@ class Processes:
 
 
 class Ray:
-    """A Ray of our own on this machine, which ends with this process, or the cluster at an address (`auto`, `HOST:PORT`, `ray://...`).
+    """A Ray of our own on this machine, which ends with this process, or the cluster at an address (`auto`,
+    `HOST:PORT`, `ray://...`).
 
-    Every piece of work is a Ray task on one processor; Ray itself begins none of them again. The nodes of a cluster need marl_inv in the same
-    version, and must see the folders that tasks write into.
+    Every piece of work is a Ray task on one processor; Ray itself begins none of them again. The nodes of a
+    cluster need marl_inv in the same version, and must see the folders that tasks write into.
     """
 
     def __init__(self, workers: int, address: str | None = None) -> None:
         if find_spec("ray") is None:
-            raise InputError('engine: ray is not installed; add it with `pip install -c constraints.txt -e ".[ray]"`, or use processes')
+            raise InputError(
+                'engine: ray is not installed; add it with `pip install -c constraints.txt -e ".[ray]"`, or '
+                "use processes"
+            )
         self.workers, self.address = workers, address
         self._ours = False
 
@@ -110,7 +121,11 @@ class Ray:
                 ray.get(ended)
             except ray.exceptions.RayTaskError as error:
                 raise error.cause from None
-            except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError, ray.exceptions.OutOfMemoryError):
+            except (
+                ray.exceptions.WorkerCrashedError,
+                ray.exceptions.NodeDiedError,
+                ray.exceptions.OutOfMemoryError,
+            ):
                 yield piece, False
             else:
                 yield piece, True
@@ -123,7 +138,13 @@ class Ray:
             return ray
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
         if self.address is None:
-            ray.init("local", num_cpus=self.workers, include_dashboard=False, object_store_memory=OBJECT_STORE, **quiet)
+            ray.init(
+                "local",
+                num_cpus=self.workers,
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE,
+                **quiet,
+            )
         else:
             _join(self.address, **quiet)
         self._ours = True
@@ -148,7 +169,10 @@ def _join(address: str, **options: Any) -> None:
         ray.init(address, **options)
     except (OSError, ValueError) as error:
         told = str(error).partition("\n")[0]
-        raise InputError(f"address: Ray cannot be reached at {address} ({told}); give auto, or HOST:PORT of `ray start --head`") from error
+        raise InputError(
+            f"address: Ray cannot be reached at {address} ({told}); give auto, or HOST:PORT of `ray start "
+            "--head`"
+        ) from error
 
 
 ENGINES: dict[str, Callable[[int, str | None], Engine]] = {"processes": Processes, "ray": Ray}
@@ -162,7 +186,8 @@ def _alone(task: Callable[[Work], None], piece: Work) -> None:
 
 
 def _as_at_home(folder: str, modules: list[str], pickled: bytes) -> None:
-    """The same in a worker of Ray, where relative paths and modules are found as by whoever sent it, as far as they are there."""
+    """The same in a worker of Ray, where relative paths and modules are found as by whoever sent it, as far
+    as they are there."""
     with suppress(OSError):
         os.chdir(folder)
     sys.path.extend(each for each in modules if each not in sys.path)
@@ -170,8 +195,8 @@ def _as_at_home(folder: str, modules: list[str], pickled: bytes) -> None:
 
 
 def _end_with(driver: int) -> None:
-    """Have this process end when its driver is gone, so that nobody computes what the next one begins again; and leave it to the driver to stop
-    on Ctrl-C."""
+    """Have this process end when its driver is gone, so that nobody computes what the next one begins again;
+    and leave it to the driver to stop on Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:

@@ -47,7 +47,9 @@ class Varied(Record):
         """The entries' labels and settings."""
         for values in itertools.product(*self.vary.values()):
             chosen = dict(zip(self.vary, values, strict=True))
-            alternatives = [{key: value} for key, alternatives in self.one_at_a_time.items() for value in alternatives]
+            alternatives = [
+                {key: value} for key, alternatives in self.one_at_a_time.items() for value in alternatives
+            ]
             for one in [{}, *alternatives]:
                 told = [f"{key}={json.dumps(value).strip(chr(34))}" for key, value in (chosen | one).items()]
                 yield " ".join([self.name or self.subject, *told]), self.settings | chosen | one
@@ -67,7 +69,10 @@ class ScenarioEntry(Varied):
         file = beside if Path(self.scenario).suffix and beside.exists() else self.scenario
         for label, settings in self.variants():
             with error_at(document, path, label):
-                yield label, load_scenario(file, [f"{key}={json.dumps(value)}" for key, value in settings.items()])
+                yield (
+                    label,
+                    load_scenario(file, [f"{key}={json.dumps(value)}" for key, value in settings.items()]),
+                )
 
 
 class Range(Record):
@@ -89,14 +94,15 @@ class Range(Record):
 
 class PolicyEntry(Varied):
     policy: str | None = None
-    """As `marl-inv compare` names them: a baseline, tuned_ before it to tune it first, optimal, rolling_lp, module:Class."""
+    """As `marl-inv compare` names them: a baseline, tuned_ before it to tune it first, optimal, rolling_lp,
+    module:Class."""
     algorithm: str | None = None
     """To train, with `settings` of training; module:build too."""
     train_on: Annotated[ScenarioEntry, _alone("scenario")] | None = None
     """Another scenario to train on than those that are played."""
     search: dict[str, Annotated[list[Any], Field(min_length=1)] | Range] = {}
-    """What `marl-inv search` tries instead of `settings`: of a setting of training a list of values, or a range, {low: 1e-4, high: 1e-2, log:
-    true}. `marl-inv run` trains as `settings` say."""
+    """What `marl-inv search` tries instead of `settings`: of a setting of training a list of values, or a
+    range, {low: 1e-4, high: 1e-2, log: true}. `marl-inv run` trains as `settings` say."""
 
     @property
     def subject(self) -> str:
@@ -106,8 +112,12 @@ class PolicyEntry(Varied):
     def _one_of_both(self) -> PolicyEntry:
         if (self.policy is None) == (self.algorithm is None):
             raise ValueError("names neither or both of policy and algorithm; give one: {algorithm: mappo}")
-        if self.policy is not None and (self.settings or self.vary or self.one_at_a_time or self.train_on or self.search):
-            raise ValueError(f"has settings for the policy {self.policy}; only what is trained has any, by `algorithm`")
+        if self.policy is not None and (
+            self.settings or self.vary or self.one_at_a_time or self.train_on or self.search
+        ):
+            raise ValueError(
+                f"has settings for the policy {self.policy}; only what is trained has any, by `algorithm`"
+            )
         if self.search and (self.vary or self.one_at_a_time):
             raise ValueError("is searched and varied at once; give it an entry for each, with a name")
         given = {*self.search, *self.settings, *self.vary, *self.one_at_a_time} if self.algorithm else set()
@@ -136,8 +146,12 @@ class Experiment(Record):
 
     @model_validator(mode="after")
     def _each_seed_once(self) -> Experiment:
-        if isinstance(self.seeds, list) and (twice := [seed for seed in self.seeds if self.seeds.count(seed) > 1]):
-            raise ValueError(f"seeds has {twice[0]} twice; the same seed trains the same policy, so leave one out")
+        if isinstance(self.seeds, list) and (
+            twice := [seed for seed in self.seeds if self.seeds.count(seed) > 1]
+        ):
+            raise ValueError(
+                f"seeds has {twice[0]} twice; the same seed trains the same policy, so leave one out"
+            )
         return self
 
     @property
@@ -146,17 +160,24 @@ class Experiment(Record):
 
 
 def read_experiment(path: str | Path, allow_code: bool = False) -> tuple[Experiment, list[Cell]]:
-    """The experiment of a YAML file and all its cells, checked: scenarios are loaded, settings and names are known. What it names of code of
-    one's own (module:Class) is refused, unless `allow_code`."""
+    """The experiment of a YAML file and all its cells, checked: scenarios are loaded, settings and names are
+    known. What it names of code of one's own (module:Class) is refused, unless `allow_code`."""
     document = read_yaml(path)
     experiment = validate(Experiment, document)
     return experiment, list(cells(experiment, document, allow_code))
 
 
 def cells(experiment: Experiment, document: Document, allow_code: bool = False) -> Iterator[Cell]:
-    scenarios = [found for index, entry in enumerate(experiment.scenarios) for found in entry.variants_of(document, ("scenarios", index))]
+    scenarios = [
+        found
+        for index, entry in enumerate(experiment.scenarios)
+        for found in entry.variants_of(document, ("scenarios", index))
+    ]
     policies = list(_policies(experiment, document))
-    for kind, labels in (("scenarios", [label for label, _ in scenarios]), ("policies", [label for label, *_ in policies])):
+    for kind, labels in (
+        ("scenarios", [label for label, _ in scenarios]),
+        ("policies", [label for label, *_ in policies]),
+    ):
         if twice := [label for label in labels if labels.count(label) > 1]:
             raise InputError(f"{document.place((kind,))}: {kind} has {twice[0]!r} twice; leave one out")
     for scenario, problem in scenarios:
@@ -166,22 +187,46 @@ def cells(experiment: Experiment, document: Document, allow_code: bool = False) 
                     check_policy_name(entry.policy)
                     if not Path(entry.policy).exists():
                         check_allowed(entry.policy, "policy", allow_code)
-                yield Cell(scenario, policy, group, 0, problem, entry.policy, experiment.replications, allow_code=allow_code)
+                yield Cell(
+                    scenario,
+                    policy,
+                    group,
+                    0,
+                    problem,
+                    entry.policy,
+                    experiment.replications,
+                    allow_code=allow_code,
+                )
                 continue
             for seed in experiment.training_seeds:
                 with error_at(document, ("policies", group), policy):
                     named = settings | {"algorithm": entry.algorithm, "seed": seed}
                     plan = training_settings((), None, "settings", allow_code, **named)
-                yield Cell(scenario, policy, group, seed, problem, plan, experiment.replications, elsewhere, allow_code=allow_code)
+                yield Cell(
+                    scenario,
+                    policy,
+                    group,
+                    seed,
+                    problem,
+                    plan,
+                    experiment.replications,
+                    elsewhere,
+                    allow_code=allow_code,
+                )
 
 
-def _policies(experiment: Experiment, document: Document) -> Iterator[tuple[str, int, PolicyEntry, dict[str, Any], Scenario | None]]:
+def _policies(
+    experiment: Experiment, document: Document
+) -> Iterator[tuple[str, int, PolicyEntry, dict[str, Any], Scenario | None]]:
     entries = list(experiment.policies)
     labels = [label for entry in entries for label, _ in entry.variants()]
     if experiment.reference not in labels:
         if experiment.reference != REFERENCE:
             where = document.place(("reference",))
-            raise InputError(f"{where}: reference is {experiment.reference!r}, which is no policy here; give one of {', '.join(labels)}")
+            raise InputError(
+                f"{where}: reference is {experiment.reference!r}, which is no policy here; give one of "
+                f"{', '.join(labels)}"
+            )
         entries = [PolicyEntry(policy=REFERENCE), *entries]
     shift = len(entries) - len(experiment.policies)
     for index, entry in enumerate(entries):
@@ -198,4 +243,6 @@ def error_at(document: Document, path: tuple[str | int, ...], label: str) -> Ite
     try:
         yield
     except InputError as error:
-        raise InputError(f"{document.place(path)}: {str(error) if str(error).startswith(label) else f'{label}: {error}'}") from error
+        raise InputError(
+            f"{document.place(path)}: {str(error) if str(error).startswith(label) else f'{label}: {error}'}"
+        ) from error

@@ -43,12 +43,14 @@ class Outcome:
     problem: Scenario
     trained: bool
     samples: Float[Tensor, "S R"]
-    """Reward per period, of every seed and evaluation trace; of the one trace that a data file has, of every product."""
+    """Reward per period, of every seed and evaluation trace; of the one trace that a data file has, of every
+    product."""
     measures: dict[str, Float[Tensor, " S"]]
     """Means over the traces."""
     details: dict[str, Float[Tensor, "S ..."]]
-    """Of every seed: `warehouse.NAME` (S, N) and `lane.NAME` (S, E), per period, and `episode.NAME` (S, T, N or E), the first trace as it
-    was played; all products together. `warehouse.volume` is of the stock on hand."""
+    """Of every seed: `warehouse.NAME` (S, N) and `lane.NAME` (S, E), per period, and `episode.NAME` (S, T, N
+    or E), the first trace as it was played; all products together. `warehouse.volume` is of the stock on
+    hand."""
     seconds: list[float]
     """That each seed took, training or tuning and evaluation."""
     seeds: list[int]
@@ -74,14 +76,18 @@ class Results(Printed):
 
     def __repr__(self) -> str:
         missing = f", {len(self.missing)} cells missing" if self.missing else ""
-        return f"Results({self.folder}: {len(self.scenarios())} scenarios x {len(self.policies())} policies{missing})"
+        return (
+            f"Results({self.folder}: {len(self.scenarios())} scenarios x {len(self.policies())} "
+            f"policies{missing})"
+        )
 
     def tables(self) -> list[Table]:
         return grid_tables(self)
 
     def records(self) -> list[dict[str, Any]]:
-        """A row for every policy on every scenario: money and units per period of the whole network, with all digits; gains are over `reference`,
-        positive where the policy is better. None where there is nothing to say."""
+        """A row for every policy on every scenario: money and units per period of the whole network, with all
+        digits; gains are over `reference`, positive where the policy is better. None where there is nothing
+        to say."""
         return [_row(self.judged[outcome.scenario], outcome) for outcome in self.outcomes]
 
     def scenarios(self) -> list[str]:
@@ -101,7 +107,8 @@ class Results(Printed):
 
 @dataclass(frozen=True)
 class Judged:
-    """How everybody did on one scenario, and beside the reference and the best. All that is told, tabulated and drawn is from here.
+    """How everybody did on one scenario, and beside the reference and the best. All that is told, tabulated
+    and drawn is from here.
 
     Intervals are of the reward per period, by policy.
     """
@@ -113,14 +120,14 @@ class Judged:
     best: Outcome
     """By its mean."""
     spreads: dict[str, Spread | None]
-    """How much training seeds differ, which is taken to be the same for the variants of one entry, or as much as this one's own differ if that is
-    more; None where there is one seed."""
+    """How much training seeds differ, which is taken to be the same for the variants of one entry, or as much
+    as this one's own differ if that is more; None where there is one seed."""
     rewards: dict[str, Interval]
     differences: dict[str, Interval]
     """To the reference on the same traces, each by itself; the reference's is exactly 0."""
     gains: dict[str, Interval]
-    """The same of the others, with p-values corrected for their number (Holm), so that a scenario's table as a whole raises a false alarm once in
-    twenty times at most."""
+    """The same of the others, with p-values corrected for their number (Holm), so that a scenario's table as
+    a whole raises a false alarm once in twenty times at most."""
     behind: dict[str, Interval]
     """To the best, of the others, corrected likewise."""
 
@@ -129,11 +136,16 @@ class Judged:
         compared = next((outcome for outcome in outcomes if outcome.policy == reference), outcomes[0])
         best = max(outcomes, key=lambda outcome: float(outcome.samples.mean()))
         spreads = {outcome.policy: _spread(outcome, outcomes) for outcome in outcomes}
-        rewards = {each.policy: Interval.over_seeds(each.samples, None, spreads[each.policy], None) for each in outcomes}
+        rewards = {
+            each.policy: Interval.over_seeds(each.samples, None, spreads[each.policy], None)
+            for each in outcomes
+        }
         differences = {each.policy: _difference(each, compared, spreads) for each in outcomes}
         behind = {each.policy: _difference(each, best, spreads) for each in outcomes}
         gains = _corrected(differences, compared)
-        return cls(scenario, outcomes, compared, best, spreads, rewards, differences, gains, _corrected(behind, best))
+        return cls(
+            scenario, outcomes, compared, best, spreads, rewards, differences, gains, _corrected(behind, best)
+        )
 
     @property
     def problem(self) -> Scenario:
@@ -166,11 +178,16 @@ def _corrected(differences: dict[str, Interval], other: Outcome) -> dict[str, In
     """Of everybody else, by Holm."""
     found = {policy: difference for policy, difference in differences.items() if policy != other.policy}
     corrected = holm([difference.p_value for difference in found.values()])
-    return {policy: replace(gain, p_value=value) for (policy, gain), value in zip(found.items(), corrected, strict=True)}
+    return {
+        policy: replace(gain, p_value=value)
+        for (policy, gain), value in zip(found.items(), corrected, strict=True)
+    }
 
 
 def _row(judged: Judged, outcome: Outcome) -> dict[str, Any]:
-    gain, plain, behind = (found.get(outcome.policy) for found in (judged.gains, judged.differences, judged.behind))
+    gain, plain, behind = (
+        found.get(outcome.policy) for found in (judged.gains, judged.differences, judged.behind)
+    )
     result = measured(outcome.problem, judged.rewards[outcome.policy])
     compared = {
         "gain": plain.mean,
@@ -192,13 +209,17 @@ def _row(judged: Judged, outcome: Outcome) -> dict[str, Any]:
         "reference": judged.reference.policy,
         **{key: value if gain else None for key, value in compared.items()},
         "p_value_holm_of_best": behind.p_value if behind else None,
-        **{name: float(outcome.measures[name].mean()) for name in ("fill_rate", "on_hand", "transferred", "demand", "unmet", *MONEY)},
+        **{
+            name: float(outcome.measures[name].mean())
+            for name in ("fill_rate", "on_hand", "transferred", "demand", "unmet", *MONEY)
+        },
         "cpu_seconds": sum(outcome.seconds) / len(outcome.seconds),
     }
 
 
 def grid_tables(results: Results) -> list[Table]:
-    """A table for each scenario of an experiment: every policy over its training seeds, and what it gains over the reference."""
+    """A table for each scenario of an experiment: every policy over its training seeds, and what it gains
+    over the reference."""
     away = any(entry.train_on is not None for entry in results.experiment.policies)
     return [_grid_table(judged, away) for judged in results.judged.values()]
 
@@ -207,18 +228,29 @@ def _grid_table(judged: Judged, away: bool) -> Table:
     outcomes, reference, gains = judged.outcomes, judged.reference, judged.gains
     scenario = judged.problem
     columns = [scenario.measured, "fill", "on hand", "moved", "gain", "gain %", "CPU-min"]
-    pooled = any(sum(other.group == outcome.group for other in outcomes) > 1 for outcome in outcomes if outcome.trained)
+    pooled = any(
+        sum(other.group == outcome.group for other in outcomes) > 1 for outcome in outcomes if outcome.trained
+    )
     caption = (
         f"Per period, whole network; {_compared_on(outcomes, pooled)} Gain: over {reference.policy}, paired, "
-        f"positive is better; n.s.: not told from 0 at 5%{f', after Holm over the {len(gains)} gains of this table' * (len(gains) > 1)}. CPU-min: mean of a seed, evaluation and what was not remembered of tuning and training{' (that elsewhere is left out)' * away}."
+        "positive is better; n.s.: not told from 0 at "
+        f"5%{f', after Holm over the {len(gains)} gains of this table' * (len(gains) > 1)}. CPU-min: mean "
+        "of a seed, evaluation and what was not remembered of tuning and "
+        f"training{' (that elsewhere is left out)' * away}."
     )
     table = headed_table(f"{judged.scenario}: {scenario.description}", "policy", columns, caption)
     for outcome in outcomes:
         told = ["", ""]
         if gain := gains.get(outcome.policy):
-            share = f"{100 * gain.mean / judged.base:+z,.1f}{'' if gain.significant else ' n.s.'}" if judged.base else ""
+            share = (
+                f"{100 * gain.mean / judged.base:+z,.1f}{'' if gain.significant else ' n.s.'}"
+                if judged.base
+                else ""
+            )
             told = [plus_minus(gain, sign=True), share]
-        fill, held, moved = (float(outcome.measures[measure].mean()) for measure in ("fill_rate", "on_hand", "transferred"))
+        fill, held, moved = (
+            float(outcome.measures[measure].mean()) for measure in ("fill_rate", "on_hand", "transferred")
+        )
         table.add_row(
             outcome.policy,
             plus_minus(measured(scenario, judged.rewards[outcome.policy])),
@@ -235,14 +267,23 @@ def _compared_on(outcomes: Sequence[Outcome], pooled: bool) -> str:
     """The samples, the seeds, and which of the two chances intervals count."""
     count, units = outcomes[0].samples.shape[1], outcomes[0].units
     what = (
-        f"{count} evaluation traces" if units == "traces" else f"the one evaluation trace of the data, whose {count} products are samples"
+        f"{count} evaluation traces"
+        if units == "traces"
+        else f"the one evaluation trace of the data, whose {count} products are samples"
     )
     seeds = sorted({len(outcome.seeds) for outcome in outcomes if outcome.trained})
     if not seeds:
         return f"{what}, the same for all. 95% intervals count the {units}."
     told = f"{seeds[0]}{f' to {seeds[-1]}' * (len(seeds) > 1)} training seed{'s' * (seeds[-1] > 1)}"
-    alone = f"the {units} alone" if seeds[-1] == 1 else f"both{f' (of one seed, the {units} alone)' * (seeds[0] == 1)}"
-    return f"{what}, the same for all, and {told}. 95% intervals count {alone}{', seeds as spread alike among the variants of one policy' * (pooled and seeds[-1] > 1)}."
+    alone = (
+        f"the {units} alone"
+        if seeds[-1] == 1
+        else f"both{f' (of one seed, the {units} alone)' * (seeds[0] == 1)}"
+    )
+    return (
+        f"{what}, the same for all, and {told}. 95% intervals count "
+        f"{alone}{', seeds as spread alike among the variants of one policy' * (pooled and seeds[-1] > 1)}."
+    )
 
 
 def gathered(grid: Sequence[Cell | Listed], folder: Path) -> Iterator[Outcome]:
@@ -302,9 +343,11 @@ class Listed:
 
 
 def read_results(folders: Sequence[str | Path]) -> Results:
-    """What experiments in such folders have found so far, from the folders alone; several are read as one, the first says the reference.
+    """What experiments in such folders have found so far, from the folders alone; several are read as one,
+    the first says the reference.
 
-    Raises InputError for a folder that is none, and where scenarios of one name differ or were played on other traces.
+    Raises InputError for a folder that is none, and where scenarios of one name differ or were played on
+    other traces.
     """
     read = [_read_folder(Path(folder)) for folder in folders]
     problems: dict[str, tuple[Scenario, int]] = {}
@@ -314,7 +357,8 @@ def read_results(folders: Sequence[str | Path]) -> Results:
             played = outcome.problem, outcome.samples.shape[1]
             if problems.setdefault(outcome.scenario, played) != played:
                 raise InputError(
-                    f"{results.folder}: {outcome.scenario} is another scenario there, or played on more traces or fewer; report on it by itself"
+                    f"{results.folder}: {outcome.scenario} is another scenario there, or played on more "
+                    "traces or fewer; report on it by itself"
                 )
             key = outcome.scenario, outcome.policy
             if key in outcomes and not torch.equal(outcomes[key].samples, outcome.samples):
@@ -324,7 +368,12 @@ def read_results(folders: Sequence[str | Path]) -> Results:
     if len(read) > 1:
         told = " ".join(dict.fromkeys(results.experiment.description for results in read))
         experiment = experiment.model_copy(update={"description": told})
-    return Results(experiment, read[0].folder, list(outcomes.values()), [each for results in read for each in results.missing])
+    return Results(
+        experiment,
+        read[0].folder,
+        list(outcomes.values()),
+        [each for results in read for each in results.missing],
+    )
 
 
 def _read_folder(folder: Path) -> Results:
@@ -332,7 +381,10 @@ def _read_folder(folder: Path) -> Results:
     try:
         listing = json.loads((folder / LISTING).read_text(encoding="utf-8"))
         experiment = Experiment.model_validate_json(json.dumps(listing["experiment"]))
-        problems = {name: Scenario.model_validate_json(json.dumps(each)) for name, each in listing["scenarios"].items()}
+        problems = {
+            name: Scenario.model_validate_json(json.dumps(each))
+            for name, each in listing["scenarios"].items()
+        }
         cells = [Listed(**cell, problem=problems[cell["scenario"]]) for cell in listing["cells"]]
     except OSError as error:
         raise InputError(f"{folder / LISTING}: cannot be read ({error.strerror}); {remedy}") from error
@@ -340,5 +392,12 @@ def _read_folder(folder: Path) -> Results:
         raise InputError(f"{folder / LISTING}: does not fit this version of marl_inv; {remedy}") from error
     there = [cell for cell in cells if is_computed(folder / cell.folder)]
     if not there:
-        raise InputError(f"{folder}: none of its {len(cells)} cells is there yet; wait for the first, or `marl-inv run` it")
-    return Results(experiment, folder, list(gathered(there, folder)), [cell.in_words for cell in cells if cell not in there])
+        raise InputError(
+            f"{folder}: none of its {len(cells)} cells is there yet; wait for the first, or `marl-inv run` it"
+        )
+    return Results(
+        experiment,
+        folder,
+        list(gathered(there, folder)),
+        [cell.in_words for cell in cells if cell not in there],
+    )

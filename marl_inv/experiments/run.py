@@ -1,7 +1,9 @@
-"""Experiments: a grid of scenarios x policies x training seeds from one YAML file, every cell of it in a folder of its own.
+"""Experiments: a grid of scenarios x policies x training seeds from one YAML file, every cell of it in a
+folder of its own.
 
-A cell's folder is named by what it is and by a hash of all that its result depends on. So a cell is computed once, in whatever grid it
-stands and however often the grid is stopped, and a training run that was stopped in the middle goes on from its checkpoint.
+A cell's folder is named by what it is and by a hash of all that its result depends on. So a cell is computed
+once, in whatever grid it stands and however often the grid is stopped, and a training run that was stopped in
+the middle goes on from its checkpoint.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ ATTEMPTS = 3
 
 
 ARRIVAL = 90.0
-"""Seconds in which a cell is to be seen that another machine wrote: network file systems look at a folder again once a minute."""
+"""Seconds in which a cell is to be seen that another machine wrote: network file systems look at a folder
+again once a minute."""
 
 
 def run(
@@ -46,10 +49,12 @@ def run(
 ) -> Results:
     """Compute all cells that are not there yet, so many at a time, and gather the results.
 
-    Every cell lies in `out` (runs/NAME by default) with its configuration, checkpoint, TensorBoard log, and metrics per trace; beside them the
-    tables, as table.md. The same call again goes on where the last one was stopped, by whatever; a worker that is lost is replaced. Results do not depend on `workers` or on the
-    engine, `processes` or `ray`; `address` is of a Ray cluster, whose nodes all see `out` at the same path. A script calls it under
-    `if __name__ == "__main__":`, since worker processes import the script. Code that the file names is run only if `allow_code`.
+    Every cell lies in `out` (runs/NAME by default) with its configuration, checkpoint, TensorBoard log, and
+    metrics per trace; beside them the tables, as table.md. The same call again goes on where the last one was
+    stopped, by whatever; a worker that is lost is replaced. Results do not depend on `workers` or on the
+    engine, `processes` or `ray`; `address` is of a Ray cluster, whose nodes all see `out` at the same path. A
+    script calls it under `if __name__ == "__main__":`, since worker processes import the script. Code that
+    the file names is run only if `allow_code`.
     """
     chosen, grid = read_experiment(experiment, allow_code)
     with closing(engine_named(engine, workers, address)) as team, locked_folder(experiment, out) as folder:
@@ -64,11 +69,19 @@ def run(
 
 
 def _write_listing(folder: Path, experiment: Experiment, grid: list[Cell]) -> None:
-    """All that reading the results takes, so that neither the experiment's file nor its scenarios' need to stay where they were."""
-    scenarios = {cell.scenario: _with_data_found(json.loads(cell.problem.model_dump_json(exclude_none=True))) for cell in grid}
+    """All that reading the results takes, so that neither the experiment's file nor its scenarios' need to
+    stay where they were."""
+    scenarios = {
+        cell.scenario: _with_data_found(json.loads(cell.problem.model_dump_json(exclude_none=True)))
+        for cell in grid
+    }
     keys = [field.name for field in fields(Listed) if field.name != "problem"]
     cells = [{key: getattr(cell, key) for key in keys} for cell in grid]
-    listing = {"experiment": json.loads(experiment.model_dump_json(exclude_none=True)), "scenarios": scenarios, "cells": cells}
+    listing = {
+        "experiment": json.loads(experiment.model_dump_json(exclude_none=True)),
+        "scenarios": scenarios,
+        "cells": cells,
+    }
     _write_anew(folder / LISTING, json.dumps(listing, indent=1))
 
 
@@ -93,7 +106,11 @@ def _with_data_found(data: Any) -> Any:
 def locked_folder(experiment: str | Path, out: str | Path | None) -> Iterator[Path]:
     """The folder of an experiment's cells, where nobody else computes, as far as the system can tell."""
     path = Path(experiment)
-    folder = Path(out) if out is not None else Path("runs") / (path.parent.name if path.stem == "experiment" else path.stem)
+    folder = (
+        Path(out)
+        if out is not None
+        else Path("runs") / (path.parent.name if path.stem == "experiment" else path.stem)
+    )
     make_folder(folder)
     with (folder / ".lock").open("w") as file:
         try:
@@ -103,7 +120,9 @@ def locked_folder(experiment: str | Path, out: str | Path | None) -> Iterator[Pa
         except ImportError:
             pass
         except OSError as error:
-            raise InputError(f"{folder}: another run is at work there; wait for it, or give another --out") from error
+            raise InputError(
+                f"{folder}: another run is at work there; wait for it, or give another --out"
+            ) from error
         yield folder
 
 
@@ -112,10 +131,24 @@ def unfinished(grid: list[Cell], folder: Path) -> list[Cell]:
     return list({cell.folder: cell for cell in grid if not is_computed(folder / cell.folder)}.values())
 
 
-def compute_all(missing: list[Cell], folder: Path, engine: Engine, progress: Progress = silently, say: Say = say_nothing) -> None:
+def compute_all(
+    missing: list[Cell], folder: Path, engine: Engine, progress: Progress = silently, say: Say = say_nothing
+) -> None:
     """Those cells, and before them the training that several of them share."""
-    elsewhere = {cell.run: cell for cell in missing if cell.elsewhere is not None and not (folder / cell.run / POLICY).exists()}
-    _compute(train_cell, lambda cell: (folder / cell.run / POLICY).exists(), list(elsewhere.values()), folder, engine, progress, say)
+    elsewhere = {
+        cell.run: cell
+        for cell in missing
+        if cell.elsewhere is not None and not (folder / cell.run / POLICY).exists()
+    }
+    _compute(
+        train_cell,
+        lambda cell: (folder / cell.run / POLICY).exists(),
+        list(elsewhere.values()),
+        folder,
+        engine,
+        progress,
+        say,
+    )
     _compute(compute, lambda cell: is_computed(folder / cell.folder), missing, folder, engine, progress, say)
 
 
@@ -142,17 +175,25 @@ def _compute(
         missing = lost
         if missing and losses == ATTEMPTS:
             raise InputError(
-                f"{folder}: workers were lost {ATTEMPTS} times, perhaps for want of memory: give fewer --workers; or because a script runs an "
-                'experiment where it is imported, as workers do: put the call under `if __name__ == "__main__":`'
+                f"{folder}: workers were lost {ATTEMPTS} times, perhaps for want of memory: give fewer "
+                "--workers; or because a script runs an "
+                "experiment where it is imported, as workers do: put the call under `if __name__ == "
+                '"__main__":`'
             )
         if missing:
-            say(f"{folder}: a worker was lost; {len(missing)} cells are begun again, or go on from their checkpoints")
+            say(
+                f"{folder}: a worker was lost; {len(missing)} cells are begun again, or go on from their "
+                "checkpoints"
+            )
     next(finished, None)
 
 
 def _in_folder(task: Callable[[Cell, Path], None], folder: Path, cell: Cell) -> None:
     if not folder.is_dir():
-        raise InputError(f"{folder}: is not there on {platform.node()}, which is to compute cells; give an --out that all machines share")
+        raise InputError(
+            f"{folder}: is not there on {platform.node()}, which is to compute cells; give an --out that "
+            "all machines share"
+        )
     task(cell, folder)
 
 
@@ -161,5 +202,8 @@ def _check_arrival(cell: Cell, done: Callable[[Cell], bool], folder: Path) -> No
     deadline = time.monotonic() + ARRIVAL
     while not done(cell):
         if time.monotonic() > deadline:
-            raise InputError(f"{folder}: {cell.folder} was computed, and is not to be seen here; give an --out that all machines share")
+            raise InputError(
+                f"{folder}: {cell.folder} was computed, and is not to be seen here; give an --out that all "
+                "machines share"
+            )
         time.sleep(1)

@@ -1,10 +1,11 @@
 """Good settings of training, found by Optuna among those that an experiment's policy names in `search`.
 
-A trial is cells of the grid, the same policy trained with its settings on every scenario with every seed, and is scored by what it gains over
-the reference on validation traces. Training chooses its best policy on validation traces too, of the training seed; these are others, the
-same for all trials (of a data file, other draws from the same weeks). Evaluation traces are never seen, so what is found is judged on them
-as anything else is. Nothing is stored but the cells: a search that is begun again asks Optuna the same questions, and finds what it
-had computed.
+A trial is cells of the grid, the same policy trained with its settings on every scenario with every seed, and
+is scored by what it gains over the reference on validation traces. Training chooses its best policy on
+validation traces too, of the training seed; these are others, the same for all trials (of a data file, other
+draws from the same weeks). Evaluation traces are never seen, so what is found is judged on them as anything
+else is. Nothing is stored but the cells: a search that is begun again asks Optuna the same questions, and
+finds what it had computed.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ from marl_inv.learning.runs import training_settings
 @dataclass(frozen=True)
 class Trial:
     number: int
-    """In the order in which Optuna chose them, from 1; the first has the settings that the policy has anyway, where the search allows them."""
+    """In the order in which Optuna chose them, from 1; the first has the settings that the policy has anyway,
+    where the search allows them."""
     values: dict[str, Any]
     """Of what is searched."""
     gain: float
@@ -67,11 +69,19 @@ class Search:
     def cells(self, values: dict[str, Any]) -> list[Cell]:
         """Of a trial."""
         label = " ".join(
-            [self.own[0].policy, *(f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in values.items())]
+            [
+                self.own[0].policy,
+                *(
+                    f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}"
+                    for key, value in values.items()
+                ),
+            ]
         )
         with error_at(self.document, ("policies", self.index, "search"), label):
             plan = training_settings((), None, "settings", self.own[0].allow_code, **self.settings(values))
-        return [replace(cell, policy=label, plan=plan.model_copy(update={"seed": cell.seed})) for cell in self.own]
+        return [
+            replace(cell, policy=label, plan=plan.model_copy(update={"seed": cell.seed})) for cell in self.own
+        ]
 
     def gain(self, values: dict[str, Any], folder: Path) -> float:
         """Of a trial whose cells are there."""
@@ -83,7 +93,8 @@ class Search:
             base = _mean([_reward(cell, folder) for cell in self.references if cell.scenario == scenario])
             if base == 0:
                 raise InputError(
-                    f"{self.document.name}: {scenario}: the reference earns exactly 0, of which nothing is a percentage; give another"
+                    f"{self.document.name}: {scenario}: the reference earns exactly 0, of which nothing is "
+                    "a percentage; give another"
                 )
             gains.append(100 * (_mean(rewards) - base) / abs(base))
         return _mean(gains)
@@ -118,25 +129,34 @@ def search(
     address: str | None = None,
     allow_code: bool = False,
 ) -> Found:
-    """Try so many settings, and write the best into `best.yaml` of the folder of the experiment's cells, and all of them into `search.md`.
+    """Try so many settings, and write the best into `best.yaml` of the folder of the experiment's cells, and
+    all of them into `search.md`.
 
-    `batch` trials are chosen at once, not knowing of each other, by a tree-structured Parzen estimator (Bergstra et al. 2011) whose chance
-    comes from `seed`: what is found depends on both, and neither on `workers` nor on the engine. The same call goes on where the last one was
-    stopped. Code that the file names is run only if `allow_code`.
+    `batch` trials are chosen at once, not knowing of each other, by a tree-structured Parzen estimator
+    (Bergstra et al. 2011) whose chance comes from `seed`: what is found depends on both, and neither on
+    `workers` nor on the engine. The same call goes on where the last one was stopped. Code that the file
+    names is run only if `allow_code`.
     """
     if find_spec("optuna") is None:
-        raise InputError('search: Optuna is not installed; add it with `pip install -c constraints.txt -e ".[search]"`')
+        raise InputError(
+            'search: Optuna is not installed; add it with `pip install -c constraints.txt -e ".[search]"`'
+        )
     import optuna
 
     what = read_search(experiment, allow_code)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed, constant_liar=True))
+    study = optuna.create_study(
+        direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+    )
     study.enqueue_trial(_as_it_is(what))
     done: list[Trial] = []
     with closing(engine_named(engine, workers, address)) as team, locked_folder(experiment, out) as folder:
         while len(done) < trials:
             asked = [study.ask() for _ in range(min(batch, trials - len(done)))]
-            chosen = [{key: _choice(trial, key, among) for key, among in what.entry.search.items()} for trial in asked]
+            chosen = [
+                {key: _choice(trial, key, among) for key, among in what.entry.search.items()}
+                for trial in asked
+            ]
             wanted = [*what.references, *(cell for values in chosen for cell in what.cells(values))]
             compute_all(unfinished(wanted, folder), folder, team, progress, say)
             for trial, values in zip(asked, chosen, strict=True):
@@ -154,27 +174,41 @@ def search(
 def search_table(found: Found) -> Table:
     """The trials of a search, best first."""
     what = found.search
-    names, seeds = list(dict.fromkeys(cell.scenario for cell in what.own)), len(what.experiment.training_seeds)
+    names, seeds = (
+        list(dict.fromkeys(cell.scenario for cell in what.own)),
+        len(what.experiment.training_seeds),
+    )
     caption = (
-        f"Gain: over {what.experiment.reference} on {what.experiment.replications} validation traces, others than training chooses its best policy on; in percent, "
-        f"mean of {len(names)} scenario{'s' * (len(names) > 1)} and {seeds} training seed{'s' * (seeds > 1)}. The best of many looks better than it is: judge it on "
+        f"Gain: over {what.experiment.reference} on {what.experiment.replications} validation traces, "
+        "others than training chooses its best policy on; in percent, "
+        f"mean of {len(names)} scenario{'s' * (len(names) > 1)} and {seeds} training "
+        f"seed{'s' * (seeds > 1)}. The best of many looks better than it is: judge it on "
         f"evaluation traces. CPU-min: of all seeds and scenarios."
     )
-    table = headed_table(f"{what.own[0].policy} on {', '.join(names)}", "trial", [*what.entry.search, "gain %", "CPU-min"], caption)
+    table = headed_table(
+        f"{what.own[0].policy} on {', '.join(names)}",
+        "trial",
+        [*what.entry.search, "gain %", "CPU-min"],
+        caption,
+    )
     for trial in found.trials:
-        values = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in trial.values.values()]
+        values = [
+            f"{value:.4g}" if isinstance(value, float) else str(value) for value in trial.values.values()
+        ]
         table.add_row(str(trial.number), *values, f"{trial.gain:+z,.2f}", f"{trial.seconds / 60:.1f}")
     return table
 
 
 def read_search(experiment: str | Path, allow_code: bool = False) -> Search:
-    """The search of an experiment's YAML file, checked: every value and both ends of every range are settings that can be trained with."""
+    """The search of an experiment's YAML file, checked: every value and both ends of every range are settings
+    that can be trained with."""
     document = read_yaml(experiment)
     read = validate(Experiment, document)
     named = [index for index, entry in enumerate(read.policies) if entry.search]
     if len(named) != 1:
         raise InputError(
-            f"{document.place(('policies',))}: {len(named)} policies have `search`; give it to one: {{algorithm: mappo, search: {{lr: [1e-4, 1e-3]}}}}"
+            f"{document.place(('policies',))}: {len(named)} policies have `search`; give it to one: "
+            f"{{algorithm: mappo, search: {{lr: [1e-4, 1e-3]}}}}"
         )
     grid = [replace(cell, stream="validate") for cell in cells(read, document, allow_code)]
     own = [cell for cell in grid if cell.group == named[0]]

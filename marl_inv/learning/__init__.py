@@ -1,1 +1,2 @@
-"""Training by Tianshou: its trainer, parameters, loggers and algorithms, over whole batches of the simulator."""
+"""Training by Tianshou: its trainer, parameters, loggers and algorithms, over whole batches of the
+simulator."""

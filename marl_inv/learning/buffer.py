@@ -1,4 +1,5 @@
-"""A Tianshou replay buffer whose rows are period x replication, in torch storage on any device, written a whole batch at a time."""
+"""A Tianshou replay buffer whose rows are period x replication, in torch storage on any device, written a
+whole batch at a time."""
 
 from __future__ import annotations
 
@@ -14,8 +15,9 @@ from torch import Tensor
 class TensorBuffer(ReplayBuffer):
     """Holds `periods` x `replications` rows; row `period * replications + replication`.
 
-    Every key is one tensor (periods x replications, ...). Observations after a period are the next row's; only those after an
-    episode's or the buffer's last period are stored apart, in `after`: period -> (replications, ...).
+    Every key is one tensor (periods x replications, ...). Observations after a period are the next row's;
+    only those after an episode's or the buffer's last period are stored apart, in `after`: period ->
+    (replications, ...).
     """
 
     def __init__(self, periods: int, replications: int) -> None:
@@ -37,7 +39,8 @@ class TensorBuffer(ReplayBuffer):
         self.reset()
 
     def end_here(self, after: Tensor, over: bool = True) -> None:
-        """Note what was observed after the period added last, because the next row does not tell; also whether the episode is over."""
+        """Note what was observed after the period added last, because the next row does not tell; also
+        whether the episode is over."""
         self.after[self._size // self.replications - 1] = after
 
     def by_period(self, values: Tensor) -> Tensor:
@@ -74,7 +77,8 @@ class TensorBuffer(ReplayBuffer):
         return Batch({key: self._meta[key][rows] for key in self._meta.get_keys()})
 
     def hasnull(self) -> bool:
-        """Never: quantities are checked where they enter, and looking for NaN here would wait for the device."""
+        """Never: quantities are checked where they enter, and looking for NaN here would wait for the
+        device."""
         return False
 
     def unfinished_index(self) -> np.ndarray:
@@ -85,12 +89,16 @@ class TensorBuffer(ReplayBuffer):
 
 
 class TensorReplay(TensorBuffer):
-    """The last `slots` observations of every replication; a sample covers them evenly and is drawn from the run's own generator.
+    """The last `slots` observations of every replication; a sample covers them evenly and is drawn from the
+    run's own generator.
 
-    What is observed when an episode ends takes a slot in which nothing is done, so that what follows a slot is always in the next one.
+    What is observed when an episode ends takes a slot in which nothing is done, so that what follows a slot
+    is always in the next one.
     """
 
-    def __init__(self, slots: int, replications: int, generator: torch.Generator, n_step: int, discount: float) -> None:
+    def __init__(
+        self, slots: int, replications: int, generator: torch.Generator, n_step: int, discount: float
+    ) -> None:
         super().__init__(slots, replications)
         self.generator, self.n_step, self.discount = generator, n_step, discount
         self.at, self.acting = 0, [False] * slots
@@ -120,15 +128,22 @@ class TensorReplay(TensorBuffer):
 
     def _ahead(self, slots: Sequence[int]) -> list[int]:
         """How many periods of the same episode follow one another from each slot on, at most `n_step`."""
-        return [next((n for n in range(1, self.n_step) if not self.acting[(slot + n) % self.periods]), self.n_step) for slot in slots]
+        return [
+            next(
+                (n for n in range(1, self.n_step) if not self.acting[(slot + n) % self.periods]), self.n_step
+            )
+            for slot in slots
+        ]
 
     def sample(self, batch_size: int | None) -> tuple[Batch, np.ndarray]:
-        """`obs`, `act`, and of the periods ahead: their discounted `rew` in sum, `after`, what was observed then, and `factor`, what that counts
-        for: the discount, 0 if the episode was terminated."""
+        """`obs`, `act`, and of the periods ahead: their discounted `rew` in sum, `after`, what was observed
+        then, and `factor`, what that counts for: the discount, 0 if the episode was terminated."""
         slots = [slot for slot, acts in enumerate(self.acting) if acts]
         rows, count = batch_size or len(self), len(slots)
         device = self._meta["rew"].device
-        order = torch.cat([torch.randperm(count, generator=self.generator, device=device) for _ in range(-(-rows // count))])[:rows]
+        order = torch.cat(
+            [torch.randperm(count, generator=self.generator, device=device) for _ in range(-(-rows // count))]
+        )[:rows]
         column = torch.randint(self.replications, (rows,), generator=self.generator, device=device)
         row, ahead = (torch.tensor(each, device=device)[order] for each in (slots, self._ahead(slots)))
         reward = torch.zeros_like(self._meta["rew"][row, column])
@@ -142,7 +157,11 @@ class TensorReplay(TensorBuffer):
         return Batch(obs=obs, act=act, rew=reward, after=after, factor=factor), np.arange(rows)
 
     def state(self) -> dict[str, Any]:
-        return {"at": self.at, "acting": self.acting, "columns": {key: self._meta[key] for key in self._meta.get_keys()}}
+        return {
+            "at": self.at,
+            "acting": self.acting,
+            "columns": {key: self._meta[key] for key in self._meta.get_keys()},
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         self.at, self.acting = state["at"], list(state["acting"])

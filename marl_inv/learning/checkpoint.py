@@ -1,7 +1,8 @@
 """A training run on disk: from its checkpoint it goes on, bit for bit on a CPU, as if it had never stopped.
 
-A checkpoint is a tree, to which every part of the run adds what it cannot derive: dicts and lists of numbers, text and tensors. Tensors lie
-in a sealed file under their path in the tree and the rest beside them as JSON, so that reading one runs nothing.
+A checkpoint is a tree, to which every part of the run adds what it cannot derive: dicts and lists of numbers,
+text and tensors. Tensors lie in a sealed file under their path in the tree and the rest beside them as JSON,
+so that reading one runs nothing.
 """
 
 from __future__ import annotations
@@ -39,11 +40,14 @@ Nested = dict[str, Any]
 
 def versions() -> dict[str, str]:
     """Of what a run's result depends on."""
-    return {package: version(package) for package in ("marl_inv", "torch", "tianshou", "torch-geometric", "numpy")}
+    return {
+        package: version(package) for package in ("marl_inv", "torch", "tianshou", "torch-geometric", "numpy")
+    }
 
 
 def run_of(scenario: Scenario, settings: TrainSettings) -> Nested:
-    """What makes a run what it is, everything resolved, as plain data; of code of one's own its name, and its file's SHA-256."""
+    """What makes a run what it is, everything resolved, as plain data; of code of one's own its name, and its
+    file's SHA-256."""
     run = {
         "scenario": json.loads(scenario.model_dump_json(exclude_none=True)),
         "training": json.loads(settings.model_dump_json(exclude_none=True)),
@@ -56,7 +60,8 @@ def check_same_run(document: Document, run: Nested) -> None:
     for path, before, now in _differences({key: document.data.get(key) for key in run}, run):
         key = ".".join(map(str, path))
         raise InputError(
-            f"{document.place(path)}: {key} was {_given(before)} and is now {_given(now)}; go on with what the run began with, or give another --out"
+            f"{document.place(path)}: {key} was {_given(before)} and is now {_given(now)}; go on with what "
+            "the run began with, or give another --out"
         )
 
 
@@ -78,7 +83,11 @@ def _given(value: Any) -> str:
 def write_checkpoint(folder: Path, run: Nested, state: Nested) -> None:
     tensors: dict[str, Tensor] = {}
     rest = _without_tensors(state, "", tensors)
-    write_sealed(folder / CHECKPOINT, tensors, {"run": json.dumps(run), "versions": json.dumps(versions()), "state": json.dumps(rest)})
+    write_sealed(
+        folder / CHECKPOINT,
+        tensors,
+        {"run": json.dumps(run), "versions": json.dumps(versions()), "state": json.dumps(rest)},
+    )
 
 
 def read_checkpoint(folder: Path, run: Nested, say: Say) -> Nested | None:
@@ -100,7 +109,8 @@ def read_checkpoint(folder: Path, run: Nested, say: Say) -> Nested | None:
     for package, now in versions().items():
         if before.get(package) != now:
             say(
-                f"{file}: was written with {package} {before.get(package)}, and this is {now}; results may differ from those of an unbroken run"
+                f"{file}: was written with {package} {before.get(package)}, and this is {now}; results may "
+                "differ from those of an unbroken run"
             )
     return state
 
@@ -142,7 +152,8 @@ def _moved(value: Any, device: torch.device) -> Any:
 
 
 def numbers(part: Any) -> Nested:
-    """The plain attributes of a part: its counters and flags, among settings that are the same anyway. `vars(part).update` restores them."""
+    """The plain attributes of a part: its counters and flags, among settings that are the same anyway.
+    `vars(part).update` restores them."""
     return {name: value for name, value in vars(part).items() if isinstance(value, bool | int | float)}
 
 
@@ -161,8 +172,8 @@ def restore_trainer(trainer: Trainer, state: Nested) -> None:
 
 
 def algorithm_state(algorithm: Algorithm) -> Nested:
-    """All modules, networks of the past among them, with their buffers; optimizers, which Tianshou files under the modules; schedules and
-    counters, which it leaves out."""
+    """All modules, networks of the past among them, with their buffers; optimizers, which Tianshou files
+    under the modules; schedules and counters, which it leaves out."""
     modules = algorithm.state_dict()
     return {
         "optimizers": modules.pop(Algorithm._STATE_DICT_KEY_OPTIMIZERS),
@@ -174,7 +185,10 @@ def algorithm_state(algorithm: Algorithm) -> Nested:
 
 
 def restore_algorithm(algorithm: Algorithm, state: Nested) -> None:
-    optimizers = [each | {"state": {int(number): held for number, held in each["state"].items()}} for each in state["optimizers"]]
+    optimizers = [
+        each | {"state": {int(number): held for number, held in each["state"].items()}}
+        for each in state["optimizers"]
+    ]
     algorithm.load_state_dict(state["modules"] | {Algorithm._STATE_DICT_KEY_OPTIMIZERS: optimizers})
     for schedule, its_state in zip(algorithm.lr_schedulers, state["schedules"], strict=True):
         schedule.load_state_dict(its_state)
@@ -186,7 +200,11 @@ def chance_state(generator: torch.Generator) -> Nested:
     """Of the run's own generator, and of those that torch and numpy share among everybody."""
     shared = np.random.get_state(legacy=False)  # noqa: NPY002 (what Tianshou draws from)
     words = torch.from_numpy(shared["state"]["key"].astype(np.int64))
-    state = {"run": generator.get_state(), "torch": torch.get_rng_state(), "numpy": shared | {"state": shared["state"] | {"key": words}}}
+    state = {
+        "run": generator.get_state(),
+        "torch": torch.get_rng_state(),
+        "numpy": shared | {"state": shared["state"] | {"key": words}},
+    }
     if generator.device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(generator.device)
     return state
@@ -208,7 +226,8 @@ def events(folder: Path) -> dict[str, int]:
 
 
 def cut_back(folder: Path, before: Mapping[str, int]) -> None:
-    """Take off what a killed run left after its last checkpoint: events, which would be drawn twice, and files that it had not finished."""
+    """Take off what a killed run left after its last checkpoint: events, which would be drawn twice, and
+    files that it had not finished."""
     for file in _event_files(folder):
         length = before.get(str(file.relative_to(folder)))
         if length is None:
@@ -221,5 +240,7 @@ def cut_back(folder: Path, before: Mapping[str, int]) -> None:
 
 def _event_files(folder: Path) -> list[Path]:
     return [
-        file for place in (folder, folder / BASELINE_EVENTS, folder / BOUND_EVENTS) for file in sorted(place.glob("events.out.tfevents.*"))
+        file
+        for place in (folder, folder / BASELINE_EVENTS, folder / BOUND_EVENTS)
+        for file in sorted(place.glob("events.out.tfevents.*"))
     ]

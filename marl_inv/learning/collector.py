@@ -1,4 +1,5 @@
-"""A Tianshou collector over the batched simulator: whole batches in, whole batches out, and no word with the host inside the loop."""
+"""A Tianshou collector over the batched simulator: whole batches in, whole batches out, and no word with the
+host inside the loop."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ from marl_inv.simulator import State
 
 @dataclass(kw_only=True)
 class InventoryStats(CollectStats):
-    """What a collection amounted to, per period of the whole network; every float becomes a curve in TensorBoard."""
+    """What a collection amounted to, per period of the whole network; every float becomes a curve in
+    TensorBoard."""
 
     money: dict[str, float] = field(default_factory=dict)
     """Profit or cost, whichever is the objective, and its parts."""
@@ -44,7 +46,10 @@ def stats_of(problem: Problem, record: Totals, steps: int, episodes: int) -> Inv
     reward, measured = means.pop("reward"), problem.scenario.measured
     objective = {measured: -reward if measured == "cost" else reward}
     parts = {name: value for name, value in means.items() if value != 0}
-    returns, lengths = record.sums["reward"].sum((0, 1)).cpu().numpy(), np.full(record.replications, record.periods)
+    returns, lengths = (
+        record.sums["reward"].sum((0, 1)).cpu().numpy(),
+        np.full(record.replications, record.periods),
+    )
     return InventoryStats(
         n_collected_steps=steps,
         n_collected_episodes=episodes,
@@ -53,7 +58,8 @@ def stats_of(problem: Problem, record: Totals, steps: int, episodes: int) -> Inv
         lens=lengths,
         lens_stat=SequenceSummaryStats.from_sequence(lengths),
         money=objective | {name: value for name, value in parts.items() if name in MONEY},
-        units={name: value for name, value in parts.items() if name not in MONEY} | {"transferred": float(record.transferred.mean())},
+        units={name: value for name, value in parts.items() if name not in MONEY}
+        | {"transferred": float(record.transferred.mean())},
         fill_rate=float(record.fill_rate.mean()),
     )
 
@@ -73,7 +79,8 @@ class _NoEnvironments:
 
 
 class _Acting:
-    """The policy being trained, as the simulator's loop sees it; its memory is what the buffer wants to know, and the policy's own."""
+    """The policy being trained, as the simulator's loop sees it; its memory is what the buffer wants to know,
+    and the policy's own."""
 
     name, knows = "in training", ""
 
@@ -94,10 +101,17 @@ def _is_last(moment: Moment) -> bool:
 
 
 class TraceCollector(BaseCollector[InventoryStats]):
-    """What Tianshou's trainer asks of a collector, over traces instead of environments; `_play_on` is the difference between them."""
+    """What Tianshou's trainer asks of a collector, over traces instead of environments; `_play_on` is the
+    difference between them."""
 
     def __init__(
-        self, problem: Problem, policy: JointPolicy, periods: int, replications: int, seed: int, buffer: TensorBuffer | None = None
+        self,
+        problem: Problem,
+        policy: JointPolicy,
+        periods: int,
+        replications: int,
+        seed: int,
+        buffer: TensorBuffer | None = None,
     ) -> None:
         self.problem, self.replications, self.seed = problem, replications, seed
         super().__init__(
@@ -120,7 +134,9 @@ class TraceCollector(BaseCollector[InventoryStats]):
         return stats
 
     @torch.no_grad()
-    def _collect(self, n_step: int | None = None, n_episode: int | None = None, **unused: Any) -> InventoryStats:
+    def _collect(
+        self, n_step: int | None = None, n_episode: int | None = None, **unused: Any
+    ) -> InventoryStats:
         return self._play_on(n_step)
 
     def _validate_buffer(self) -> None:
@@ -131,17 +147,25 @@ class TraceCollector(BaseCollector[InventoryStats]):
 
     def state(self) -> dict[str, Any]:
         """What is needed to go on from here; a checkpoint keeps it."""
-        return {"collect_step": self.collect_step, "collect_episode": self.collect_episode, "collect_time": self.collect_time}
+        return {
+            "collect_step": self.collect_step,
+            "collect_episode": self.collect_episode,
+            "collect_time": self.collect_time,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.collect_step, self.collect_episode, self.collect_time = (state[f"collect_{what}"] for what in ("step", "episode", "time"))
+        self.collect_step, self.collect_episode, self.collect_time = (
+            state[f"collect_{what}"] for what in ("step", "episode", "time")
+        )
 
 
 class RolloutCollector(TraceCollector):
-    """Plays traces of the training stream, a stretch of `n_step / replications` periods at a time, into a TensorBuffer.
+    """Plays traces of the training stream, a stretch of `n_step / replications` periods at a time, into a
+    TensorBuffer.
 
-    Rewards are scaled, and count from the `usual` (K, N), or else 0. With a `baseline`, what it earns on the same trace is subtracted: it does not depend on the actions, so
-    the optimum stays, and most of the noise of demand goes. A `critic_encoding` is of what the critic sees, if not what the actor does.
+    Rewards are scaled, and count from the `usual` (K, N), or else 0. With a `baseline`, what it earns on the
+    same trace is subtracted: it does not depend on the actions, so the optimum stays, and most of the noise
+    of demand goes. A `critic_encoding` is of what the critic sees, if not what the actor does.
     """
 
     def __init__(
@@ -159,7 +183,12 @@ class RolloutCollector(TraceCollector):
         reward: Reward = objective,
     ) -> None:
         super().__init__(problem, policy, periods, replications, seed, buffer)
-        self.reward_scale, self.baseline, self.critic_encoding, self.reward = reward_scale, baseline, critic_encoding, reward
+        self.reward_scale, self.baseline, self.critic_encoding, self.reward = (
+            reward_scale,
+            baseline,
+            critic_encoding,
+            reward,
+        )
         self.usual = torch.zeros_like(problem.network.size) if usual is None else usual
         self._begun = 0
         self._playing: Iterator[tuple[Moment, torch.Tensor]] = iter(())
@@ -171,8 +200,9 @@ class RolloutCollector(TraceCollector):
         return None, None
 
     def state(self) -> dict[str, Any]:
-        """Also how many batches of episodes were begun, and where the latest stands: the period to play next, and stock and pipeline then.
-        A buffer that every collection fills anew is left out, and the baseline's episode can be played again."""
+        """Also how many batches of episodes were begun, and where the latest stands: the period to play next,
+        and stock and pipeline then. A buffer that every collection fills anew is left out, and the baseline's
+        episode can be played again."""
         reached = self._reached and {"period": self._reached[0], "state": record(self._reached[1])}
         return super().state() | {"begun": self._begun, "reached": reached, "buffer": self.buffer.state()}
 
@@ -212,8 +242,11 @@ class RolloutCollector(TraceCollector):
         first = batch * self.replications
         return self.problem.trace("train", self.seed, range(first, first + self.replications))
 
-    def _episodes(self, trace: Trace, begin: tuple[int, State] | None = None) -> Iterator[tuple[Moment, torch.Tensor]]:
-        """Every period, or those from a given state on, with its reward, above the baseline's on the same trace where there is one."""
+    def _episodes(
+        self, trace: Trace, begin: tuple[int, State] | None = None
+    ) -> Iterator[tuple[Moment, torch.Tensor]]:
+        """Every period, or those from a given state on, with its reward, above the baseline's on the same
+        trace where there is one."""
         ours = play(self.problem, _Acting(self.policy), trace, True, begin)
         if self.baseline is None:
             yield from ((moment, self.reward(moment)) for moment in ours)
@@ -226,7 +259,11 @@ class RolloutCollector(TraceCollector):
         features, action, logp, _ = moment.memory
         last, finite = _is_last(moment), moment.view.known.periods_left is not None
         flag = torch.zeros(self.replications, dtype=torch.bool, device=features.device)
-        own = {} if self.critic_encoding is None else {"critic_obs": self.critic_encoding.foresee(moment.view, moment.trace)}
+        own = (
+            {}
+            if self.critic_encoding is None
+            else {"critic_obs": self.critic_encoding.foresee(moment.view, moment.trace)}
+        )
         self.buffer.add_period(
             obs=features,
             act=action,
@@ -242,7 +279,10 @@ class RolloutCollector(TraceCollector):
 
     def _end(self, moment: Moment) -> None:
         view, foresight = moment.following_view, self.critic_encoding
-        self.buffer.end_here(self.policy.encoding(view) if foresight is None else foresight.foresee(view, moment.trace), _is_last(moment))
+        self.buffer.end_here(
+            self.policy.encoding(view) if foresight is None else foresight.foresee(view, moment.trace),
+            _is_last(moment),
+        )
 
 
 class ValidationCollector(TraceCollector):
@@ -251,7 +291,9 @@ class ValidationCollector(TraceCollector):
     `record` is of the latest time.
     """
 
-    def __init__(self, problem: Problem, policy: JointPolicy, replications: int, seed: int, baseline: Policy) -> None:
+    def __init__(
+        self, problem: Problem, policy: JointPolicy, replications: int, seed: int, baseline: Policy
+    ) -> None:
         super().__init__(problem, policy, 1, replications, seed)
         self.trace = problem.trace("validate", seed, range(replications))
         with torch.no_grad():
@@ -274,4 +316,6 @@ class ValidationCollector(TraceCollector):
 
     def _stats(self, moments: Iterator[Moment]) -> InventoryStats:
         self.record = record = score(moments, period_weights(self.problem.scenario, len(self.trace)))
-        return stats_of(self.problem, record, len(self.trace) * self.trace.replications, self.trace.replications)
+        return stats_of(
+            self.problem, record, len(self.trace) * self.trace.replications, self.trace.replications
+        )

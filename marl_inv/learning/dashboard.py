@@ -1,5 +1,6 @@
-"""What TensorBoard shows of a run besides the curves of Tianshou's logger: the page to begin with (#custom_scalars), what every warehouse holds and serves, what
-is chosen, where goods flow, and the settings, so that runs can be sorted by them. Nothing here draws a random number or alters a tensor.
+"""What TensorBoard shows of a run besides the curves of Tianshou's logger: the page to begin with
+(#custom_scalars), what every warehouse holds and serves, what is chosen, where goods flow, and the settings,
+so that runs can be sorted by them. Nothing here draws a random number or alters a tensor.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from marl_inv.evaluation.metrics import Totals
 from marl_inv.learning.settings import TrainSettings
 
 MOST_SHOWN = 16
-"""Warehouses that have curves of their own; of a larger network the least, the middle and the most are shown."""
+"""Warehouses that have curves of their own; of a larger network the least, the middle and the most are
+shown."""
 
 BY_WAREHOUSE = {"stock on hand": "on_hand", "fill rate by warehouse": "fill_rate"}
 """Charts, and the tags of their curves."""
@@ -41,19 +43,25 @@ def begin(writer: SummaryWriter, problem: Problem, settings: TrainSettings) -> N
             "fill rate": ["Multiline", ["test/fill_rate$"]],
             "units moved between warehouses": ["Multiline", ["test/units/transferred"]],
         },
-        "Warehouses": {title: ["Multiline", [f"^{tag}/{name}$" for name in names]] for title, tag in BY_WAREHOUSE.items()},
+        "Warehouses": {
+            title: ["Multiline", [f"^{tag}/{name}$" for name in names]] for title, tag in BY_WAREHOUSE.items()
+        },
         "Updates": {"loss": ["Multiline", [r"update/(\w+_)?loss/mean"]]},
     }
     writer.add_custom_scalars(layout)
     for name, record in (("scenario", problem.scenario), ("training", settings)):
-        writer.add_text(name, f"```yaml\n{as_yaml(json.loads(record.model_dump_json(exclude_none=True)))}\n```", 0)
+        writer.add_text(
+            name, f"```yaml\n{as_yaml(json.loads(record.model_dump_json(exclude_none=True)))}\n```", 0
+        )
 
 
 def validated(writer: SummaryWriter, step: int, record: Totals, seen: Mapping[str, Tensor]) -> None:
     """What a validation showed, warehouse by warehouse, and what the latest update learned from."""
     names = record.network.warehouses
     served = 1 - record.sums["unmet"].sum((0, 2)) / record.sums["demand"].sum((0, 2)).clamp(min=1e-9)
-    for what, values in zip(BY_WAREHOUSE.values(), (record.per_period("on_hand").sum(0).mean(-1), served), strict=True):
+    for what, values in zip(
+        BY_WAREHOUSE.values(), (record.per_period("on_hand").sum(0).mean(-1), served), strict=True
+    ):
         values = values.cpu().numpy()
         if len(names) > MOST_SHOWN:
             values = np.quantile(values, (0, 0.5, 1))
@@ -61,18 +69,35 @@ def validated(writer: SummaryWriter, step: int, record: Totals, seen: Mapping[st
             writer.add_scalar(f"{what}/{name}", value, step)
     for name, values in seen.items():
         numbers = values.detach().float().cpu().numpy().ravel()
-        if len(numbers := numbers[np.isfinite(numbers)]):  # of a run that has come to nothing there may be none
+        if len(
+            numbers := numbers[np.isfinite(numbers)]
+        ):  # of a run that has come to nothing there may be none
             writer.add_histogram(name, numbers, step)
 
 
-def end(writer: SummaryWriter, step: int, record: Totals, problem: Problem, settings: TrainSettings, percent: float) -> None:
-    """Where goods flowed in the last validation, and how the settings did: percent over the baseline, of the policy that is kept."""
-    if len(record.network.warehouses) + len(record.network.lanes) <= DRAWN and bool(record.lane_sums["shipped"].isfinite().all()):
+def end(
+    writer: SummaryWriter,
+    step: int,
+    record: Totals,
+    problem: Problem,
+    settings: TrainSettings,
+    percent: float,
+) -> None:
+    """Where goods flowed in the last validation, and how the settings did: percent over the baseline, of the
+    policy that is kept."""
+    if len(record.network.warehouses) + len(record.network.lanes) <= DRAWN and bool(
+        record.lane_sums["shipped"].isfinite().all()
+    ):
         writer.add_figure("average flows at the last validation", _flows(record), step)
     told = {
-        key: value for key, value in settings.model_dump().items() if key in _VARIED or value != TrainSettings.model_fields[key].default
+        key: value
+        for key, value in settings.model_dump().items()
+        if key in _VARIED or value != TrainSettings.model_fields[key].default
     }
-    told = {key: value if isinstance(value, bool | int | float | str) else str(value) for key, value in told.items()}
+    told = {
+        key: value if isinstance(value, bool | int | float | str) else str(value)
+        for key, value in told.items()
+    }
     for summary in hparams(told | {"scenario": problem.scenario.name}, {BEST: percent}):
         writer.file_writer.add_summary(summary)
     writer.add_scalar(BEST, percent, step)

@@ -2,8 +2,10 @@
 
 A small piece of it is played and what its gradient remembers is counted; the rest is multiplication:
 
-- pathwise: what a period's gradient remembers x periods x replications (with periods played again: of one period, and what they began with);
-- others: a row of experience x rows that are kept, what the gradient of a row remembers x rows of a gradient step and, where there is a
+- pathwise: what a period's gradient remembers x periods x replications (with periods played again: of one
+period, and what they began with);
+- others: a row of experience x rows that are kept, what the gradient of a row remembers x rows of a gradient
+step and, where there is a
   critic, a third of that x rows that it values at a time.
 """
 
@@ -34,7 +36,8 @@ TRIED = 8
 
 
 BESIDES = 10
-"""Numbers that are kept of a decision beside what was observed: action, odds, reward, value, return, advantage, ends."""
+"""Numbers that are kept of a decision beside what was observed: action, odds, reward, value, return,
+advantage, ends."""
 
 
 class Saved(saved_tensors_hooks):
@@ -78,18 +81,25 @@ def needed(training: Any) -> Need:
 
 def _by_episodes(training: Any) -> Need:
     problem, algorithm = training.problem, training.algorithm
-    horizon, replications = problem.scenario.horizon, training.trainer.params.batch_size // problem.scenario.horizon
+    horizon, replications = (
+        problem.scenario.horizon,
+        training.trainer.params.batch_size // problem.scenario.horizon,
+    )
     some = min(replications, TRIED)
     one, more = (_period_remembers(problem, training.policy, count) for count in (1, some))
     period = one + (replications - 1) * (more - one) / max(1, some - 1)
     remembered = horizon * period
     if getattr(algorithm, "recompute", False):
-        remembered = 2 * period + horizon * replications * _state_bytes(problem.opening(problem.trace("train", 0, range(1), 1)))
+        remembered = 2 * period + horizon * replications * _state_bytes(
+            problem.opening(problem.trace("train", 0, range(1), 1))
+        )
     return Need(replications * problem.trace_bytes, round(remembered))
 
 
 def _period_remembers(problem: Problem, policy: Any, replications: int) -> int:
-    return _periods_remember(problem, policy, 3, replications) - _periods_remember(problem, policy, 2, replications)
+    return _periods_remember(problem, policy, 3, replications) - _periods_remember(
+        problem, policy, 2, replications
+    )
 
 
 def _periods_remember(problem: Problem, policy: Any, periods: int, replications: int) -> int:
@@ -110,9 +120,14 @@ def _by_rows(training: Any) -> Need:
     row = sum(facts[0].nbytes for facts in seen) + BESIDES * problem.network.size.nbytes
     kept = collector.buffer.periods * collector.replications
     step = training.trainer.params.batch_size or math.ceil(kept / training.settings.minibatches)
-    remembered = (_rows_remember(training, seen, TRIED) - _rows_remember(training, seen, TRIED // 2)) // (TRIED // 2)
+    remembered = (_rows_remember(training, seen, TRIED) - _rows_remember(training, seen, TRIED // 2)) // (
+        TRIED // 2
+    )
     valued = min(kept, getattr(training.algorithm, "max_batchsize", 0))
-    return Need(kept * row + collector.replications * problem.trace_bytes, step * remembered + valued * remembered // 3)
+    return Need(
+        kept * row + collector.replications * problem.trace_bytes,
+        step * remembered + valued * remembered // 3,
+    )
 
 
 def _rows_remember(training: Any, seen: list[Tensor], rows: int) -> int:
@@ -133,7 +148,8 @@ def check_memory(training: Any, say: Say) -> None:
     """Say what an update needs; raises InputError, with what would fit, if that is more than there is."""
     need, there = needed(training), free_memory(training.problem.network.size.device)
     say(
-        f"an update needs about {_told(need.total)} of memory: {_told(need.experience)} of experience, {_told(need.gradient)} for gradients"
+        f"an update needs about {_told(need.total)} of memory: {_told(need.experience)} of experience, "
+        f"{_told(need.gradient)} for gradients"
     )
     if there is None or need.total <= there:
         return

@@ -1,4 +1,5 @@
-"""What makes a critic's work easier in training: values in units of order one, and a look at the demand that is coming."""
+"""What makes a critic's work easier in training: values in units of order one, and a look at the demand that
+is coming."""
 
 from __future__ import annotations
 
@@ -18,14 +19,18 @@ REMEMBERED = 0.9
 
 @dataclass(frozen=True)
 class Foresight(Encoding):
-    """The actor's features and, after them, the trace's demand from now until an order from now has arrived: only for a critic.
+    """The actor's features and, after them, the trace's demand from now until an order from now has arrived:
+    only for a critic.
 
     What is beyond the trace looks like its mean. An actor that saw any of this could not be played.
     """
 
     @classmethod
     def beyond(cls, encoding: Encoding) -> Foresight:
-        return cls(**{field.name: getattr(encoding, field.name) for field in fields(encoding)} | {"order_levels": None})
+        return cls(
+            **{field.name: getattr(encoding, field.name) for field in fields(encoding)}
+            | {"order_levels": None}
+        )
 
     @property
     def periods(self) -> int:
@@ -39,6 +44,10 @@ class Foresight(Encoding):
         """What a critic sees in a period of a trace, or after the last."""
         network, first = self.network, trace.history + view.period
         coming = trace.demand[first : first + self.periods]
-        unknown = network.mean_demand.unsqueeze(-1).expand(self.periods - len(coming), -1, -1, trace.replications)
+        unknown = network.mean_demand.unsqueeze(-1).expand(
+            self.periods - len(coming), -1, -1, trace.replications
+        )
         scaled = torch.cat([coming, unknown]) / network.size.unsqueeze(-1) - 1
-        return torch.cat([self(view), scaled.clamp(-LARGEST_FEATURE, LARGEST_FEATURE).permute(3, 1, 2, 0)], -1)
+        return torch.cat(
+            [self(view), scaled.clamp(-LARGEST_FEATURE, LARGEST_FEATURE).permute(3, 1, 2, 0)], -1
+        )

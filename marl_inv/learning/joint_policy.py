@@ -1,4 +1,5 @@
-"""All warehouses' policy as one Tianshou policy: a distribution over raw actions for every product and warehouse."""
+"""All warehouses' policy as one Tianshou policy: a distribution over raw actions for every product and
+warehouse."""
 
 from __future__ import annotations
 
@@ -31,7 +32,13 @@ def _as_it_is(distribution: Distribution) -> Distribution:
 class JointPolicy(ProbabilisticActorPolicy):
     """Explores within a training step, plays the mean outside; `decide` turns raw actions into a Decision."""
 
-    def __init__(self, actor: Actor, encoding: Encoding, promotion: Float[Tensor, "K N"] | None, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        actor: Actor,
+        encoding: Encoding,
+        promotion: Float[Tensor, "K N"] | None,
+        generator: torch.Generator,
+    ) -> None:
         super().__init__(
             actor=actor,
             dist_fn=_as_it_is,
@@ -40,7 +47,11 @@ class JointPolicy(ProbabilisticActorPolicy):
             action_scaling=False,
             action_bound_method=None,
         )
-        self.encoding, self.decide, self.generator = encoding, Decider(encoding, promotion, actor.settings.head), generator
+        self.encoding, self.decide, self.generator = (
+            encoding,
+            Decider(encoding, promotion, actor.settings.head),
+            generator,
+        )
 
     @property
     def model(self) -> Actor:
@@ -51,15 +62,19 @@ class JointPolicy(ProbabilisticActorPolicy):
     def remembers(self) -> bool:
         return self.actor.gru is not None
 
-    def distribution(self, observation: Float[Tensor, "R K N FD"], episodes: int | None = None) -> Distribution:
-        """Of rows in any order; of a policy that remembers, of so many episodes from the beginning, period by period."""
+    def distribution(
+        self, observation: Float[Tensor, "R K N FD"], episodes: int | None = None
+    ) -> Distribution:
+        """Of rows in any order; of a policy that remembers, of so many episodes from the beginning, period by
+        period."""
         if not self.remembers:
             return self.actor(observation)
         memory = self.actor.recall(observation.unflatten(0, (-1, episodes)))
         return self.actor(observation, memory.flatten(0, 1))
 
     def forward(self, batch: Batch, state: Tensor | None = None, **kwargs: Any) -> Batch:
-        """`obs` (rows, K, N, F) to `act` (rows, K, A), `dist`, while exploring `logp` (rows, K, N), and the memory, `state`."""
+        """`obs` (rows, K, N, F) to `act` (rows, K, A), `dist`, while exploring `logp` (rows, K, N), and the
+        memory, `state`."""
         memory = self.actor.remember(batch.obs, state)
         distribution = self.actor(batch.obs, memory)
         if not self.is_within_training_step:

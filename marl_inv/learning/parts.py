@@ -1,4 +1,5 @@
-"""What algorithms are built from: how training is cut up, an optimizer with its schedule, rewards of order one, mixed between warehouses."""
+"""What algorithms are built from: how training is cut up, an optimizer with its schedule, rewards of order
+one, mixed between warehouses."""
 
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How training is cut up: epochs that each end with a validation, of `updates` that each take `periods` x `replications`."""
+    """How training is cut up: epochs that each end with a validation, of `updates` that each take `periods` x
+    `replications`."""
 
     periods: int
     replications: int
@@ -77,7 +79,8 @@ class Parts:
     """What every trainer of Tianshou's is told: how to validate, score, keep the best, and log."""
 
     def plan(self, periods: int, fewest: int = 1) -> TrainingPlan:
-        """With so many periods in an update, and as many replications as the settings' decisions allow, at least `fewest`."""
+        """With so many periods in an update, and as many replications as the settings' decisions allow, at
+        least `fewest`."""
         settings, agents = self.settings, self.problem.network.size.numel()
         replications = max(fewest, round(settings.decisions_per_update / agents / periods))
         updates = max(1, round(settings.decisions / (agents * periods * replications)))
@@ -103,7 +106,9 @@ class Parts:
             self.beginning if same_luck else None,
             critic_encoding,
             buffer,
-            None if same_luck else usual_reward(self.problem, self.beginning, self.settings.seed, self.reward),
+            None
+            if same_luck
+            else usual_reward(self.problem, self.beginning, self.settings.seed, self.reward),
             self.reward,
         )
 
@@ -135,7 +140,11 @@ class Built:
 
 
 def on_policy(
-    parts: Parts, plan: TrainingPlan, algorithm: OnPolicyAlgorithm, passes: int = 1, critic_encoding: Foresight | None = None
+    parts: Parts,
+    plan: TrainingPlan,
+    algorithm: OnPolicyAlgorithm,
+    passes: int = 1,
+    critic_encoding: Foresight | None = None,
 ) -> Built:
     """An algorithm that learns from what its policy has just played."""
     collector = parts.collector(plan, critic_encoding)
@@ -154,29 +163,39 @@ def on_policy(
 def minibatches(
     policy: JointPolicy, rows: int, replications: int, count: int, generator: torch.Generator
 ) -> Iterator[tuple[Int[Tensor, " _"], int | None]]:
-    """A TensorBuffer's rows in `count` random parts; for a policy that remembers, whole replications, and how many."""
+    """A TensorBuffer's rows in `count` random parts; for a policy that remembers, whole replications, and how
+    many."""
     device = policy.encoding.network.size.device
     if not policy.remembers:
-        yield from ((part, None) for part in torch.randperm(rows, generator=generator, device=device).chunk(count))
+        yield from (
+            (part, None) for part in torch.randperm(rows, generator=generator, device=device).chunk(count)
+        )
         return
     period = torch.arange(0, rows, replications, device=device).unsqueeze(-1)
     for part in torch.randperm(replications, generator=generator, device=device).chunk(count):
         yield (period + part).flatten(), len(part)
 
 
-def mix_rewards(network: TransferNetwork, reward: Float[Tensor, "*R K N"], mix: float) -> Float[Tensor, "*R K N"]:
+def mix_rewards(
+    network: TransferNetwork, reward: Float[Tensor, "*R K N"], mix: float
+) -> Float[Tensor, "*R K N"]:
     """Each warehouse's own reward at mix 0, the mean over all warehouses of its component at mix 1."""
     return reward if mix == 0 else (1 - mix) * reward + mix * network.mean(reward)
 
 
-def reward_scale(problem: Problem, policy: Policy, seed: int, reward: Reward = objective) -> Float[Tensor, "K 1"]:
-    """Per product: the standard deviation of what a warehouse earns in a period under the policy, so that rewards are of order one."""
+def reward_scale(
+    problem: Problem, policy: Policy, seed: int, reward: Reward = objective
+) -> Float[Tensor, "K 1"]:
+    """Per product: the standard deviation of what a warehouse earns in a period under the policy, so that
+    rewards are of order one."""
     earned = _earned(problem, policy, seed, reward)
     spread = (earned - earned.mean((0, 3), keepdim=True)).square().mean((0, 2, 3)).sqrt().unsqueeze(-1)
     return torch.where(spread > 0, spread, torch.ones_like(spread))
 
 
-def usual_reward(problem: Problem, policy: Policy, seed: int, reward: Reward = objective) -> Float[Tensor, "K N"]:
+def usual_reward(
+    problem: Problem, policy: Policy, seed: int, reward: Reward = objective
+) -> Float[Tensor, "K N"]:
     """What a warehouse earns in a period under the policy."""
     return _earned(problem, policy, seed, reward).mean((0, 3))
 

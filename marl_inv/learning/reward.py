@@ -1,9 +1,10 @@
 """What agents learn from: what the objective counts, or a reward of one's own.
 
-One's own is a function `reward(moment, settings)` of a period as it was played (`rollout.Moment`: its view, flows, costs, and the state it led
-to) and of the settings of training, which gives a reward for every product, warehouse and replication, (K, N, B). It is for training only:
-validation, which chooses the policy to keep, and evaluation count what the scenario's objective does. Under `pathwise` its gradient is
-taken, so it must be made of differentiable operations of torch.
+One's own is a function `reward(moment, settings)` of a period as it was played (`rollout.Moment`: its view,
+flows, costs, and the state it led to) and of the settings of training, which gives a reward for every
+product, warehouse and replication, (K, N, B). It is for training only: validation, which chooses the policy
+to keep, and evaluation count what the scenario's objective does. Under `pathwise` its gradient is taken, so
+it must be made of differentiable operations of torch.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def reward_of(settings: TrainSettings) -> Reward:
         reward, shape = function(moment, settings), tuple(moment.costs.reward.shape)
         if not isinstance(reward, Tensor) or reward.shape != shape:
             given = tuple(reward.shape) if isinstance(reward, Tensor) else type(reward).__name__
-            raise InputError(f"{name}: gives {given}; give a tensor {shape}: products, warehouses, replications")
+            raise InputError(
+                f"{name}: gives {given}; give a tensor {shape}: products, warehouses, replications"
+            )
         return reward
 
     return of_ones_own

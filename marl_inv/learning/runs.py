@@ -43,11 +43,17 @@ def split_settings(settings: Iterable[str]) -> tuple[list[str], list[str]]:
 
 
 def training_settings(
-    settings: Iterable[str] = (), file: Path | None = None, source: str = COMMAND_LINE, allow_code: bool = False, **options: Any
+    settings: Iterable[str] = (),
+    file: Path | None = None,
+    source: str = COMMAND_LINE,
+    allow_code: bool = False,
+    **options: Any,
 ) -> TrainSettings:
-    """Training settings from a YAML file, then options that are not None, which come from `source`, then `key=value` settings; later ones win.
+    """Training settings from a YAML file, then options that are not None, which come from `source`, then
+    `key=value` settings; later ones win.
 
-    Code of one's own that they name is imported; what is not named at the command line, or by whoever calls this, only if `allow_code`.
+    Code of one's own that they name is imported; what is not named at the command line, or by whoever calls
+    this, only if `allow_code`.
     """
     document = Document("training settings", {}) if file is None else read_yaml(file)
     for key, value in options.items():
@@ -57,17 +63,24 @@ def training_settings(
     override(document, settings)
     for key in PLUGGED:
         if is_own(name := document.data.get(key)):
-            check_allowed(name, f"{document.place((key,))}: {key}", allow_code or document.place((key,)) == COMMAND_LINE)
+            check_allowed(
+                name, f"{document.place((key,))}: {key}", allow_code or document.place((key,)) == COMMAND_LINE
+            )
             imported(name)
     chosen = validate(TrainSettings, document)
     if chosen.model == "graph" and chosen.hidden % 4:
-        raise InputError(f"{document.place(('hidden',))}: hidden is {chosen.hidden}; give a graph network a multiple of 4")
+        raise InputError(
+            f"{document.place(('hidden',))}: hidden is {chosen.hidden}; give a graph network a multiple of 4"
+        )
     try:
         if not chosen.device.startswith(("cpu", "cuda")):
             raise RuntimeError("neither cpu nor cuda")
         torch.empty(0, device=chosen.device)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"{document.place(('device',))}: device is {chosen.device!r}; torch finds no such device here, use cpu") from error
+        raise InputError(
+            f"{document.place(('device',))}: device is {chosen.device!r}; torch finds no such device here, "
+            "use cpu"
+        ) from error
     return chosen
 
 
@@ -79,12 +92,12 @@ def run_training(
     resume: bool = False,
     say: Say = say_nothing,
 ) -> tuple[Path, Any]:
-    """Train in a run folder: `run.yaml` (everything resolved), TensorBoard events, a checkpoint after every validation, and the best policy as
-    `policy.safetensors`.
+    """Train in a run folder: `run.yaml` (everything resolved), TensorBoard events, a checkpoint after every
+    validation, and the best policy as `policy.safetensors`.
 
-    Returns the folder and what `learning.train.train` returns. The folder must not exist or be empty. With `resume`, a run that was stopped
-    there at any moment goes on, to the same policy; one that had no checkpoint yet begins anew, and of one that has finished nothing is done
-    again.
+    Returns the folder and what `learning.train.train` returns. The folder must not exist or be empty. With
+    `resume`, a run that was stopped there at any moment goes on, to the same policy; one that had no
+    checkpoint yet begins anew, and of one that has finished nothing is done again.
     """
     from marl_inv.learning.checkpoint import CHECKPOINT, check_same_run, run_of, versions
     from marl_inv.learning.train import train  # Tianshou takes seconds to import; only training pays for it
@@ -94,18 +107,23 @@ def run_training(
     problem = as_problem(scenario, device=settings.device)
     scenario = problem.scenario
     folder = folder or Path("runs") / re.sub(
-        r"[^\w.=+-]+", "_", f"{scenario.name}-{settings.algorithm}-{settings.seed}-{datetime.now():%Y%m%d-%H%M%S}"
+        r"[^\w.=+-]+",
+        "_",
+        f"{scenario.name}-{settings.algorithm}-{settings.seed}-{datetime.now():%Y%m%d-%H%M%S}",
     )
     run, begun = run_of(scenario, settings), folder / "run.yaml"
     if resume and begun.exists():
         check_same_run(read_yaml(begun), run)
         if (folder / POLICY).exists() and not (folder / CHECKPOINT).exists():
             raise InputError(
-                f"{folder}: holds a policy and no checkpoint to go on from; play it with `marl-inv compare`, or give another --out"
+                f"{folder}: holds a policy and no checkpoint to go on from; play it with `marl-inv "
+                "compare`, or give another --out"
             )
     elif any(file.suffix != ".tmp" for file in folder.glob("*")):
         found = "is not empty, and holds no run" if resume else "is not empty"
-        raise InputError(f"{folder}: {found}; give another --out{', or --resume to go on' if begun.exists() else ''}")
+        raise InputError(
+            f"{folder}: {found}; give another --out{', or --resume to go on' if begun.exists() else ''}"
+        )
     else:
         make_folder(folder)
         write_yaml(begun, run | {"versions": versions()})

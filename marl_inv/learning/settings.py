@@ -23,7 +23,13 @@ _VALUES = {
 
 OWN_DEFAULTS: dict[str, dict[str, Any]] = {
     "reinforce": {"lr": 3e-3},
-    "pathwise": {"decisions": 16_000_000, "lr": 1e-2, "decisions_per_update": 40_000, "hidden": 64, "validation_replications": 4096},
+    "pathwise": {
+        "decisions": 16_000_000,
+        "lr": 1e-2,
+        "decisions_per_update": 40_000,
+        "hidden": 64,
+        "validation_replications": 4096,
+    },
     "iql": _VALUES,
     "vdn": _VALUES,
     "qmix": _VALUES,
@@ -41,11 +47,12 @@ class TrainSettings(ModelSettings):
     """All that can be set about a training run; also the fields of ModelSettings."""
 
     algorithm: Annotated[str, known_or_own(ALGORITHM_NAMES, "module:build")] = "mappo"
-    """mappo: PPO with a critic of the whole network; ippo: with local critic and reward. reinforce: no critic. pathwise: through the simulator.
-    iql, vdn, qmix: deep Q-learning of order levels; of a warehouse's own reward, or of the team's as a mean, or a mixing network, of theirs.
-    module:build: one's own."""
+    """mappo: PPO with a critic of the whole network; ippo: with local critic and reward. reinforce: no
+    critic. pathwise: through the simulator. iql, vdn, qmix: deep Q-learning of order levels; of a warehouse's
+    own reward, or of the team's as a mean, or a mixing network, of theirs. module:build: one's own."""
     decisions: PositiveInt = 6_000_000
-    """Length of training, in decisions: periods x replications x warehouses x products; 16 million for pathwise, 1.5 million for iql, vdn and qmix."""
+    """Length of training, in decisions: periods x replications x warehouses x products; 16 million for
+    pathwise, 1.5 million for iql, vdn and qmix."""
     seed: NonNegativeInt = 0
     """Of weights, exploration and training demand."""
     device: str = "cpu"
@@ -53,8 +60,9 @@ class TrainSettings(ModelSettings):
     threads: PositiveInt = 1
     """Of torch on the CPU; more than there are idle cores slows training down badly."""
     start: Literal["tuned", "newsvendor"] = "tuned"
-    """tuned or newsvendor: the levels that the policy begins at and learns deviations from, of order-up-to or, where warehouses feed others and it
-    does better on validation traces, of echelon base-stock. Where demand comes from a file, order-up-to that follows it, either way."""
+    """tuned or newsvendor: the levels that the policy begins at and learns deviations from, of order-up-to
+    or, where warehouses feed others and it does better on validation traces, of echelon base-stock. Where
+    demand comes from a file, order-up-to that follows it, either way."""
     optimizer: Literal["adam", "adamw", "rmsprop"] = "adam"
     """adam, adamw or rmsprop."""
     lr: PositiveFloat = 1e-3
@@ -76,20 +84,22 @@ class TrainSettings(ModelSettings):
     n_step: PositiveInt = 3
     """Periods whose rewards they count before they rely on what they believe (Sutton 1988)."""
     double: bool = True
-    """They choose by what they believe now and value by what they believed before (van Hasselt, Guez and Silver 2016)."""
+    """They choose by what they believe now and value by what they believed before (van Hasselt, Guez and
+    Silver 2016)."""
     target_every: PositiveInt = 200
     """Gradient steps after which what they believed before is brought up to date."""
     exploring: float = Field(0.05, ge=0, le=1)
-    """Share of periods in which one of a network's choices is made at random in the end; it falls from 0.3 in the first half of the run."""
+    """Share of periods in which one of a network's choices is made at random in the end; it falls from 0.3 in
+    the first half of the run."""
     decisions_per_update: PositiveInt = 20_000
-    """Experience gathered for an update, in decisions; 40,000 for pathwise, which like reinforce plays whole episodes, and 8,000 for iql, vdn and
-    qmix."""
+    """Experience gathered for an update, in decisions; 40,000 for pathwise, which like reinforce plays whole
+    episodes, and 8,000 for iql, vdn and qmix."""
     periods_per_update: PositiveInt = 25
-    """Periods played between updates, at most the horizon; the replications side by side follow. 10 for iql, vdn and qmix. A policy that
-    remembers plays whole episodes."""
+    """Periods played between updates, at most the horizon; the replications side by side follow. 10 for iql,
+    vdn and qmix. A policy that remembers plays whole episodes."""
     critic: Literal["local", "network", "privileged"] | None = None
-    """What it sees in training: local, the network, or also the demand that is coming; when absent, local for ippo and network for mappo. It has
-    no memory, whatever the policy has."""
+    """What it sees in training: local, the network, or also the demand that is coming; when absent, local for
+    ippo and network for mappo. It has no memory, whatever the policy has."""
     value_normalisation: bool = True
     """The critic speaks in standard deviations of returns from their mean, per product and warehouse."""
     value_weight: NonNegativeFloat = 0.5
@@ -99,22 +109,25 @@ class TrainSettings(ModelSettings):
     max_grad_norm: PositiveFloat = 0.5
     """Gradients longer than this are shortened to it."""
     reward_mix: float | None = Field(None, ge=0, le=1)
-    """0 rewards a warehouse with its own profit, 1 with the mean of all; when absent, 0 for ippo and iql, else 1. vdn and qmix know only 1."""
+    """0 rewards a warehouse with its own profit, 1 with the mean of all; when absent, 0 for ippo and iql,
+    else 1. vdn and qmix know only 1."""
     reward: Annotated[str, known_or_own((), "module:function")] | None = None
-    """module:function: a reward of one's own to learn from; validation and evaluation keep the scenario's objective."""
+    """module:function: a reward of one's own to learn from; validation and evaluation keep the scenario's
+    objective."""
     control_variate: bool = True
-    """Subtract what the starting policy earns on the same trace from rewards: less noise, same optimum. Without, as by iql, vdn and qmix, what it
-    earns on average."""
+    """Subtract what the starting policy earns on the same trace from rewards: less noise, same optimum.
+    Without, as by iql, vdn and qmix, what it earns on average."""
     validations: PositiveInt = 20
     """How often the policy is tried on validation traces."""
     keep: Literal["best", "last"] = "best"
-    """best or last: the policy that did best on validation traces, all warehouses together, or the one that training ended with. Warehouses paid
-    for themselves may learn what harms all; the best is then from before they did, the last shows it."""
+    """best or last: the policy that did best on validation traces, all warehouses together, or the one that
+    training ended with. Warehouses paid for themselves may learn what harms all; the best is then from before
+    they did, the last shows it."""
     patience: NonNegativeInt = 0
     """Validations without a better score before training stops early; 0: never."""
     validation_replications: PositiveInt = 128
-    """Validation traces, at most; fewer where there are many products. 4,096 for pathwise, whose policies are too alike for less to tell apart,
-    and 1,024 for iql, vdn and qmix."""
+    """Validation traces, at most; fewer where there are many products. 4,096 for pathwise, whose policies are
+    too alike for less to tell apart, and 1,024 for iql, vdn and qmix."""
 
     @model_validator(mode="before")
     @classmethod
@@ -125,7 +138,8 @@ class TrainSettings(ModelSettings):
     def _head_of_the_algorithm(self) -> TrainSettings:
         if (self.head == "values") != (_of_plugged({"algorithm": self.algorithm}).get("head") == "values"):
             raise ValueError(
-                f"head is {self.head} and algorithm {self.algorithm}; iql, vdn and qmix have the values head, and nobody else has"
+                f"head is {self.head} and algorithm {self.algorithm}; iql, vdn and qmix have the values "
+                "head, and nobody else has"
             )
         return self
 
@@ -133,14 +147,19 @@ class TrainSettings(ModelSettings):
     def _memory_of_the_algorithm(self) -> TrainSettings:
         if self.memory != "none" and self.head == "values":
             raise ValueError(
-                f"memory is {self.memory} and algorithm {self.algorithm}, which learns from periods out of order; use algorithm=mappo or pathwise"
+                f"memory is {self.memory} and algorithm {self.algorithm}, which learns from periods out of "
+                "order; use algorithm=mappo or pathwise"
             )
         return self
 
     @property
     def mix(self) -> float:
         """The reward mix in effect."""
-        return (0.0 if self.algorithm in ("ippo", "iql") else 1.0) if self.reward_mix is None else self.reward_mix
+        return (
+            (0.0 if self.algorithm in ("ippo", "iql") else 1.0)
+            if self.reward_mix is None
+            else self.reward_mix
+        )
 
     @property
     def critic_sees(self) -> str:
@@ -168,5 +187,8 @@ def _own_settings(data: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(given, dict):
         return {}
     if strange := [key for key in given if key not in known]:
-        raise ValueError(f"own.{strange[0]} is in no DEFAULTS of the code that is named here{suggestion(str(strange[0]), known)}")
+        raise ValueError(
+            f"own.{strange[0]} is in no DEFAULTS of the code that is named "
+            f"here{suggestion(str(strange[0]), known)}"
+        )
     return {"own": known | given}

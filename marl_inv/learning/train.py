@@ -1,4 +1,5 @@
-"""A training run: builds the parts, hands them to Tianshou's trainer, and returns the best policy found on validation traces."""
+"""A training run: builds the parts, hands them to Tianshou's trainer, and returns the best policy found on
+validation traces."""
 
 from __future__ import annotations
 
@@ -78,12 +79,16 @@ class Trained:
     """On validation traces."""
 
     def __repr__(self) -> str:
-        return f"Trained({self.policy!r}, {self.percent_over_baseline:+.1f}% over {self.baseline.name} on validation traces)"
+        return (
+            f"Trained({self.policy!r}, {self.percent_over_baseline:+.1f}% over {self.baseline.name} on "
+            "validation traces)"
+        )
 
 
 @dataclass
 class Training:
-    """One run, put together: `trainer` runs it an epoch at a time (Tianshou's), `learned` is the policy to keep."""
+    """One run, put together: `trainer` runs it an epoch at a time (Tianshou's), `learned` is the policy to
+    keep."""
 
     problem: Problem
     settings: TrainSettings
@@ -103,8 +108,14 @@ class Training:
         return epoch == self.trainer.params.max_epochs or 0 < self.settings.patience <= since
 
     def shown(self) -> tuple[SummaryWriter, int, Totals, dict[str, Tensor]]:
-        """Where TensorBoard's events go, the step they are of, the latest validation, and what the latest update learned from."""
-        return self.trainer.params.logger.writer, self.trainer._env_step, self.validation.record, getattr(self.algorithm, "seen", {})
+        """Where TensorBoard's events go, the step they are of, the latest validation, and what the latest
+        update learned from."""
+        return (
+            self.trainer.params.logger.writer,
+            self.trainer._env_step,
+            self.validation.record,
+            getattr(self.algorithm, "seen", {}),
+        )
 
     @property
     def experience(self) -> RolloutCollector | FreshTraces:
@@ -143,7 +154,12 @@ class Training:
         """The policy to keep, so far: before training began, that of the start."""
         if self.settings.keep == "best":
             self.policy.actor.load_state_dict(self.best)
-        return LearnedPolicy(self.settings.algorithm, self.policy.actor.eval(), self.policy.encoding, self.policy.decide.promotion)
+        return LearnedPolicy(
+            self.settings.algorithm,
+            self.policy.actor.eval(),
+            self.policy.encoding,
+            self.policy.decide.promotion,
+        )
 
 
 def prepare(
@@ -153,7 +169,8 @@ def prepare(
     beginning: Beginning | None = None,
     log_folder: Path | None = None,
 ) -> Training:
-    """Build policy, collectors, algorithm and trainer for a problem; everything random comes from `settings.seed`.
+    """Build policy, collectors, algorithm and trainer for a problem; everything random comes from
+    `settings.seed`.
 
     The policy begins as `beginning`, or as the baseline.
     """
@@ -181,7 +198,18 @@ def prepare(
         "show_progress": False,
     }
     built = _built(settings.algorithm, Parts(problem, settings, policy, beginning, generator, common))
-    return Training(problem, settings, baseline, beginning, policy, validation, built.algorithm, built.trainer, built.collector, best)
+    return Training(
+        problem,
+        settings,
+        baseline,
+        beginning,
+        policy,
+        validation,
+        built.algorithm,
+        built.trainer,
+        built.collector,
+        best,
+    )
 
 
 def _built(algorithm: str, parts: Parts) -> Built:
@@ -189,19 +217,27 @@ def _built(algorithm: str, parts: Parts) -> Built:
     built = (imported(algorithm) if is_own(algorithm) else ALGORITHMS[algorithm])(parts)
     if not isinstance(built, Built):
         raise InputError(
-            f"{algorithm}: returns {type(built).__name__}; return a Built, as `build` of marl_inv/learning/algorithms/reinforce.py does"
+            f"{algorithm}: returns {type(built).__name__}; return a Built, as `build` of "
+            "marl_inv/learning/algorithms/reinforce.py does"
         )
     return built
 
 
 def _tries(problem: Problem, settings: TrainSettings) -> int:
     """Validation traces."""
-    return max(2, min(settings.validation_replications, VALIDATION_DECISIONS // (problem.network.size.numel() * problem.scenario.horizon)))
+    return max(
+        2,
+        min(
+            settings.validation_replications,
+            VALIDATION_DECISIONS // (problem.network.size.numel() * problem.scenario.horizon),
+        ),
+    )
 
 
 def begin_at(problem: Problem, settings: TrainSettings, baseline: OrderUpTo, progress: Progress) -> Beginning:
-    """Order-up-to, or echelon base-stock where warehouses feed others and it does better on validation traces; where demand comes from a file,
-    order-up-to that follows it, since levels tuned by product know the very weeks that validation plays and not how demand moves on."""
+    """Order-up-to, or echelon base-stock where warehouses feed others and it does better on validation
+    traces; where demand comes from a file, order-up-to that follows it, since levels tuned by product know
+    the very weeks that validation plays and not how demand moves on."""
     if problem.demand.from_file and problem.scenario.history:
         return FollowingOrderUpTo.of(problem)
     tuned = settings.start == "tuned"
@@ -225,10 +261,12 @@ def train(
     resume: bool = False,
     say: Say = say_nothing,
 ) -> Trained:
-    """Tune order-up-to unless it is given, train from there, and keep what does best on validation traces, or what comes last.
+    """Tune order-up-to unless it is given, train from there, and keep what does best on validation traces, or
+    what comes last.
 
-    Evaluation traces are never seen. Same settings, same versions, same number of threads: the same policy, bit for bit, on a CPU; also
-    when the run is stopped at any moment and goes on with `resume`, for with a `folder` all of it is kept there after every validation.
+    Evaluation traces are never seen. Same settings, same versions, same number of threads: the same policy,
+    bit for bit, on a CPU; also when the run is stopped at any moment and goes on with `resume`, for with a
+    `folder` all of it is kept there after every validation.
     """
     torch.set_num_threads(settings.threads)
     training = _taken_up(problem, settings, folder, say) if resume and folder is not None else None
@@ -251,8 +289,18 @@ def train(
     return Trained(training.learned(), training.baseline, training.beginning, percent)
 
 
-def _begun(problem: Problem, settings: TrainSettings, folder: Path | None, progress: Progress, baseline: OrderUpTo | None) -> Training:
-    baseline = tune(problem, OrderUpTo.of(problem), settings.seed, progress=progress) if baseline is None else baseline
+def _begun(
+    problem: Problem,
+    settings: TrainSettings,
+    folder: Path | None,
+    progress: Progress,
+    baseline: OrderUpTo | None,
+) -> Training:
+    baseline = (
+        tune(problem, OrderUpTo.of(problem), settings.seed, progress=progress)
+        if baseline is None
+        else baseline
+    )
     training = prepare(problem, settings, baseline, begin_at(problem, settings, baseline, progress), folder)
     training.trainer.reset()
     if folder is not None:
@@ -280,10 +328,15 @@ def _taken_up(problem: Problem, settings: TrainSettings, folder: Path, say: Say)
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
         what = str(error).partition("\n")[0]
         raise InputError(
-            f"{folder / CHECKPOINT}: does not fit this version of marl_inv ({what}); train again, with another --out"
+            f"{folder / CHECKPOINT}: does not fit this version of marl_inv ({what}); train again, with "
+            "another --out"
         ) from error
     epochs = training.trainer.params.max_epochs
-    say(f"{folder}: has finished already" if training.over else f"{folder}: goes on after validation {training.trainer._epoch} of {epochs}")
+    say(
+        f"{folder}: has finished already"
+        if training.over
+        else f"{folder}: goes on after validation {training.trainer._epoch} of {epochs}"
+    )
     return training
 
 
@@ -292,7 +345,11 @@ def _keep(training: Training, folder: Path | None) -> None:
     if folder is None:
         return
     training.trainer.params.logger.writer.flush()
-    write_checkpoint(folder, run_of(training.problem.scenario, training.settings), training.state() | {"events": events(folder)})
+    write_checkpoint(
+        folder,
+        run_of(training.problem.scenario, training.settings),
+        training.state() | {"events": events(folder)},
+    )
 
 
 def _score(stats: InventoryStats) -> float:
@@ -300,7 +357,8 @@ def _score(stats: InventoryStats) -> float:
 
 
 def _log_levels(training: Training, folder: Path) -> None:
-    """The baseline, and the bound where there is one, as runs of their own: level lines in the charts of the validation results."""
+    """The baseline, and the bound where there is one, as runs of their own: level lines in the charts of the
+    validation results."""
     scenario = training.problem.scenario
     levels = {BASELINE_EVENTS: asdict(training.validation.baseline_stats)}
     if (best := dashboard.bound(training.problem)) is not None:
@@ -316,4 +374,6 @@ def _log_levels(training: Training, folder: Path) -> None:
 def _logger(folder: Path) -> BaseLogger:
     """Every update and validation is logged; flushing each time would cost more than writing."""
     folder.mkdir(parents=True, exist_ok=True)
-    return TensorboardLogger(SummaryWriter(str(folder)), training_interval=1, update_interval=1, write_flush=False)
+    return TensorboardLogger(
+        SummaryWriter(str(folder)), training_interval=1, update_interval=1, write_flush=False
+    )

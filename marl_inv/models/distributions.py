@@ -1,4 +1,5 @@
-"""Distributions over raw actions whose log-probability and entropy are (rows, K, N): summed over what each warehouse decides."""
+"""Distributions over raw actions whose log-probability and entropy are (rows, K, N): summed over what each
+warehouse decides."""
 
 from __future__ import annotations
 
@@ -8,20 +9,30 @@ from torch import Tensor
 from torch.distributions import Categorical, Normal
 
 
-def by_warehouse(values: Float[Tensor, "R K A"], owner: Int[Tensor, " A"], warehouses: int) -> Float[Tensor, "R K N"]:
+def by_warehouse(
+    values: Float[Tensor, "R K A"], owner: Int[Tensor, " A"], warehouses: int
+) -> Float[Tensor, "R K N"]:
     return values.new_zeros(*values.shape[:2], warehouses).index_add(2, owner, values)
 
 
 class PerAgentNormal(Normal):
     """Independent normals."""
 
-    def __init__(self, mean: Float[Tensor, "R K A"], sigma: Float[Tensor, " A"], owner: Int[Tensor, " A"], warehouses: int) -> None:
+    def __init__(
+        self,
+        mean: Float[Tensor, "R K A"],
+        sigma: Float[Tensor, " A"],
+        owner: Int[Tensor, " A"],
+        warehouses: int,
+    ) -> None:
         super().__init__(mean, sigma.expand_as(mean), validate_args=False)
         self.owner, self.warehouses = owner, warehouses
 
     def draw(self, generator: torch.Generator) -> Float[Tensor, "R K A"]:
         mean = self.mean
-        return mean + self.stddev * torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
+        return mean + self.stddev * torch.randn(
+            mean.shape, generator=generator, device=mean.device, dtype=mean.dtype
+        )
 
     def log_prob(self, value: Float[Tensor, "R K A"]) -> Float[Tensor, "R K N"]:
         return by_warehouse(super().log_prob(value), self.owner, self.warehouses)
@@ -62,12 +73,19 @@ class PerAgentLevels(Categorical):
 
 
 class PerAgentValues:
-    """What every level is worth to the warehouse that chooses it; -inf if it makes no sense. The best is played, and `exploring` of the times any.
+    """What every level is worth to the warehouse that chooses it; -inf if it makes no sense. The best is
+    played, and `exploring` of the times any.
 
     A warehouse's value is the sum over its choices.
     """
 
-    def __init__(self, values: Float[Tensor, "R K A J"], exploring: Float[Tensor, ""], owner: Int[Tensor, " A"], warehouses: int) -> None:
+    def __init__(
+        self,
+        values: Float[Tensor, "R K A J"],
+        exploring: Float[Tensor, ""],
+        owner: Int[Tensor, " A"],
+        warehouses: int,
+    ) -> None:
         self.values, self.exploring, self.owner, self.warehouses = values, exploring, owner, warehouses
 
     @property
@@ -76,7 +94,9 @@ class PerAgentValues:
 
     def draw(self, generator: torch.Generator) -> Float[Tensor, "R K A"]:
         values = self.values
-        chance = torch.rand((2, *values.shape[:-1]), generator=generator, device=values.device, dtype=values.dtype)
+        chance = torch.rand(
+            (2, *values.shape[:-1]), generator=generator, device=values.device, dtype=values.dtype
+        )
         open_levels = values.isfinite().sum(-1)
         return torch.where(chance[0] < self.exploring, (chance[1] * open_levels).floor(), self.mode)
 
@@ -87,4 +107,6 @@ class PerAgentValues:
         return by_warehouse(probability.log(), self.owner, self.warehouses)
 
     def worth(self, levels: Float[Tensor, "R K A"]) -> Float[Tensor, "R K N"]:
-        return by_warehouse(self.values.gather(-1, levels.long().unsqueeze(-1)).squeeze(-1), self.owner, self.warehouses)
+        return by_warehouse(
+            self.values.gather(-1, levels.long().unsqueeze(-1)).squeeze(-1), self.owner, self.warehouses
+        )

@@ -1,6 +1,7 @@
 """Facts in units to features of order one, and what never changes about warehouses and lanes.
 
-A feature is an affine map of a fact, scaled by the warehouse's own size, so that one set of weights serves warehouses of any size.
+A feature is an affine map of a fact, scaled by the warehouse's own size, so that one set of weights serves
+warehouses of any size.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ NO_QUANTITY = ("planned_promotion", "past_promotion", "source_available", "perio
 """How the facts begin that are not in units."""
 
 POOLED = ("due_in", "demand")
-"""How the facts begin of which networks have more or fewer, by their lead times and by how long they remember."""
+"""How the facts begin of which networks have more or fewer, by their lead times and by how long they
+remember."""
 
 Beginning = OrderUpTo | EchelonBaseStock | FollowingOrderUpTo
 """What a policy may start from: levels, and what position is raised to them."""
@@ -38,7 +40,8 @@ POSITION = 1
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What features mean, whatever network they are of: a policy that is played on another than it was trained on keeps those of its training."""
+    """What features mean, whatever network they are of: a policy that is played on another than it was
+    trained on keeps those of its training."""
 
     facts: tuple[str, ...]
     supply: bool
@@ -49,17 +52,25 @@ class Vocabulary:
     @classmethod
     def of(cls, problem: Problem) -> Vocabulary:
         network = problem.network
-        return cls(tuple(fact_names(network, problem.scenario)), bool((_supply(network) > 0).any()), network.longest_lead_time)
+        return cls(
+            tuple(fact_names(network, problem.scenario)),
+            bool((_supply(network) > 0).any()),
+            network.longest_lead_time,
+        )
 
     def translation(self, facts: tuple[str, ...]) -> Float[Tensor, "F FT"] | None:
-        """From features of these facts, by addition: receipts further ahead than are known of count as the furthest, demand longer ago is left
-        out, and what there is no fact for is 0. Raises InputError where they differ otherwise."""
+        """From features of these facts, by addition: receipts further ahead than are known of count as the
+        furthest, demand longer ago is left out, and what there is no fact for is 0. Raises InputError where
+        they differ otherwise."""
         if facts == self.facts:
             return None
         different = set(facts) ^ set(self.facts)
         if odd := sorted(fact for fact in different if not fact.startswith(POOLED)):
             raise InputError(f"{', '.join(odd)} can be seen here or where it was trained, and not in both")
-        matrix, due = torch.zeros(len(facts), len(self.facts)), [fact for fact in self.facts if fact.startswith("due_in")]
+        matrix, due = (
+            torch.zeros(len(facts), len(self.facts)),
+            [fact for fact in self.facts if fact.startswith("due_in")],
+        )
         for row, fact in enumerate(facts):
             known = fact if fact in self.facts else due[-1] if due and fact.startswith("due_in") else None
             if known is not None:
@@ -114,7 +125,11 @@ class Encoding:
                 offset.append(torch.zeros_like(size))
             else:
                 factor.append(1 / size)
-                offset.append(torch.full_like(size, -1.0) if name.startswith(("demand", "forecast")) else torch.zeros_like(size))
+                offset.append(
+                    torch.full_like(size, -1.0)
+                    if name.startswith(("demand", "forecast"))
+                    else torch.zeros_like(size)
+                )
         return cls(
             network,
             vocabulary,
@@ -133,7 +148,8 @@ class Encoding:
         return len(self.vocabulary.facts)
 
     def __call__(self, view: View) -> Float[Tensor, "B K N FD"]:
-        """Features; then, where outages change which order levels make sense, the highest ones, which are no features but tell the mask."""
+        """Features; then, where outages change which order levels make sense, the highest ones, which are no
+        features but tell the mask."""
         facts = observe(view)
         if self.beginning.members is not None:
             facts[..., POSITION] = self.position(view).permute(2, 0, 1)
@@ -152,51 +168,82 @@ class Encoding:
         return own if members is None else torch.einsum("nm,kmb->knb", members, own)
 
     def times(self, view: View) -> Float[Tensor, "K N B"]:
-        """How many times the usual demand is now, of a policy that follows it: what it sees is divided by that, and what it asks for multiplied."""
+        """How many times the usual demand is now, of a policy that follows it: what it sees is divided by
+        that, and what it asks for multiplied."""
         return lately(view, self.beginning.following)
 
 
 def _lead_time(network: TransferNetwork) -> Float[Tensor, " N"]:
     """Of the source lane; 0 where there is none."""
     lanes = network.source_lane
-    return torch.where(lanes >= 0, network.response_time[lanes.clamp(min=0)] if network.lanes else lanes, 0).to(network.size)
+    return torch.where(
+        lanes >= 0, network.response_time[lanes.clamp(min=0)] if network.lanes else lanes, 0
+    ).to(network.size)
 
 
 def _money(network: TransferNetwork) -> Float[Tensor, "1 _"]:
-    """What a unit is typically worth here: the mean of holding, shortage and price rates, by which costs are scaled."""
-    rates = [rate for rate in (network.holding_cost, network.shortage_cost, network.counted_price) if rate is not None]
+    """What a unit is typically worth here: the mean of holding, shortage and price rates, by which costs are
+    scaled."""
+    rates = [
+        rate
+        for rate in (network.holding_cost, network.shortage_cost, network.counted_price)
+        if rate is not None
+    ]
     if not rates:
         return network.size.new_ones(1, 1)
     return network.mean(torch.cat(rates, -1).mean((0, -1))).clamp(min=1e-6).unsqueeze(0)
 
 
 def _supply(network: TransferNetwork) -> Float[Tensor, " N"]:
-    """The largest share of a limit on the source lane (its own, a pool's, its supplier's) that usual demand takes; 0 where it has none."""
+    """The largest share of a limit on the source lane (its own, a pool's, its supplier's) that usual demand
+    takes; 0 where it has none."""
     lanes = network.source_lane
     supply, usual = torch.zeros_like(network.size[0]), (network.size * network.volume.squeeze(-1)).sum(0)
     for limit in network.limits:
-        group = torch.where(lanes >= 0, limit.group[lanes.clamp(min=0)] if network.lanes else lanes, len(limit.names))
+        group = torch.where(
+            lanes >= 0, limit.group[lanes.clamp(min=0)] if network.lanes else lanes, len(limit.names)
+        )
         used = torch.zeros_like(limit.capacity[:, 0]).index_add(0, group, usual) / limit.capacity[:, 0]
-        supply = torch.maximum(supply, torch.where(group < len(limit.names), used[group], 0).clamp(max=LARGEST_FEATURE))
+        supply = torch.maximum(
+            supply, torch.where(group < len(limit.names), used[group], 0).clamp(max=LARGEST_FEATURE)
+        )
     return torch.where(supply > 1e-20, supply, 0)
 
 
-def _warehouse_features(network: TransferNetwork, levels: Tensor, vocabulary: Vocabulary) -> Float[Tensor, "K N S"]:
+def _warehouse_features(
+    network: TransferNetwork, levels: Tensor, vocabulary: Vocabulary
+) -> Float[Tensor, "K N S"]:
     size, money = network.size, _money(network)
     nothing = torch.zeros_like(size)
 
     def rate(rates: Tensor | None) -> Tensor:
-        return nothing if rates is None else (rates.squeeze(-1) / money).clamp(max=LARGEST_FEATURE).expand_as(size)
+        return (
+            nothing
+            if rates is None
+            else (rates.squeeze(-1) / money).clamp(max=LARGEST_FEATURE).expand_as(size)
+        )
 
     storage = (
-        nothing if network.storage is None else (size * network.volume.squeeze(-1) / network.storage.squeeze(-1)).clamp(max=LARGEST_FEATURE)
+        nothing
+        if network.storage is None
+        else (size * network.volume.squeeze(-1) / network.storage.squeeze(-1)).clamp(max=LARGEST_FEATURE)
     )
     spread = (network.throughput_sd / size).clamp(max=LARGEST_FEATURE)
     relative_size = (size / network.mean(size)).log().clamp(-LARGEST_FEATURE, LARGEST_FEATURE) / 2
-    lead_time = (_lead_time(network).expand_as(size) / (vocabulary.longest_lead_time + 1)).clamp(max=LARGEST_FEATURE)
-    features = [rate(network.holding_cost), rate(network.shortage_cost), rate(network.counted_price), rate(network.overflow_cost)]
+    lead_time = (_lead_time(network).expand_as(size) / (vocabulary.longest_lead_time + 1)).clamp(
+        max=LARGEST_FEATURE
+    )
+    features = [
+        rate(network.holding_cost),
+        rate(network.shortage_cost),
+        rate(network.counted_price),
+        rate(network.overflow_cost),
+    ]
     features += [spread, relative_size, storage, network.mean_demand / size, lead_time]
-    features += [network.backordered.squeeze(-1).expand_as(size), (levels / (size * (_lead_time(network) + 1))).clamp(max=LARGEST_FEATURE)]
+    features += [
+        network.backordered.squeeze(-1).expand_as(size),
+        (levels / (size * (_lead_time(network) + 1))).clamp(max=LARGEST_FEATURE),
+    ]
     features += [_supply(network).expand_as(size)] * vocabulary.supply
     return torch.stack(features, -1)
 
@@ -218,5 +265,13 @@ def _lane_features(network: TransferNetwork, vocabulary: Vocabulary) -> Float[Te
     source = torch.zeros_like(nothing)
     source[:, network.source_lane[network.source_lane >= 0]] = 1
     return torch.stack(
-        [transport.clamp(max=LARGEST_FEATURE), procurement.clamp(max=LARGEST_FEATURE), limit, lead_time, supplied, source], -1
+        [
+            transport.clamp(max=LARGEST_FEATURE),
+            procurement.clamp(max=LARGEST_FEATURE),
+            limit,
+            lead_time,
+            supplied,
+            source,
+        ],
+        -1,
     )

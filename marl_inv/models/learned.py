@@ -33,14 +33,20 @@ HEADS = {"levels": LevelHead, "values": ValueHead}
 BEGINNINGS = {kind.__name__: kind for kind in get_args(Beginning)}
 
 
-def make_trunk(encoding: Encoding, settings: ModelSettings, inputs: int, whole_network: bool = False) -> nn.Module:
-    """The network from features (R, K, N, inputs) to (R, K, N, hidden), upon which an actor puts a head and a critic its value.
+def make_trunk(
+    encoding: Encoding, settings: ModelSettings, inputs: int, whole_network: bool = False
+) -> nn.Module:
+    """The network from features (R, K, N, inputs) to (R, K, N, hidden), upon which an actor puts a head and a
+    critic its value.
 
-    One's own is a class, or a function that makes a module, of the same three arguments; `encoding` has what is fixed: `warehouse` (K, N, S)
-    and `lane` (K, E, G) features, and the `network`. A critic of the `whole_network` adds the mean over warehouses by itself.
+    One's own is a class, or a function that makes a module, of the same three arguments; `encoding` has what
+    is fixed: `warehouse` (K, N, S) and `lane` (K, E, G) features, and the `network`. A critic of the
+    `whole_network` adds the mean over warehouses by itself.
     """
     if settings.model == "graph":
-        from marl_inv.models.graph import GraphTrunk  # PyG takes seconds to import; only a graph network pays for it
+        from marl_inv.models.graph import (
+            GraphTrunk,
+        )  # PyG takes seconds to import; only a graph network pays for it
 
         return GraphTrunk(encoding, settings, inputs)
     if settings.model == "mlp":
@@ -55,7 +61,9 @@ def _own_trunk(encoding: Encoding, settings: ModelSettings, inputs: int) -> nn.M
     if not isinstance(trunk, nn.Module):
         raise InputError(f"{name}: makes {type(trunk).__name__}; make a torch.nn.Module")
     with torch.no_grad():
-        given = trunk.to(encoding.warehouse).eval()(encoding.warehouse.new_zeros(2, products, warehouses, inputs))
+        given = trunk.to(encoding.warehouse).eval()(
+            encoding.warehouse.new_zeros(2, products, warehouses, inputs)
+        )
     shape = (2, products, warehouses, settings.hidden)
     if not isinstance(given, Tensor) or given.shape != shape:
         found = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
@@ -63,8 +71,11 @@ def _own_trunk(encoding: Encoding, settings: ModelSettings, inputs: int) -> nn.M
     return trunk.train()
 
 
-def encode(problem: Problem, beginning: Beginning, settings: ModelSettings, vocabulary: Vocabulary | None = None) -> Encoding:
-    """The encoding that the settings' head needs, of a policy that begins as `beginning`, in the problem's own features or given ones."""
+def encode(
+    problem: Problem, beginning: Beginning, settings: ModelSettings, vocabulary: Vocabulary | None = None
+) -> Encoding:
+    """The encoding that the settings' head needs, of a policy that begins as `beginning`, in the problem's
+    own features or given ones."""
     encoding = Encoding.of(problem, beginning, vocabulary)
     if settings.head not in ("levels", "values"):
         return encoding
@@ -88,12 +99,19 @@ class Actor(nn.Module):
         seen = features if memory is None else torch.cat([features, memory], -1)
         return self.head(self.trunk(seen), features, facts)
 
-    def remember(self, observation: Float[Tensor, "R K N FD"], memory: Float[Tensor, "R K N H"] | None) -> Float[Tensor, "R K N H"] | None:
-        """Every warehouse's memory after what it observes now; None before an episode, and for an actor without any."""
+    def remember(
+        self, observation: Float[Tensor, "R K N FD"], memory: Float[Tensor, "R K N H"] | None
+    ) -> Float[Tensor, "R K N H"] | None:
+        """Every warehouse's memory after what it observes now; None before an episode, and for an actor
+        without any."""
         if self.gru is None:
             return None
         features = observation[..., : self.features].flatten(0, 2)
-        before = features.new_zeros(len(features), self.gru.hidden_size) if memory is None else memory.flatten(0, 2)
+        before = (
+            features.new_zeros(len(features), self.gru.hidden_size)
+            if memory is None
+            else memory.flatten(0, 2)
+        )
         return self.gru(features, before).unflatten(0, observation.shape[:3])
 
     def recall(self, observations: Float[Tensor, "T R K N FD"]) -> Float[Tensor, "T R K N H"] | None:
@@ -111,7 +129,9 @@ class Critic(nn.Module):
         super().__init__()
         self.features, self.network = encoding.features, encoding.network
         self.trunk = make_trunk(encoding, settings, encoding.features, whole_network)
-        self.pooled = nn.Linear(settings.hidden, settings.hidden) if whole_network and settings.model != "mlp" else None
+        self.pooled = (
+            nn.Linear(settings.hidden, settings.hidden) if whole_network and settings.model != "mlp" else None
+        )
         self.value = nn.Linear(settings.hidden, 1)
 
     def forward(self, observation: Float[Tensor, "R K N FD"]) -> Float[Tensor, "R K N"]:
@@ -126,7 +146,9 @@ class LearnedPolicy:
 
     knows = "stock within its hops, demand distribution"
 
-    def __init__(self, name: str, actor: Actor, encoding: Encoding, promotion: Float[Tensor, "K N"] | None) -> None:
+    def __init__(
+        self, name: str, actor: Actor, encoding: Encoding, promotion: Float[Tensor, "K N"] | None
+    ) -> None:
         self.name = name
         self.actor, self.encoding, self.promotion = actor, encoding, promotion
         self.decide = Decider(encoding, promotion, actor.settings.head)
@@ -145,8 +167,11 @@ class LearnedPolicy:
             return self.decide(self.actor(observation, memory).mode, view), memory
 
     def save(self, folder: Path, settings: ModelSettings) -> None:
-        """Write weights, starting levels and what is needed to build it again; tensors and JSON only, sealed."""
-        tensors = {f"actor.{name}": tensor for name, tensor in self.actor.state_dict().items()} | _start_of(self.encoding.beginning)
+        """Write weights, starting levels and what is needed to build it again; tensors and JSON only,
+        sealed."""
+        tensors = {f"actor.{name}": tensor for name, tensor in self.actor.state_dict().items()} | _start_of(
+            self.encoding.beginning
+        )
         if self.promotion is not None:
             tensors["promotion"] = self.promotion
         network = self.encoding.network
@@ -162,36 +187,58 @@ class LearnedPolicy:
 
 def _start_of(beginning: Beginning) -> dict[str, Tensor]:
     """The numbers that were tuned."""
-    return {field.name: getattr(beginning, field.name) for field in fields(beginning) if field.name in ("levels", "cover")}
+    return {
+        field.name: getattr(beginning, field.name)
+        for field in fields(beginning)
+        if field.name in ("levels", "cover")
+    }
 
 
 def load_policy(path: str | Path, problem: AnyScenario, allow_code: bool = False) -> LearnedPolicy:
     """The policy of a run folder (or checkpoint file), ready to play `problem`.
 
-    A graph network plays networks it was not trained on, from newsvendor levels there, in the features of its training. Loading runs no code,
-    unless the policy has a network of one's own, which it only names: its module is imported if `allow_code`. Raises InputError when the file
-    is missing or damaged, or when the policy does not fit the scenario.
+    A graph network plays networks it was not trained on, from newsvendor levels there, in the features of its
+    training. Loading runs no code, unless the policy has a network of one's own, which it only names: its
+    module is imported if `allow_code`. Raises InputError when the file is missing or damaged, or when the
+    policy does not fit the scenario.
     """
     problem = as_problem(problem)
     file = Path(path) / POLICY if Path(path).is_dir() else Path(path)
     about, tensors = read_sealed(file, "give a folder in which `marl-inv train` has finished")
     try:
         settings = ModelSettings.model_validate_json(about["settings"])
-        name, trained_on, beginning = about["name"], tuple(json.loads(about["warehouses"])), BEGINNINGS[about["beginning"]].of(problem)
-        vocabulary = Vocabulary(**json.loads(about["vocabulary"]) | {"facts": tuple(json.loads(about["vocabulary"])["facts"])})
-        start, promotion = {key: tensors.pop(key) for key in _start_of(beginning)}, tensors.pop("promotion", None)
+        name, trained_on, beginning = (
+            about["name"],
+            tuple(json.loads(about["warehouses"])),
+            BEGINNINGS[about["beginning"]].of(problem),
+        )
+        vocabulary = Vocabulary(
+            **json.loads(about["vocabulary"]) | {"facts": tuple(json.loads(about["vocabulary"])["facts"])}
+        )
+        start, promotion = (
+            {key: tensors.pop(key) for key in _start_of(beginning)},
+            tensors.pop("promotion", None),
+        )
     except (KeyError, ValueError) as error:
-        raise InputError(f"{file}: was not written by marl_inv ({type(error).__name__}); give a run folder of `marl-inv train`") from error
+        raise InputError(
+            f"{file}: was not written by marl_inv ({type(error).__name__}); give a run folder of `marl-inv "
+            "train`"
+        ) from error
     check_allowed(settings.model, str(file), allow_code)
     network, scenario = problem.network, problem.scenario
-    if trained_on == network.warehouses and all(start[key].shape == tensor.shape for key, tensor in _start_of(beginning).items()):
+    if trained_on == network.warehouses and all(
+        start[key].shape == tensor.shape for key, tensor in _start_of(beginning).items()
+    ):
         beginning = replace(beginning, **{key: tensor.to(network.size) for key, tensor in start.items()})
     else:
         promotion = None
     try:
         encoding = encode(problem, beginning, settings, vocabulary)
     except InputError as error:
-        raise InputError(f"{file}: does not fit {scenario.name}: {error}; play the scenario it was trained on, or train again") from error
+        raise InputError(
+            f"{file}: does not fit {scenario.name}: {error}; play the scenario it was trained on, or train "
+            "again"
+        ) from error
     actor = Actor(encoding, settings).to(network.size)
     weights = {key.removeprefix("actor."): tensor for key, tensor in tensors.items()}
     for key, expected in actor.state_dict().items():
@@ -199,8 +246,12 @@ def load_policy(path: str | Path, problem: AnyScenario, allow_code: bool = False
         if given is None or given.shape != expected.shape:
             found = "nothing" if given is None else tuple(given.shape)
             raise InputError(
-                f"{file}: holds a {settings.model} policy of {len(trained_on)} warehouses, which does not fit {scenario.name} "
-                f"({key} is {found} and should be {tuple(expected.shape)}); play the scenario it was trained on, or train again"
+                f"{file}: holds a {settings.model} policy of {len(trained_on)} warehouses, which does not "
+                f"fit {scenario.name} "
+                f"({key} is {found} and should be {tuple(expected.shape)}); play the scenario it was "
+                "trained on, or train again"
             )
     actor.load_state_dict({key: weights[key] for key in actor.state_dict()})
-    return LearnedPolicy(name, actor.eval(), encoding, None if promotion is None else promotion.to(network.size))
+    return LearnedPolicy(
+        name, actor.eval(), encoding, None if promotion is None else promotion.to(network.size)
+    )

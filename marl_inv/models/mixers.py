@@ -23,7 +23,9 @@ class Mixer(nn.Module):
         super().__init__()
         self.network = encoding.network
 
-    def forward(self, worth: Float[Tensor, "R K N"], observation: Float[Tensor, "R K N FD"]) -> Float[Tensor, "R K _"]:
+    def forward(
+        self, worth: Float[Tensor, "R K N"], observation: Float[Tensor, "R K N FD"]
+    ) -> Float[Tensor, "R K _"]:
         return worth
 
 
@@ -36,15 +38,18 @@ class Independent(Mixer):
 class Mean(Mixer):
     """Value decomposition (Sunehag et al. 2018), of the mean reward in place of the sum."""
 
-    def forward(self, worth: Float[Tensor, "R K N"], observation: Float[Tensor, "R K N FD"]) -> Float[Tensor, "R K _"]:
+    def forward(
+        self, worth: Float[Tensor, "R K N"], observation: Float[Tensor, "R K N FD"]
+    ) -> Float[Tensor, "R K _"]:
         return self.network.mean(worth)
 
 
 class Monotone(Mixer):
-    """A network that never falls in what a choice is worth, so that what is best for each is best for all (QMIX, Rashid et al. 2018).
+    """A network that never falls in what a choice is worth, so that what is best for each is best for all
+    (QMIX, Rashid et al. 2018).
 
-    Its weights come from what is observed: of a warehouse from its own features, the others from the mean of all, for any number of warehouses.
-    It begins near the mean, and adds to it.
+    Its weights come from what is observed: of a warehouse from its own features, the others from the mean of
+    all, for any number of warehouses. It begins near the mean, and adds to it.
     """
 
     def __init__(self, encoding: Encoding, settings: ModelSettings) -> None:
@@ -59,7 +64,9 @@ class Monotone(Mixer):
         nn.init.constant_(self.last.bias, 0.1 / UNITS)
         nn.init.normal_(self.last.weight, std=0.1 / UNITS / hidden**0.5)
 
-    def forward(self, worth: Float[Tensor, "R K N"], observation: Float[Tensor, "R K N FD"]) -> Float[Tensor, "R K _"]:
+    def forward(
+        self, worth: Float[Tensor, "R K N"], observation: Float[Tensor, "R K N FD"]
+    ) -> Float[Tensor, "R K _"]:
         x = torch.tanh(self.facts(observation[..., : self.features]) + self.place(self.fixed))
         all_of_them = self.network.mean(x, 2)
         mixed = self.network.mean(self.weight(x).abs() * worth.unsqueeze(-1), 2) + self.bias(all_of_them)

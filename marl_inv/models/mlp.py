@@ -1,4 +1,5 @@
-"""The plain trunk: every warehouse from its own features alone, with one set of weights and a learned place of its own."""
+"""The plain trunk: every warehouse from its own features alone, with one set of weights and a learned place
+of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from marl_inv.models.sharing import groups, linear
 
 
 class MLPTrunk(nn.Module):
-    """Two hidden layers. Warehouses are told apart by an identity, so it plays only networks of the size it was made for."""
+    """Two hidden layers. Warehouses are told apart by an identity, so it plays only networks of the size it
+    was made for."""
 
     def __init__(self, encoding: Encoding, settings: ModelSettings, inputs: int) -> None:
         super().__init__()
@@ -29,7 +31,8 @@ class MLPTrunk(nn.Module):
 
 
 class JointMLPTrunk(nn.Module):
-    """All warehouses' features in one vector: what a critic of the whole network sees when there is no graph."""
+    """All warehouses' features in one vector: what a critic of the whole network sees when there is no
+    graph."""
 
     def __init__(self, encoding: Encoding, settings: ModelSettings, inputs: int) -> None:
         super().__init__()

@@ -1,4 +1,5 @@
-"""Who learns with whose weights: all warehouses with the same, those of one role, or everyone with its own."""
+"""Who learns with whose weights: all warehouses with the same, those of one role, or everyone with its
+own."""
 
 from __future__ import annotations
 
@@ -24,13 +25,16 @@ class GroupedLinear(nn.Module):
         return y if self.bias is None else y + self.bias[self.group]
 
 
-def linear(inputs: int, outputs: int, group: Int[Tensor, " P"] | None, bias: bool = True) -> nn.Linear | GroupedLinear:
+def linear(
+    inputs: int, outputs: int, group: Int[Tensor, " P"] | None, bias: bool = True
+) -> nn.Linear | GroupedLinear:
     """A layer over places; where nobody is told apart (None) all share one."""
     return nn.Linear(inputs, outputs, bias) if group is None else GroupedLinear(inputs, outputs, group, bias)
 
 
 def groups(network: TransferNetwork, parameters: str) -> Int[Tensor, " N"] | None:
-    """Every warehouse's group; None if `parameters` are shared. A role is whether it has customers, feeds others, and is fed by a supplier."""
+    """Every warehouse's group; None if `parameters` are shared. A role is whether it has customers, feeds
+    others, and is fed by a supplier."""
     device, warehouses = network.source_lane.device, len(network.warehouses)
     if parameters == "shared":
         return None
@@ -40,5 +44,7 @@ def groups(network: TransferNetwork, parameters: str) -> Int[Tensor, " N"] | Non
     inner = lane[lane >= network.replenishments] - network.replenishments
     feeds = torch.zeros(warehouses, dtype=torch.bool, device=device)
     feeds[network.origin[inner]] = True
-    role = torch.stack([(network.mean_demand > 0).any(0), feeds, (lane >= 0) & (lane < network.replenishments)])
+    role = torch.stack(
+        [(network.mean_demand > 0).any(0), feeds, (lane >= 0) & (lane < network.replenishments)]
+    )
     return torch.unique(role, dim=1, return_inverse=True)[1]

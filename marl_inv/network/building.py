@@ -18,7 +18,14 @@ from marl_inv.common.errors import InputError
 from marl_inv.common.records import validate
 from marl_inv.network.incidence import Incidence
 from marl_inv.network.sourcing import pass_upstream, request_limits, source_lanes, unit_costs, usual_size
-from marl_inv.network.transfer_network import UNLIMITED, ReactiveLanes, SharedLimit, StockRule, TransferNetwork, Wave
+from marl_inv.network.transfer_network import (
+    UNLIMITED,
+    ReactiveLanes,
+    SharedLimit,
+    StockRule,
+    TransferNetwork,
+    Wave,
+)
 from marl_inv.scenario.fields import Between, per_product
 from marl_inv.scenario.objective import Rules
 from marl_inv.scenario.places import Lane, Pool, Product, RandomLeadTime, Supplier, Warehouse
@@ -60,12 +67,20 @@ class _Builder:
     def __init__(self, graph: networkx.MultiDiGraph, device: torch.device, dtype: torch.dtype) -> None:
         self.graph, self.device, self.dtype = graph, device, dtype
         about = graph.graph
-        self.products = [_fields(Product, product) for product in about.get("products", [{"name": "product"}])]
+        self.products = [
+            _fields(Product, product) for product in about.get("products", [{"name": "product"}])
+        ]
         self.pools = [_fields(Pool, pool) for pool in about.get("pools", [])]
         self.rules: Rules = _fields(Rules, about)
         nodes = graph.nodes(data=True)
-        self.suppliers = [_fields(Supplier, data, name=name) for name, data in nodes if data.get("kind") == "supplier"]
-        self.warehouses = [_fields(Warehouse, data, name=name) for name, data in nodes if data.get("kind", "warehouse") == "warehouse"]
+        self.suppliers = [
+            _fields(Supplier, data, name=name) for name, data in nodes if data.get("kind") == "supplier"
+        ]
+        self.warehouses = [
+            _fields(Warehouse, data, name=name)
+            for name, data in nodes
+            if data.get("kind", "warehouse") == "warehouse"
+        ]
         self.row = {warehouse.name: index for index, warehouse in enumerate(self.warehouses)}
         self.source = {supplier.name: index for index, supplier in enumerate(self.suppliers)}
         self._sort_lanes()
@@ -74,13 +89,20 @@ class _Builder:
 
     def _sort_lanes(self) -> None:
         edges = self.graph.edges(data=True, keys=True)
-        lanes = [_fields(Lane, data, name=_lane_name(u, v, key), origin=u, destination=v) for u, v, key, data in edges]
+        lanes = [
+            _fields(Lane, data, name=_lane_name(u, v, key), origin=u, destination=v)
+            for u, v, key, data in edges
+        ]
         order = {name: position for position, name in enumerate(self.graph.graph.get("lanes", []))}
         lanes.sort(key=lambda lane: order.get(lane.name, len(order)))
         if bad := [lane.name for lane in lanes if lane.destination not in self.row]:
             raise InputError(f"graph: lane {bad[0]} does not lead into a warehouse; suppliers only ship")
-        if twice := [(name, count) for name, count in Counter(lane.name for lane in lanes).items() if count > 1]:
-            raise InputError(f"graph: {twice[0][1]} lanes are named {twice[0][0]}; key every edge by a name of its own")
+        if twice := [
+            (name, count) for name, count in Counter(lane.name for lane in lanes).items() if count > 1
+        ]:
+            raise InputError(
+                f"graph: {twice[0][1]} lanes are named {twice[0][0]}; key every edge by a name of its own"
+            )
         self.reactive = [lane for lane in lanes if lane.reactive]
         asking = [lane for lane in lanes if not lane.reactive]
         supplied = [lane for lane in asking if lane.origin in self.source]
@@ -109,7 +131,10 @@ class _Builder:
         lanes, warehouses, rules, graph = self.lanes, self.warehouses, self.rules, self.graph
         delay = graph.graph.get("longest_delay", 0)
         lead_times = [round(lane.mean_lead_time) for lane in lanes]
-        quickest = [min(lane.lead_time.values) if isinstance(lane.lead_time, RandomLeadTime) else lane.lead_time for lane in lanes]
+        quickest = [
+            min(lane.lead_time.values) if isinstance(lane.lead_time, RandomLeadTime) else lane.lead_time
+            for lane in lanes
+        ]
         destinations = [self.row[lane.destination] for lane in lanes]
         promotions = [warehouse.promotion for warehouse in warehouses]
         backordered = [float(warehouse.unmet_demand == "backordered") for warehouse in warehouses]
@@ -135,11 +160,17 @@ class _Builder:
             origin=self.index([self.row[lane.origin] for lane in lanes[self.replenishments :]]),
             destination=self.index(destinations),
             lead_time=self.index(lead_times),
-            response_time=self.index([lead + lane.order_delay for lead, lane in zip(lead_times, lanes, strict=True)]),
+            response_time=self.index(
+                [lead + lane.order_delay for lead, lane in zip(lead_times, lanes, strict=True)]
+            ),
             arrivals_by_lead_time=self._by_lead_time(lead_times, destinations, volume),
-            departures=Incidence.of([self.row[lane.origin] for lane in lanes[self.replenishments :]], self.N, volume),
+            departures=Incidence.of(
+                [self.row[lane.origin] for lane in lanes[self.replenishments :]], self.N, volume
+            ),
             arrivals=arrivals,
-            way_arrivals=Incidence.of([self.row[way.destination] for way in self.ways], self.N, volume) if self.reactive else arrivals,
+            way_arrivals=Incidence.of([self.row[way.destination] for way in self.ways], self.N, volume)
+            if self.reactive
+            else arrivals,
             supply_arrivals=Incidence.of(destinations[: self.replenishments], self.N, volume),
             longest_lead_time=max((lane.longest for lane in lanes), default=0) + (delay if lanes else 0),
             instant=self.column([float(lead == 0) for lead in lead_times]) if 0 in quickest else None,
@@ -156,7 +187,9 @@ class _Builder:
             integer=rules.quantities == "integer",
             volume=volume,
             storage=self.column(storage) if min(storage) < UNLIMITED else None,
-            keeps_overflow=self.used(self.column([float(w.storage is not None and w.overflow == "kept") for w in warehouses])),
+            keeps_overflow=self.used(
+                self.column([float(w.storage is not None and w.overflow == "kept") for w in warehouses])
+            ),
             backordered=self.column(backordered),
             any_lost=min(backordered) == 0,
             any_backordered=max(backordered) == 1,
@@ -172,7 +205,9 @@ class _Builder:
             shortage_cost=self.used(self.rate(warehouses, "shortage_cost")),
             overflow_cost=self.used(self.rate(warehouses, "overflow_cost")),
             price=self.used(self.rate(warehouses, "price")),
-            salvage_value=self.used(self.rate(warehouses, "salvage_value")) if graph.graph.get("ending") == "finite" else None,
+            salvage_value=self.used(self.rate(warehouses, "salvage_value"))
+            if graph.graph.get("ending") == "finite"
+            else None,
             procurement_cost=self.used(self.rate(lanes[: self.replenishments], "procurement_cost")),
             transport_cost=self.used(self.rate(self.ways, "transport_cost")),
             in_transit_cost=self.used(self.rate(lanes, "in_transit_cost")),
@@ -184,7 +219,9 @@ class _Builder:
             unit_cost=self.number(unit_cost),
             way_destination=self.index([self.row[way.destination] for way in self.ways]),
             way_origin=self.index([self.row[way.origin] for way in self.ways[self.replenishments :]]),
-            max_promotion=self.used(self.column([p.max_level if p and p.decided else 0.0 for p in promotions])),
+            max_promotion=self.used(
+                self.column([p.max_level if p and p.decided else 0.0 for p in promotions])
+            ),
             promotes=any(p is not None for p in promotions),
             uplift=self.column([p.uplift if p else 0.0 for p in promotions]),
             dip=self.used(self.column([p.dip if p else 0.0 for p in promotions])),
@@ -209,19 +246,31 @@ class _Builder:
         number = {name: index for index, part in enumerate(parts) for name in part}
         return self.index([number[name] for name in self.row]) if len(parts) > 1 else None
 
-    def _by_lead_time(self, lead_times: list[int], destinations: list[int], like: Tensor) -> dict[int, Incidence]:
+    def _by_lead_time(
+        self, lead_times: list[int], destinations: list[int], like: Tensor
+    ) -> dict[int, Incidence]:
         groups: dict[int, list[int]] = defaultdict(list)
         for lane, lead_time in enumerate(lead_times):
             groups[lead_time].append(lane)
-        return {lead: Incidence.of([destinations[lane] for lane in lanes], self.N, like, lanes, self.E) for lead, lanes in groups.items()}
+        return {
+            lead: Incidence.of([destinations[lane] for lane in lanes], self.N, like, lanes, self.E)
+            for lead, lanes in groups.items()
+        }
 
     def _moments(self, key: str) -> Float[np.ndarray, "K N"]:
         nodes = self.graph.nodes
-        return np.array([nodes[w.name].get(key, [0.0] * self.K) for w in self.warehouses], dtype=float).reshape(self.N, self.K).T
+        return (
+            np.array([nodes[w.name].get(key, [0.0] * self.K) for w in self.warehouses], dtype=float)
+            .reshape(self.N, self.K)
+            .T
+        )
 
     def _least_load(self, size: Float[np.ndarray, "K N"]) -> Tensor:
         usual = (size * np.array([[product.volume] for product in self.products])).max(0)
-        ends = [[self.row[name] for name in (way.origin, way.destination) if name in self.row] for way in self.ways]
+        ends = [
+            [self.row[name] for name in (way.origin, way.destination) if name in self.row]
+            for way in self.ways
+        ]
         return self.column([64 * torch.finfo(self.dtype).eps * usual[places].max() for places in ends])
 
     def _initial_stock(self) -> Tensor:
@@ -230,7 +279,12 @@ class _Builder:
         for warehouse in self.warehouses:
             given = warehouse.initial_stock
             low, high = (given.low, given.high) if isinstance(given, Between) else (given, given)
-            rows.append([(a + b) / 2 for a, b in zip(per_product(low, self.K), per_product(high, self.K), strict=True)])
+            rows.append(
+                [
+                    (a + b) / 2
+                    for a, b in zip(per_product(low, self.K), per_product(high, self.K), strict=True)
+                ]
+            )
         return self.number(rows).T.unsqueeze(-1).contiguous()
 
     def _initial_pipeline(self, delay: int) -> Tensor | None:
@@ -238,7 +292,9 @@ class _Builder:
         pipeline = torch.zeros(self.K, rows, self.N, 1, dtype=self.dtype, device=self.device)
         for lane in self.lanes:
             if any(units := per_product(lane.initial_shipments, self.K)):
-                pipeline[:, : round(lane.mean_lead_time), self.row[lane.destination]] += self.number(units).reshape(-1, 1, 1)
+                pipeline[:, : round(lane.mean_lead_time), self.row[lane.destination]] += self.number(
+                    units
+                ).reshape(-1, 1, 1)
         return self.used(pipeline)
 
     def _initial_orders(self) -> Tensor | None:
@@ -250,11 +306,16 @@ class _Builder:
         return self.used(orders)
 
     def _limits(self) -> list[SharedLimit]:
-        """Lanes' own capacities, then each pool, then the suppliers' limits; each as groups of lanes under one capacity."""
+        """Lanes' own capacities, then each pool, then the suppliers' limits; each as groups of lanes under
+        one capacity."""
         outages = {name: row for row, name in enumerate(self.graph.graph.get("interruptible", []))}
 
         def limit(name: str, capacity: float | None) -> tuple[str, float] | None:
-            return None if capacity is None and name not in outages else (name, UNLIMITED if capacity is None else capacity)
+            return (
+                None
+                if capacity is None and name not in outages
+                else (name, UNLIMITED if capacity is None else capacity)
+            )
 
         grouped = [{lane.name: limit(lane.name, lane.capacity) for lane in self.ways}]
         grouped += [dict.fromkeys(pool.lanes, limit(pool.name, pool.capacity)) for pool in self.pools]
@@ -289,7 +350,10 @@ class _Builder:
         rules = [self._stock_rule(name, places) for name, places in sorted(by_rule.items())]
         if len(rules) < 2:
             return tuple(rules), None
-        order = [*range(self.replenishments), *(place for _, places in sorted(by_rule.items()) for place in places)]
+        order = [
+            *range(self.replenishments),
+            *(place for _, places in sorted(by_rule.items()) for place in places),
+        ]
         return tuple(rules), self.index(np.argsort(order).tolist())
 
     def _stock_rule(self, name: str, places: list[int]) -> StockRule:
@@ -299,7 +363,9 @@ class _Builder:
         rule = StockRule(name, self.index(places), self.index(origin), departures)
         if name == "priority":
             levels = sorted({lane.priority for lane in lanes if lane.priority is not None})
-            rounds = [[j for j, lane in enumerate(lanes) if lane.priority == level] for level in (*levels, None)]
+            rounds = [
+                [j for j, lane in enumerate(lanes) if lane.priority == level] for level in (*levels, None)
+            ]
             return replace(rule, rounds=tuple(self.index(lanes) for lanes in rounds if lanes))
         if name == "even":
             fans: dict[int, list[int]] = defaultdict(list)
@@ -324,20 +390,37 @@ class _Builder:
         return self.index(places), self.index(origins), self.column([1 / ways[origin] for origin in origins])
 
     def _reactive(self, limits: tuple[SharedLimit, ...]) -> ReactiveLanes | None:
-        lanes, warehouses, rules, weights = self.reactive, self.warehouses, self.rules, self.rules.reward_weights
+        lanes, warehouses, rules, weights = (
+            self.reactive,
+            self.warehouses,
+            self.rules,
+            self.rules.reward_weights,
+        )
         if not lanes:
             return None
-        origin, destination = ([self.row[getattr(lane, end)] for lane in lanes] for end in ("origin", "destination"))
+        origin, destination = (
+            [self.row[getattr(lane, end)] for lane in lanes] for end in ("origin", "destination")
+        )
         is_lost = self.column([float(warehouse.unmet_demand == "lost") for warehouse in warehouses])
         held = weights["holding"] * self.rate(warehouses, "holding_cost") * (rules.holding_on == "end")
-        short = weights["shortage"] * self.rate(warehouses, "shortage_cost") + weights["shortfall"] * rules.service.price
+        short = (
+            weights["shortage"] * self.rate(warehouses, "shortage_cost")
+            + weights["shortfall"] * rules.service.price
+        )
         short = short + weights["revenue"] * self.rate(warehouses, "price") * is_lost
-        vehicle = self.number([lane.vehicle_cost / (lane.vehicle_capacity or UNLIMITED) for lane in lanes]).reshape(-1, 1)
+        vehicle = self.number(
+            [lane.vehicle_cost / (lane.vehicle_capacity or UNLIMITED) for lane in lanes]
+        ).reshape(-1, 1)
         volume = self.number([product.volume for product in self.products]).reshape(-1, 1, 1)
-        moving = weights["transport"] * self.rate(lanes, "transport_cost") + weights["vehicle"] * vehicle * volume
+        moving = (
+            weights["transport"] * self.rate(lanes, "transport_cost") + weights["vehicle"] * vehicle * volume
+        )
         saving = held[:, origin] + short[:, destination] - moving
         groups = [limit.reactive_group.tolist() for limit in limits]
-        shared = [[(at, group[x]) for at, group in enumerate(groups) if group[x] < len(limits[at].names)] for x in range(len(lanes))]
+        shared = [
+            [(at, group[x]) for at, group in enumerate(groups) if group[x] < len(limits[at].names)]
+            for x in range(len(lanes))
+        ]
         return ReactiveLanes(
             tuple(lane.name for lane in lanes),
             self.index(origin),
@@ -347,12 +430,16 @@ class _Builder:
             any(shared),
         )
 
-    def _waves(self, saving: Tensor, origin: list[int], destination: list[int], shared: list[list[tuple[int, int]]]) -> Iterator[Wave]:
+    def _waves(
+        self, saving: Tensor, origin: list[int], destination: list[int], shared: list[list[tuple[int, int]]]
+    ) -> Iterator[Wave]:
         """`saving` is per volume (K, X), `shared` the limits that each lane is under."""
         savings, ways = [float(f"{saved:.6g}") for saved in saving.flatten().tolist()], len(origin)
         waves: dict[int, list[int]] = defaultdict(list)
         users: dict[tuple[int | str, ...], _Users] = defaultdict(_Users)
-        for move in sorted((move for move, saved in enumerate(savings) if saved > 0), key=lambda move: -savings[move]):
+        for move in sorted(
+            (move for move, saved in enumerate(savings) if saved > 0), key=lambda move: -savings[move]
+        ):
             product, lane = divmod(move, ways)
             stocks = [users["from", product, origin[lane]], users["to", product, destination[lane]]]
             used = [*stocks, *(users[limit] for limit in shared[lane])]
@@ -366,8 +453,15 @@ class _Builder:
             products, lanes = zip(*(divmod(move, ways) for move in moves), strict=True)
             yield Wave(
                 self.index(moves),
-                self.index([product * self.N + origin[lane] for product, lane in zip(products, lanes, strict=True)]),
-                self.index([product * self.N + destination[lane] for product, lane in zip(products, lanes, strict=True)]),
+                self.index(
+                    [product * self.N + origin[lane] for product, lane in zip(products, lanes, strict=True)]
+                ),
+                self.index(
+                    [
+                        product * self.N + destination[lane]
+                        for product, lane in zip(products, lanes, strict=True)
+                    ]
+                ),
                 self.index(list(lanes)),
                 self.column([self.products[product].volume for product in products]),
             )
@@ -376,5 +470,6 @@ class _Builder:
 def network_from_graph(
     graph: networkx.MultiDiGraph, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
 ) -> TransferNetwork:
-    """Read the attributes that the module's docstring lists; unknown ones are ignored. Raises InputError for a graph that cannot be."""
+    """Read the attributes that the module's docstring lists; unknown ones are ignored. Raises InputError for
+    a graph that cannot be."""
     return _Builder(graph, torch.device(device), dtype).network()

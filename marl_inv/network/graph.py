@@ -10,7 +10,9 @@ from marl_inv.scenario import Scenario
 from marl_inv.scenario.objective import Rules
 
 
-def network_graph(scenario: Scenario, mean_demand: Float[np.ndarray, "K N"], sd_demand: Float[np.ndarray, "K N"]) -> networkx.MultiDiGraph:
+def network_graph(
+    scenario: Scenario, mean_demand: Float[np.ndarray, "K N"], sd_demand: Float[np.ndarray, "K N"]
+) -> networkx.MultiDiGraph:
     """The scenario's network with the moments of its customers' demand per period."""
     graph = networkx.MultiDiGraph(
         products=[product.model_dump() for product in scenario.product_list],
@@ -25,7 +27,14 @@ def network_graph(scenario: Scenario, mean_demand: Float[np.ndarray, "K N"], sd_
         graph.add_node(supplier.name, kind="supplier", **supplier.model_dump(exclude={"name"}))
     for index, warehouse in enumerate(scenario.warehouses):
         moments = {"mean_demand": mean_demand[:, index].tolist(), "sd_demand": sd_demand[:, index].tolist()}
-        graph.add_node(warehouse.name, kind="warehouse", **moments, **warehouse.model_dump(exclude={"name", "demand"}))
+        graph.add_node(
+            warehouse.name, kind="warehouse", **moments, **warehouse.model_dump(exclude={"name", "demand"})
+        )
     for lane in scenario.lanes:
-        graph.add_edge(lane.origin, lane.destination, key=lane.name, **lane.model_dump(exclude={"name", "origin", "destination"}))
+        graph.add_edge(
+            lane.origin,
+            lane.destination,
+            key=lane.name,
+            **lane.model_dump(exclude={"name", "origin", "destination"}),
+        )
     return graph

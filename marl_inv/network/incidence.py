@@ -30,40 +30,66 @@ class Incidence:
 
     @classmethod
     def of(
-        cls, place: Sequence[int], places: int, like: Float[Tensor, "K 1 1"], lanes: Sequence[int] | None = None, among: int = 0
+        cls,
+        place: Sequence[int],
+        places: int,
+        like: Float[Tensor, "K 1 1"],
+        lanes: Sequence[int] | None = None,
+        among: int = 0,
     ) -> Incidence:
-        """`place` is that of each of the `lanes`, which are some `among` so many; by default of all. `like` tells products and device."""
+        """`place` is that of each of the `lanes`, which are some `among` so many; by default of all. `like`
+        tells products and device."""
 
         def index(values: Sequence[int]) -> Tensor:
             return torch.tensor(values, dtype=torch.long, device=like.device)
 
         numbers = range(len(place)) if lanes is None else lanes
-        ways = {(lane - position, where - position) for position, (lane, where) in enumerate(zip(numbers, place, strict=True))}
+        ways = {
+            (lane - position, where - position)
+            for position, (lane, where) in enumerate(zip(numbers, place, strict=True))
+        }
         run = ways.pop() if len(ways) == 1 else None
         some, at = None if lanes is None else index(lanes), index(place)
         bags = None if run else Bags.of(at, places, index(list(numbers)), among or len(place), len(like))
         return cls(at, places, some, run, bags)
 
-    def __call__(self, units: Float[Tensor, "K J B"], onto: Float[Tensor, "K N B"] | None = None) -> Float[Tensor, "K N B"]:
+    def __call__(
+        self, units: Float[Tensor, "K J B"], onto: Float[Tensor, "K N B"] | None = None
+    ) -> Float[Tensor, "K N B"]:
         """The sums, added to what is there already, if anything; may be a view of the units."""
         if onto is not None and self.bags is not None and len(self.place) < MANY:
-            return onto.index_add(1, self.place, units if self.lanes is None else units.index_select(1, self.lanes))
-        sums = self._along(units) if self.bags is None else self.bags(units.flatten(0, 1)).unflatten(0, (-1, self.places))
+            return onto.index_add(
+                1, self.place, units if self.lanes is None else units.index_select(1, self.lanes)
+            )
+        sums = (
+            self._along(units)
+            if self.bags is None
+            else self.bags(units.flatten(0, 1)).unflatten(0, (-1, self.places))
+        )
         return sums if onto is None else onto + sums
 
     def _along(self, units: Float[Tensor, "K J B"]) -> Float[Tensor, "K N B"]:
         (lane, place), length = self.run, len(self.place)
         part = units if length == units.shape[1] else units.narrow(1, lane, length)
-        return part if length == self.places else torch.nn.functional.pad(part, (0, 0, place, self.places - place - length))
+        return (
+            part
+            if length == self.places
+            else torch.nn.functional.pad(part, (0, 0, place, self.places - place - length))
+        )
 
     def at(self, values: Float[Tensor, "K N B"]) -> Float[Tensor, "K J B"]:
         """What holds at the place of every lane; may be a view."""
-        return values.index_select(1, self.place) if self.run is None else values.narrow(1, self.run[1], len(self.place))
+        return (
+            values.index_select(1, self.place)
+            if self.run is None
+            else values.narrow(1, self.run[1], len(self.place))
+        )
 
 
 @dataclass(frozen=True)
 class Bags:
-    """Rows to sums: torch's `embedding_bag`, which reads every row once and writes every sum once, and adds up in order on every device."""
+    """Rows to sums: torch's `embedding_bag`, which reads every row once and writes every sum once, and adds
+    up in order on every device."""
 
     rows: Int[Tensor, " M"]
     """Bag after bag."""
@@ -73,7 +99,9 @@ class Bags:
     """Of every entry of `rows`."""
 
     @classmethod
-    def of(cls, place: Int[Tensor, " J"], places: int, lanes: Int[Tensor, " J"], among: int, products: int) -> Bags:
+    def of(
+        cls, place: Int[Tensor, " J"], places: int, lanes: Int[Tensor, " J"], among: int, products: int
+    ) -> Bags:
         place, order = place.sort(stable=True)
         first = torch.bincount(place, minlength=places).cumsum(0) - torch.bincount(place, minlength=places)
         product = torch.arange(products, device=place.device).unsqueeze(1)
@@ -98,4 +126,9 @@ class _Bagged(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         rows, bag = context.saved_tensors
-        return slope.new_zeros(context.shape).index_copy(0, rows, slope.index_select(0, bag)), None, None, None
+        return (
+            slope.new_zeros(context.shape).index_copy(0, rows, slope.index_select(0, bag)),
+            None,
+            None,
+            None,
+        )

@@ -1,4 +1,5 @@
-"""Which lane a warehouse orders on, what passes through it when everybody does, and what a unit costs on the way."""
+"""Which lane a warehouse orders on, what passes through it when everybody does, and what a unit costs on the
+way."""
 
 from __future__ import annotations
 
@@ -24,11 +25,15 @@ def unit_costs(lanes: list[Lane], products: list[Product]) -> Float[np.ndarray, 
 def source_lanes(
     lanes: list[Lane], warehouses: list[Warehouse], suppliers: list[str], unit_cost: Float[np.ndarray, "K E"]
 ) -> list[Lane | None]:
-    """For every warehouse the lane it names, or the last one of the cheapest (then quickest, then first) way from a supplier; or None."""
+    """For every warehouse the lane it names, or the last one of the cheapest (then quickest, then first) way
+    from a supplier; or None."""
     ways = networkx.DiGraph()
     for lane, moving in zip(lanes, unit_cost.T, strict=True):
         cost = float(np.mean(lane.procurement_cost) + moving.mean()) + 1e-6 * (lane.mean_lead_time + 1)
-        if not ways.has_edge(lane.origin, lane.destination) or cost < ways[lane.origin][lane.destination]["cost"]:
+        if (
+            not ways.has_edge(lane.origin, lane.destination)
+            or cost < ways[lane.origin][lane.destination]["cost"]
+        ):
             ways.add_edge(lane.origin, lane.destination, cost=cost, lane=lane)
     starts = [supplier for supplier in suppliers if supplier in ways]
     paths = networkx.multi_source_dijkstra_path(ways, starts, weight="cost") if starts else {}
@@ -36,7 +41,13 @@ def source_lanes(
     chosen: list[Lane | None] = []
     for warehouse in warehouses:
         path = paths.get(warehouse.name)
-        chosen.append(named[warehouse.source_lane] if warehouse.source_lane else ways[path[-2]][path[-1]]["lane"] if path else None)
+        chosen.append(
+            named[warehouse.source_lane]
+            if warehouse.source_lane
+            else ways[path[-2]][path[-1]]["lane"]
+            if path
+            else None
+        )
     return chosen
 
 
@@ -52,8 +63,11 @@ def pass_upstream(demand: np.ndarray, sources: list[Lane | None], row: dict[str,
     return total
 
 
-def usual_size(throughput: np.ndarray, demand: np.ndarray, lanes: list[Lane], row: dict[str, int]) -> np.ndarray:
-    """Throughput; for a warehouse that is nobody's source, an equal share of the demand of those it could serve; 1 where that is 0."""
+def usual_size(
+    throughput: np.ndarray, demand: np.ndarray, lanes: list[Lane], row: dict[str, int]
+) -> np.ndarray:
+    """Throughput; for a warehouse that is nobody's source, an equal share of the demand of those it could
+    serve; 1 where that is 0."""
     transfers = [(row[lane.origin], row[lane.destination]) for lane in lanes if lane.origin in row]
     ways_in = np.bincount([destination for _, destination in transfers], minlength=demand.shape[1])
     share = np.zeros_like(demand)

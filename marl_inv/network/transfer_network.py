@@ -1,9 +1,10 @@
 """The transfer network: a networkx MultiDiGraph for people, and the same as tensors for the simulator.
 
-In the graph every node has `kind` (`supplier` or `warehouse`) and the fields of `places.Supplier` or `places.Warehouse`, and a
-warehouse also `mean_demand` and `sd_demand` (a list over products); every edge, keyed by the lane's name, has the fields of
-`places.Lane`; the graph has `products`, `pools`, `lanes` (their names, in order), the fields of `objective.Rules`, `interruptible` (names
-that outages may hit) and `longest_delay`. What is absent takes the schema's default.
+In the graph every node has `kind` (`supplier` or `warehouse`) and the fields of `places.Supplier` or
+`places.Warehouse`, and a warehouse also `mean_demand` and `sd_demand` (a list over products); every edge,
+keyed by the lane's name, has the fields of `places.Lane`; the graph has `products`, `pools`, `lanes` (their
+names, in order), the fields of `objective.Rules`, `interruptible` (names that outages may hit) and
+`longest_delay`. What is absent takes the schema's default.
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ UNLIMITED = 1e30
 
 
 def unlimited(volume: Any) -> Any:
-    """Whether a volume, or each of an array's or a tensor's, stands for no limit, also where an outage leaves a tenth of it."""
+    """Whether a volume, or each of an array's or a tensor's, stands for no limit, also where an outage leaves
+    a tenth of it."""
     return volume > UNLIMITED / 10
 
 
 @dataclass(frozen=True)
 class SharedLimit:
-    """A capacity per period that groups of lanes share, in volume over all products. Lanes of the last group are unlimited."""
+    """A capacity per period that groups of lanes share, in volume over all products. Lanes of the last group
+    are unlimited."""
 
     names: tuple[str, ...]
     """Of the lane, pool or supplier that each group but the last is of."""
@@ -42,7 +45,11 @@ class SharedLimit:
     """Row of `Chance.available` that the capacity is multiplied by; None where no outage can hit."""
 
     def now(self, available: Float[Tensor, "M B"] | None) -> Float[Tensor, "G _"]:
-        return self.capacity if self.outage is None or available is None else self.capacity * available.index_select(0, self.outage)
+        return (
+            self.capacity
+            if self.outage is None or available is None
+            else self.capacity * available.index_select(0, self.outage)
+        )
 
 
 @dataclass(frozen=True)
@@ -84,21 +91,23 @@ class ReactiveLanes:
     origin: Int[Tensor, " X"]
     destination: Int[Tensor, " X"]
     saving: Float[Tensor, "K X 1"]
-    """Per unit: the holding it ends, and the shortage, lost sale and missed fill rate it prevents, less its transport and its part of a full
-    vehicle. (Not `shipment_cost`, which no unit has a part of.)"""
+    """Per unit: the holding it ends, and the shortage, lost sale and missed fill rate it prevents, less its
+    transport and its part of a full vehicle. (Not `shipment_cost`, which no unit has a part of.)"""
     waves: tuple[Wave, ...]
-    """Moves that save something. Those of a wave share no surplus and no shortage, and a limit only if they save the same; they come after
-    all moves that save more and share one of these with them."""
+    """Moves that save something. Those of a wave share no surplus and no shortage, and a limit only if they
+    save the same; they come after all moves that save more and share one of these with them."""
     limited: bool
     """Whether any is under a SharedLimit."""
 
 
 @dataclass(frozen=True)
 class TransferNetwork:
-    """The network as the simulator needs it. Replenishment lanes come first, then transfers, each in the scenario's order.
+    """The network as the simulator needs it. Replenishment lanes come first, then transfers, each in the
+    scenario's order.
 
-    `lanes` are those that take requests; W counts them and the X reactive ones, V those of both between warehouses. A rate that is zero everywhere
-    is None, and so is whatever else a network does not have, so that it costs no time.
+    `lanes` are those that take requests; W counts them and the X reactive ones, V those of both between
+    warehouses. A rate that is zero everywhere is None, and so is whatever else a network does not have, so
+    that it costs no time.
     """
 
     graph: networkx.MultiDiGraph
@@ -118,7 +127,8 @@ class TransferNetwork:
     response_time: Int[Tensor, " E"]
     """Periods from a request to its arrival when the origin has stock: order delay and lead time."""
     arrivals_by_lead_time: dict[int, Incidence]
-    """What the lanes of each lead time bring to every warehouse; without meaning where lead times are random."""
+    """What the lanes of each lead time bring to every warehouse; without meaning where lead times are
+    random."""
     departures: Incidence
     """From transfer lanes to their origins."""
     arrivals: Incidence
@@ -131,14 +141,16 @@ class TransferNetwork:
     instant: Float[Tensor, "E 1"] | None
     """1 where the lead time is 0; None when no lane's ever is."""
     order_slot: Int[Tensor, " E"] | None
-    """order_delay x E + lane: where a request stands among what origins hear in 0, 1, 2.. periods; None without delays."""
+    """order_delay x E + lane: where a request stands among what origins hear in 0, 1, 2.. periods; None
+    without delays."""
     longest_order_delay: int
     owes: Float[Tensor, "E 1"] | None
     """1 where the origin owes what it does not ship."""
     limits: tuple[SharedLimit, ...]
     stock_rules: tuple[StockRule, ...]
     lane_order: Int[Tensor, " E"] | None
-    """Where every lane stands after replenishments and the lanes of each stock rule are put one after the other; None if in place."""
+    """Where every lane stands after replenishments and the lanes of each stock rule are put one after the
+    other; None if in place."""
     full_shipment: tuple[Int[Tensor, " J"], Int[Tensor, " J"], Float[Tensor, "J 1"]] | None
     """Lanes out of cross-docks, their origins, and the share of each if nobody asks."""
     reactive: ReactiveLanes | None
@@ -172,11 +184,13 @@ class TransferNetwork:
     vehicle_cost: Float[Tensor, "W 1"] | None
     vehicle_capacity: Float[Tensor, "W 1"]
     least_load: Float[Tensor, "W 1"]
-    """Volume that counts as a shipment: what is less is float noise, next to what usually passes at either end."""
+    """Volume that counts as a shipment: what is less is float noise, next to what usually passes at either
+    end."""
     transfer_price: Float[Tensor, "K V 1"] | None
     """Of lanes between warehouses."""
     unit_cost: Float[Tensor, "K E"]
-    """What moving one unit costs besides its procurement: transport, holding in transit, its part of a full vehicle."""
+    """What moving one unit costs besides its procurement: transport, holding in transit, its part of a full
+    vehicle."""
     way_destination: Int[Tensor, " W"]
     """Of lanes and reactive lanes."""
     way_origin: Int[Tensor, " V"]
@@ -192,23 +206,33 @@ class TransferNetwork:
     mean_demand: Float[Tensor, "K N"]
     sd_demand: Float[Tensor, "K N"]
     source_lane: Int[Tensor, " N"]
-    """The lane that order-up-to policies ask on: named by the warehouse, or cheapest landed; -1 where no supplier is reached."""
+    """The lane that order-up-to policies ask on: named by the warehouse, or cheapest landed; -1 where no
+    supplier is reached."""
     throughput: Float[Tensor, "K N"]
-    """Mean units per period that pass through when everyone asks on the source lane: own demand and that of those it feeds."""
+    """Mean units per period that pass through when everyone asks on the source lane: own demand and that of
+    those it feeds."""
     throughput_sd: Float[Tensor, "K N"]
     size: Float[Tensor, "K N"]
     """Typical units per period, above 0: what quantities are scaled by."""
     component: Int[Tensor, " N"] | None
-    """Which part of the network a warehouse is in, of those that no lane, supplier or pool joins; None where it is one."""
+    """Which part of the network a warehouse is in, of those that no lane, supplier or pool joins; None where
+    it is one."""
 
     def __repr__(self) -> str:
-        counts = {"warehouse": self.warehouses, "supplier": self.suppliers, "lane": self.lanes, "product": self.products}
+        counts = {
+            "warehouse": self.warehouses,
+            "supplier": self.suppliers,
+            "lane": self.lanes,
+            "product": self.products,
+        }
         told = (f"{len(names)} {thing}{'s' * (len(names) != 1)}" for thing, names in counts.items())
         return f"TransferNetwork({', '.join(told)})"
 
     @property
     def lane_origin(self) -> list[str]:
-        return [self.suppliers[s] for s in self.supplier.tolist()] + [self.warehouses[o] for o in self.origin.tolist()]
+        return [self.suppliers[s] for s in self.supplier.tolist()] + [
+            self.warehouses[o] for o in self.origin.tolist()
+        ]
 
     @property
     def interruptible(self) -> bool:
@@ -222,12 +246,19 @@ class TransferNetwork:
         shape = [1] * values.dim()
         shape[dim] = len(self.component)
         members = torch.bincount(self.component).to(values)[self.component].view(shape)
-        return torch.zeros_like(values).index_add(dim, self.component, values).index_select(dim, self.component) / members
+        return (
+            torch.zeros_like(values).index_add(dim, self.component, values).index_select(dim, self.component)
+            / members
+        )
 
     @property
     def counted_price(self) -> Float[Tensor, "K N 1"] | None:
         """Revenue per unit as it counts in the reward."""
-        return None if self.price is None or not self.weights["revenue"] else self.price * self.weights["revenue"]
+        return (
+            None
+            if self.price is None or not self.weights["revenue"]
+            else self.price * self.weights["revenue"]
+        )
 
     @cached_property
     def _inbound(self) -> list[list[int]]:

@@ -11,7 +11,8 @@ from marl_inv.experiments.results import Results
 
 
 def tables_csv(results: Results) -> str:
-    """One row for every policy on every scenario, with all digits; gains are positive where the policy is better."""
+    """One row for every policy on every scenario, with all digits; gains are positive where the policy is
+    better."""
     file = io.StringIO()
     rows = results.records()
     writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
@@ -21,7 +22,8 @@ def tables_csv(results: Results) -> str:
 
 
 def samples_csv(results: Results) -> str:
-    """What every seed of every policy earned or paid on every trace (or product, of a data file), per period."""
+    """What every seed of every policy earned or paid on every trace (or product, of a data file), per
+    period."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["scenario", "policy", "seed", "sample", "measured", "result"])

@@ -1,4 +1,5 @@
-"""What an experiment's results amount to: sentences that follow from the statistics, and what is measured beside them for pictures."""
+"""What an experiment's results amount to: sentences that follow from the statistics, and what is measured
+beside them for pictures."""
 
 from __future__ import annotations
 
@@ -30,7 +31,10 @@ WORTHWHILE = 1.0
 def found_on(judged: Judged) -> list[str]:
     """Who did best on a scenario, by how much, and from whom that cannot be told."""
     best, reference, gains = judged.best, judged.reference, judged.gains
-    what = f"a {best.problem.measured} of {plus_minus(measured(best.problem, judged.rewards[best.policy]))} a period"
+    what = (
+        f"a {best.problem.measured} of {plus_minus(measured(best.problem, judged.rewards[best.policy]))} "
+        "a period"
+    )
     alike = [policy for policy, gain in judged.behind.items() if not gain.significant]
     sides = {
         side: [
@@ -49,20 +53,31 @@ def found_on(judged: Judged) -> list[str]:
         )
     elif gains[best.policy].significant:
         gain = gains[best.policy]
-        small = f" (more than chance, though below {WORTHWHILE:g}%)" if abs(100 * gain.mean / (judged.base or 1)) < WORTHWHILE else ""
-        told.append(f"{best.policy} does best, with {what}: {_share(gain, judged.base)} better than {reference.policy}{small}.")
+        small = (
+            f" (more than chance, though below {WORTHWHILE:g}%)"
+            if abs(100 * gain.mean / (judged.base or 1)) < WORTHWHILE
+            else ""
+        )
+        told.append(
+            f"{best.policy} does best, with {what}: {_share(gain, judged.base)} better than "
+            f"{reference.policy}{small}."
+        )
         also = "also "
     else:
         but = f"its gain of {_share(gains[best.policy], judged.base)} over {reference.policy} may be chance"
         nobody = "" if sides[1] else f"No policy is shown to be better than {reference.policy}: "
         told.append(f"{nobody}{best.policy} has the best mean, with {what}, but {but}.")
     if others := [policy for policy in alike if policy != reference.policy]:
-        told.append(f"Not to be told apart from {best.policy}: {listed(others)}.")
+        told.append(f"Not to be told apart from {best.policy}: {in_words(others)}.")
     for side, verb in ((1, f"{also}better".capitalize()), (-1, "Worse")):
         if sides[side]:
-            told.append(f"{verb} than {reference.policy}: {listed(sides[side])}.")
-    if neither := [policy for policy, gain in gains.items() if not gain.significant and policy not in (best.policy, *alike)]:
-        told.append(f"Not to be told apart from {reference.policy}: {listed(neither)}.")
+            told.append(f"{verb} than {reference.policy}: {in_words(sides[side])}.")
+    if neither := [
+        policy
+        for policy, gain in gains.items()
+        if not gain.significant and policy not in (best.policy, *alike)
+    ]:
+        told.append(f"Not to be told apart from {reference.policy}: {in_words(neither)}.")
     return told
 
 
@@ -75,7 +90,7 @@ def _share(gain: Interval, base: float) -> str:
     return f"{share.mean:z.{digits}f}% ({share.low:z.{digits}f} to {share.high:z.{digits}f})"
 
 
-def listed(names: Sequence[str]) -> str:
+def in_words(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
@@ -107,7 +122,12 @@ def together(results: Results) -> list[Together]:
     ]
     found = []
     for policy in results.policies():
-        played = [(judged, each) for judged in there for each in judged.outcomes if each.policy == policy and each is not judged.reference]
+        played = [
+            (judged, each)
+            for judged in there
+            for each in judged.outcomes
+            if each.policy == policy and each is not judged.reference
+        ]
         if not played:
             continue
         ours = [judged.percent(outcome) for judged, outcome in played]
@@ -136,10 +156,14 @@ def found_together(every: Sequence[Together], reference: str) -> list[str]:
     told = []
     for each in sorted(every, key=lambda one: -one.gain.mean):
         untold = each.scenarios - each.better - each.worse
-        counts = f"better on {each.better}, worse on {each.worse}" + f", not told apart on {untold}" * (untold > 0)
+        counts = f"better on {each.better}, worse on {each.worse}" + f", not told apart on {untold}" * (
+            untold > 0
+        )
         told.append(
-            f"{each.policy}: over {each.scenarios} scenario{'s' * (each.scenarios > 1)} {counts} (against {reference}); "
-            f"its gain is {each.gain.mean:+z.1f}% ({each.gain.low:+z.1f} to {each.gain.high:+z.1f}, interquartile mean)."
+            f"{each.policy}: over {each.scenarios} scenario{'s' * (each.scenarios > 1)} {counts} (against "
+            f"{reference}); "
+            f"its gain is {each.gain.mean:+z.1f}% ({each.gain.low:+z.1f} to {each.gain.high:+z.1f}, "
+            "interquartile mean)."
         )
     return told
 
@@ -150,4 +174,6 @@ def profiles(every: Sequence[Together]) -> tuple[np.ndarray, dict[str, np.ndarra
     low, high = float(scores.min().clamp(max=0)), float(scores.max().clamp(min=0))
     margin = 0.05 * (high - low) or 1.0
     thresholds = torch.linspace(low - margin, high + margin, 201, dtype=torch.float64)
-    return thresholds.numpy(), {each.policy: performance_profile(each.scores, thresholds).numpy() for each in every}
+    return thresholds.numpy(), {
+        each.policy: performance_profile(each.scores, thresholds).numpy() for each in every
+    }

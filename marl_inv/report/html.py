@@ -58,13 +58,16 @@ def page_markdown(title: str, sections: Sequence[Section]) -> str:
 
 def html(title: str, sections: Sequence[Section]) -> str:
     numbers = iter(range(1, 10_000))
-    contents = "".join(f'<li><a href="#{section.anchor}">{escape(section.title)}</a></li>' for section in sections)
+    contents = "".join(
+        f'<li><a href="#{section.anchor}">{escape(section.title)}</a></li>' for section in sections
+    )
     body = "\n".join(
         f'<section id="{section.anchor}">\n<h2>{escape(section.title)}</h2>\n{"".join(_block(block, numbers) for block in section.blocks)}</section>'
         for section in sections
     )
     return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="viewport" '
+        'content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>\n<h1>{escape(title)}</h1>\n<p class=caption>What an experiment with marl_inv found: inventory policies compared by simulation.</p>\n<nav><ul>{contents}</ul></nav>\n{body}\n</main>\n</body>\n</html>\n"
     )
 
@@ -84,19 +87,28 @@ def _block(block: Block, numbers: Iterator[int]) -> str:
 def _emphasised(line: str) -> str:
     """What a line is about, before its colon, stands out."""
     head, colon, rest = line.partition(": ")
-    return f"<b>{escape(head)}</b>: {escape(rest)}" if colon and len(head) < 80 and "." not in head else escape(line)
+    return (
+        f"<b>{escape(head)}</b>: {escape(rest)}"
+        if colon and len(head) < 80 and "." not in head
+        else escape(line)
+    )
 
 
 def _drawn(picture: Picture, number: int) -> str:
     """Inline SVG, whose names are made its own; or pixels where it would be large."""
     file = io.BytesIO()
     with rc_context({"svg.hashsalt": "marl_inv"}):
-        picture.figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        picture.figure.savefig(
+            file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+        )
     text = file.getvalue().decode()
     if len(text) > LARGEST_SVG:
         pixels = io.BytesIO()
         picture.figure.savefig(pixels, format="png", dpi=160)
-        return f'<img alt="{escape(picture.caption)}" src="data:image/png;base64,{base64.b64encode(pixels.getvalue()).decode()}">'
+        return (
+            f'<img alt="{escape(picture.caption)}" '
+            f'src="data:image/png;base64,{base64.b64encode(pixels.getvalue()).decode()}">'
+        )
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)
     text = re.sub(r'(\bid="|"#|url\(#)', rf"\g<1>p{number}-", text)

@@ -1,4 +1,5 @@
-"""Who does best on every scenario of all experiments in a folder, from the tables that `marl-inv report` left there."""
+"""Who does best on every scenario of all experiments in a folder, from the tables that `marl-inv report` left
+there."""
 
 from __future__ import annotations
 
@@ -35,10 +36,13 @@ def write_leaderboard(folder: Path) -> Path:
 
 
 def leaderboard(folder: Path) -> str:
-    """A Markdown table: the best policies on each scenario, what they gain over the experiment's reference, and who cannot be told from the first."""
+    """A Markdown table: the best policies on each scenario, what they gain over the experiment's reference,
+    and who cannot be told from the first."""
     tables = sorted(folder.glob(f"*/{TABLES_FILE}"))
     if not tables:
-        raise InputError(f"{folder}: holds no experiment's {TABLES_FILE}; run `marl-inv report RUN --out {folder}/NAME`")
+        raise InputError(
+            f"{folder}: holds no experiment's {TABLES_FILE}; run `marl-inv report RUN --out {folder}/NAME`"
+        )
     lines = ["| experiment | scenario | first | second | third |", "|---|---|---|---|---|"]
     for table in tables:
         with table.open(encoding="utf-8", newline="") as file:
@@ -48,12 +52,18 @@ def leaderboard(folder: Path) -> str:
             costs = there[0]["measured"] == "cost"
             best = sorted(there, key=lambda row: float(row["mean"]) * (1 if costs else -1))[:PLACES]
             places = [_place(row) for row in best] + [""] * (PLACES - len(best))
-            lines.append(f"| {table.parent.name} | {scenario}, {there[0]['measured']} | {' | '.join(places)} |")
+            lines.append(
+                f"| {table.parent.name} | {scenario}, {there[0]['measured']} | {' | '.join(places)} |"
+            )
     lines += [
         "",
-        "In brackets the gain over the experiment's reference; n.s.: not told from 0; ≈: not told from the first (5%, after Holm).",
+        "In brackets the gain over the experiment's reference; n.s.: not told from 0; ≈: not told from the "
+        "first (5%, after Holm).",
     ]
-    if without := sorted({file.parent.name for file in folder.glob("*/experiment.yaml")} - {table.parent.name for table in tables}):
+    if without := sorted(
+        {file.parent.name for file in folder.glob("*/experiment.yaml")}
+        - {table.parent.name for table in tables}
+    ):
         lines.append(f"Experiments without {TABLES_FILE} are not in it: {', '.join(without)}.")
     return "\n".join(lines)
 
@@ -62,6 +72,8 @@ def _place(row: dict[str, str]) -> str:
     half = (float(row["high"]) - float(row["low"])) / 2
     told = f"{row['policy']} {float(row['mean']):,.1f} ± {half:,.1f}"
     if row["gain_percent"]:
-        told += f" ({float(row['gain_percent']):+z.1f}%{'' if float(row['p_value_holm']) < 0.05 else ' n.s.'})"
+        told += (
+            f" ({float(row['gain_percent']):+z.1f}%{'' if float(row['p_value_holm']) < 0.05 else ' n.s.'})"
+        )
     behind = row["p_value_holm_of_best"]
     return told if not behind or float(behind) < 0.05 else f"{told} ≈"

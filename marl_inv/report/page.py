@@ -1,4 +1,5 @@
-"""An experiment's report: one page that explains itself, with everything in it, and the same as Markdown, CSV and LaTeX."""
+"""An experiment's report: one page that explains itself, with everything in it, and the same as Markdown, CSV
+and LaTeX."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ Value = TypeVar("Value")
 
 
 def write_report(results: Results, out: Path | None = None, progress: Progress = silently) -> list[Path]:
-    """Write report.html, report.md, tables.csv, samples.csv and tables.tex into `out`, by default the folder of the results."""
+    """Write report.html, report.md, tables.csv, samples.csv and tables.tex into `out`, by default the folder
+    of the results."""
     folder = out or results.folder
     title = results.folder.resolve().name
     sections = report(results, progress)
@@ -70,25 +72,41 @@ def report(results: Results, progress: Progress = silently) -> list[Section]:
 
 def _opening(results: Results) -> Section:
     experiment = results.experiment
-    samples = list(dict.fromkeys(f"{outcome.samples.shape[1]} {outcome.units}" for outcome in results.outcomes))
-    revisions = sorted({revision for outcome in results.outcomes for revision in outcome.revisions if revision})
+    samples = list(
+        dict.fromkeys(f"{outcome.samples.shape[1]} {outcome.units}" for outcome in results.outcomes)
+    )
+    revisions = sorted(
+        {revision for outcome in results.outcomes for revision in outcome.revisions if revision}
+    )
     seeds = sorted({seed for outcome in results.outcomes if outcome.trained for seed in outcome.seeds})
     compared = [
         f"Scenarios: {'; '.join(f'{name} ({judged.problem.description})' for name, judged in results.judged.items())}",
         f"Policies: {', '.join(results.policies())}; compared with {experiment.reference}",
-        f"Training seeds: {', '.join(map(str, seeds))}" if seeds else "Nothing was trained, so there are no training seeds",
+        f"Training seeds: {', '.join(map(str, seeds))}"
+        if seeds
+        else "Nothing was trained, so there are no training seeds",
         f"Evaluated on: {' or '.join(samples)}, the same for every policy",
-        f"Computed with marl_inv {version('marl_inv')}{', revision' * bool(revisions)}{'s' * (len(revisions) > 1)} {', '.join(revisions)}".rstrip(),
+        (
+            "Computed with marl_inv "
+            f"{version('marl_inv')}{', revision' * bool(revisions)}{'s' * (len(revisions) > 1)} "
+            f"{', '.join(revisions)}"
+        ).rstrip(),
     ]
     blocks: list[Block] = [experiment.description] if experiment.description else []
     if results.missing:
         named = "; ".join(results.missing[:MOST_MISSING])
         more = len(results.missing) - MOST_MISSING
         blocks.append(
-            f"Not complete: {len(results.missing)} cell{'s are' if len(results.missing) > 1 else ' is'} missing ({named}{f'; and {more} more' if more > 0 else ''}). "
-            "What follows is of those that are there; marl-inv run with the same experiment and folder computes the rest."
+            f"Not complete: {len(results.missing)} cell{'s are' if len(results.missing) > 1 else ' is'} "
+            f"missing ({named}{f'; and {more} more' if more > 0 else ''}). "
+            "What follows is of those that are there; marl-inv run with the same experiment and folder "
+            "computes the rest."
         )
-    blocks += [f"On {name}, {experiment.reference} is missing; gains are over {judged.reference.policy}." for name, judged in results.judged.items() if judged.reference.policy != experiment.reference]  # fmt: skip
+    blocks += [
+        f"On {name}, {experiment.reference} is missing; gains are over {judged.reference.policy}."
+        for name, judged in results.judged.items()
+        if judged.reference.policy != experiment.reference
+    ]
     return Section("What was compared", [*blocks, compared])
 
 
@@ -103,29 +121,40 @@ def _together(results: Results, every: Sequence[Together], look: dict[str, pictu
     thresholds, shares = findings.profiles(every)
     means, chances = {each.policy: each.gain for each in every}, {each.policy: each.chance for each in every}
     caption = (
-        f"Scenarios on which the policy is told to be better or worse than {reference} (5%, after Holm within each). Gain: interquartile mean over scenarios and "
-        "seeds. Chance: that a seed does better than the reference on a scenario at random. In brackets 95% bootstrap intervals over seeds and traces."
+        f"Scenarios on which the policy is told to be better or worse than {reference} (5%, after Holm "
+        "within each). Gain: interquartile mean over scenarios and "
+        "seeds. Chance: that a seed does better than the reference on a scenario at random. In brackets 95% "
+        "bootstrap intervals over seeds and traces."
     )
-    table = headed_table("All scenarios together", "policy", ["scenarios", "better", "worse", "gain %", "chance %"], caption)
+    table = headed_table(
+        "All scenarios together", "policy", ["scenarios", "better", "worse", "gain %", "chance %"], caption
+    )
     for each in every:
         counts = map(str, (each.scenarios, each.better, each.worse))
-        table.add_row(each.policy, *counts, _bracketed(each.gain, "+z.1f"), _bracketed(each.chance.times(100.0), ".0f"))
+        table.add_row(
+            each.policy, *counts, _bracketed(each.gain, "+z.1f"), _bracketed(each.chance.times(100.0), ".0f")
+        )
     return Section(
         "All scenarios together",
         [
             table,
             Picture(
                 pictures.matrix(results),
-                f"Who wins where: gain over {reference} in percent of its result. Bold: told from 0 (5%, after Holm over the scenario's gains); n.s.: not told from 0. Purple is better, orange worse.",
+                f"Who wins where: gain over {reference} in percent of its result. Bold: told from 0 (5%, "
+                "after Holm over the scenario's gains); n.s.: not told from 0. Purple is better, orange "
+                "worse.",
             ),
             Picture(
-                pictures.together(means, chances, look, reference),
-                "Left, the gain as the mean of the middle half of all scenarios and seeds; right, how probable it is that a seed does better than the reference on a scenario at random. "
-                "Bars are 95% bootstrap intervals over seeds and traces; hollow marks are not told from the line.",
+                pictures.together_of(means, chances, look, reference),
+                "Left, the gain as the mean of the middle half of all scenarios and seeds; right, how "
+                "probable it is that a seed does better than the reference on a scenario at random. "
+                "Bars are 95% bootstrap intervals over seeds and traces; hollow marks are not told from the "
+                "line.",
             ),
             Picture(
-                pictures.profiles(shares, thresholds, look, reference),
-                "Performance profile: the share of scenarios and seeds on which a policy gains more than so many percent. A curve further to the right and above is better; where it crosses the "
+                pictures.profiles_of(shares, thresholds, look, reference),
+                "Performance profile: the share of scenarios and seeds on which a policy gains more than so "
+                "many percent. A curve further to the right and above is better; where it crosses the "
                 "dashed line is how often it does better than the reference.",
             ),
         ],
@@ -143,22 +172,32 @@ def _scenario(judged: Judged, table: Table, look: dict[str, pictures.Look]) -> S
     blocks.append(
         Picture(
             pictures.results_of(judged, look),
-            f"Left, what each policy {'costs' if reference.problem.measured == 'cost' else 'earns'}, with 95% intervals, which all policies' luck widens alike; right, the difference to {reference.policy} on the same "
-            "traces, where that luck cancels out. Right of the line is better; hollow marks are not told from 0 (5%, after Holm).",
+            f"Left, what each policy {'costs' if reference.problem.measured == 'cost' else 'earns'}, with "
+            "95% intervals, which all policies' luck widens alike; right, the difference to "
+            f"{reference.policy} on the same "
+            "traces, where that luck cancels out. Right of the line is better; hollow marks are not told "
+            "from 0 (5%, after Holm).",
         )
     )
     if figure := pictures.parts_of(outcomes, reference):
         blocks.append(
             Picture(
                 figure,
-                f"Left, every kind of cost{'' if reference.problem.measured == 'cost' else ' (left of 0) and of income (right of 0)'} that the objective counts, mean over seeds and traces. "
-                f"Right, where the difference to {reference.policy} comes from: bars to the right are saved or earned, bars to the left are paid for it.",
+                "Left, every kind of "
+                f"cost{'' if reference.problem.measured == 'cost' else ' (left of 0) and of income (right of 0)'} that the objective counts, mean over seeds and traces. "
+                f"Right, where the difference to {reference.policy} comes from: bars to the right are saved "
+                "or earned, bars to the left are paid for it.",
             )
         )
     if problem is None:
         return Section(judged.scenario, [*blocks, f"What has to be played again is left out: {lack}"])
     far, _ = _tried(lambda: findings.how_far(problem, outcomes))
-    blocks.insert(2, far or "How far that is from the best possible would take a linear programme that is too large for a report.")
+    blocks.insert(
+        2,
+        far
+        or "How far that is from the best possible would take a linear programme that is too large for a "
+        "report.",
+    )
     return Section(judged.scenario, [*blocks, *_played(problem, judged, look)])
 
 
@@ -171,7 +210,10 @@ def _described(scenario: Scenario) -> str:
     }
     size = ", ".join(f"{count} {thing}{'s' * (count != 1)}" for thing, count in counts.items())
     warm_up = f", the first {scenario.warm_up} of them not scored" if scenario.warm_up else ""
-    return f"{scenario.description.rstrip('.')}. {size}; {scenario.horizon} periods{warm_up}; objective {scenario.objective}."
+    return (
+        f"{scenario.description.rstrip('.')}. {size}; {scenario.horizon} periods{warm_up}; objective "
+        f"{scenario.objective}."
+    )
 
 
 def _tried(measure: Callable[[], Value]) -> tuple[Value | None, str]:
@@ -189,7 +231,9 @@ def _played(problem: Problem, judged: Judged, look: dict[str, pictures.Look]) ->
         pictures.efficiency_of(outcomes, look, curve),
         "Service against stock: further up serves more, further left holds less. "
         + (
-            f"The line is plain order-up-to with its newsvendor levels scaled from {findings.CURVE_SCALES[0]:g} to {findings.CURVE_SCALES[-1]:g} on the same traces; what lies above it makes more of its stock than any scaling does. "
+            "The line is plain order-up-to with its newsvendor levels scaled from "
+            f"{findings.CURVE_SCALES[0]:g} to {findings.CURVE_SCALES[-1]:g} on the same traces; what lies "
+            "above it makes more of its stock than any scaling does. "
             if curve is not None
             else f"Without the curve of order-up-to: {lack}. "
         )
@@ -199,7 +243,8 @@ def _played(problem: Problem, judged: Judged, look: dict[str, pictures.Look]) ->
     if curves:
         yield Picture(
             pictures.learning_of(curves, look),
-            "Learning: what the policy in training earned on validation traces, in percent over tuned order-up-to (dashed). Lines are means over seeds, bands run from the worst to the best seed. "
+            "Learning: what the policy in training earned on validation traces, in percent over tuned "
+            "order-up-to (dashed). Lines are means over seeds, bands run from the worst to the best seed. "
             "Evaluation plays, for each seed, the policy that was best here, on other traces.",
         )
     if used := findings.capacities_used(problem.network, outcomes):
@@ -208,27 +253,41 @@ def _played(problem: Problem, judged: Judged, look: dict[str, pictures.Look]) ->
         told = ""
         if prices:
             told = (
-                f"Right, the shadow price: what one unit more of it in every period would be worth to somebody who knew the future ({PLANS} traces, linear programme); a long bar is a "
+                "Right, the shadow price: what one unit more of it in every period would be worth to "
+                f"somebody who knew the future ({PLANS} traces, linear programme); a long bar is a "
                 f"bottleneck. {'No price is told of storage. ' * any(name not in prices for name in shown)}"
             )
-        idle = f"Left out are {len(used) - len(shown)} others, which are less used or idle. " if len(used) > len(shown) else ""
+        idle = (
+            f"Left out are {len(used) - len(shown)} others, which are less used or idle. "
+            if len(used) > len(shown)
+            else ""
+        )
         if shown:
             yield Picture(
                 pictures.capacities_of(shown, prices, look),
-                f"Capacities, the scarcest first, and the share of them that is used, on average over periods and traces. {told}{idle}{f'No shadow prices: {lack}.' if lack else ''}",
+                "Capacities, the scarcest first, and the share of them that is used, on average over "
+                f"periods and traces. {told}{idle}{f'No shadow prices: {lack}.' if lack else ''}",
             )
     if figure := _network(problem, best):
         yield Picture(
             figure,
-            f"The network under {best.policy}, means per period over all traces and seeds. Arrows are shipments, as wide as the square root of their units; the pale band is what was asked for; "
-            "a warehouse's fill is its stock on hand, next to what is on order (hatched), the red strip the share of demand not met at once.",
+            f"The network under {best.policy}, means per period over all traces and seeds. Arrows are "
+            "shipments, as wide as the square root of their units; the pale band is what was asked for; "
+            "a warehouse's fill is its stock on hand, next to what is on order (hatched), the red strip the "
+            "share of demand not met at once.",
         )
     if all("episode.demand" in each.details for each in (best, reference)):
         compared = [reference] if best is reference else [reference, best]
-        warm = f"; the shaded first {problem.scenario.warm_up} periods are not scored" if problem.scenario.warm_up else ""
+        warm = (
+            f"; the shaded first {problem.scenario.warm_up} periods are not scored"
+            if problem.scenario.warm_up
+            else ""
+        )
         yield Picture(
             pictures.episode_of(compared, look, problem.scenario.warm_up),
-            f"One episode: the first evaluation trace, whole network, under {' and '.join(each.policy for each in compared)} (first seed){warm}. Coloured bars are demand not met at once.",
+            "One episode: the first evaluation trace, whole network, under "
+            f"{' and '.join(each.policy for each in compared)} (first seed){warm}. Coloured bars are demand "
+            "not met at once.",
         )
 
 
@@ -238,9 +297,18 @@ def _network(problem: Problem, outcome: Outcome) -> Figure | None:
     if volume is None:
         return None
     names = {"shipped": "shipments", "requested": "asked", "owed": "owed", "transshipped": "transshipped"}
-    places = {key: outcome.details[f"warehouse.{key}"].mean(0).numpy() for key in ("on_hand", "backorders", "unmet", "demand")}
-    lanes = {key: outcome.details[f"lane.{name}"].mean(0).numpy() for name, key in names.items() if f"lane.{name}" in outcome.details}
-    return draw_scene(lay_out(network), Scene.average(network, places, lanes, volume), f"{outcome.policy}, average period")
+    places = {
+        key: outcome.details[f"warehouse.{key}"].mean(0).numpy()
+        for key in ("on_hand", "backorders", "unmet", "demand")
+    }
+    lanes = {
+        key: outcome.details[f"lane.{name}"].mean(0).numpy()
+        for name, key in names.items()
+        if f"lane.{name}" in outcome.details
+    }
+    return draw_scene(
+        lay_out(network), Scene.average(network, places, lanes, volume), f"{outcome.policy}, average period"
+    )
 
 
 def _methods(results: Results) -> Section:
@@ -248,15 +316,26 @@ def _methods(results: Results) -> Section:
         "How to read this",
         [
             [
-                "Every policy is played on the same evaluation traces, which neither tuning nor training has seen. Results are per period, for the whole network, after the warm-up.",
-                "Gains are differences on the same traces, positive where the policy is better, for cost and for profit. 95% intervals count the chance of traces and, where there are several, of training seeds.",
-                "Told from 0: p below 0.05 after Holm's correction for all gains of a scenario's table. What is not (n.s.) may be equal, or differ by less than this experiment can see.",
-                "Bootstrap intervals (all scenarios together) of fewer than about ten seeds are narrower than they should be; take them as a guide.",
-                "Fill rate: units served at once from stock, over units demanded. Moved: units shipped from warehouse to warehouse per period.",
+                "Every policy is played on the same evaluation traces, which neither tuning nor training "
+                "has seen. Results are per period, for the whole network, after the warm-up.",
+                "Gains are differences on the same traces, positive where the policy is better, for cost "
+                "and for profit. 95% intervals count the chance of traces and, where there are several, of "
+                "training seeds.",
+                "Told from 0: p below 0.05 after Holm's correction for all gains of a scenario's table. "
+                "What is not (n.s.) may be equal, or differ by less than this experiment can see.",
+                "Bootstrap intervals (all scenarios together) of fewer than about ten seeds are narrower "
+                "than they should be; take them as a guide.",
+                "Fill rate: units served at once from stock, over units demanded. Moved: units shipped from "
+                "warehouse to warehouse per period.",
                 "What each policy decides on: "
-                + "; ".join(dict.fromkeys(f"{each.policy}: {each.about.get('knows', '')}" for each in results.outcomes))
+                + "; ".join(
+                    dict.fromkeys(
+                        f"{each.policy}: {each.about.get('knows', '')}" for each in results.outcomes
+                    )
+                )
                 + ".",
-                "The numbers are in tables.csv with all their digits, those of every seed and trace in samples.csv, the tables in tables.tex (LaTeX, booktabs) and report.md.",
+                "The numbers are in tables.csv with all their digits, those of every seed and trace in "
+                "samples.csv, the tables in tables.tex (LaTeX, booktabs) and report.md.",
             ]
         ],
     )

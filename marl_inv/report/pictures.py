@@ -1,7 +1,7 @@
 """Pictures of what an experiment measured, as papers print them; `drawing` draws networks.
 
-A policy has one colour and one mark in all pictures of an experiment, from a palette that the colour-blind can tell apart (Okabe and Ito
-2008); the reference is black.
+A policy has one colour and one mark in all pictures of an experiment, from a palette that the colour-blind
+can tell apart (Okabe and Ito 2008); the reference is black.
 """
 
 from __future__ import annotations
@@ -39,7 +39,19 @@ PART_COLOURS = dict(
         MONEY,
         [
             *("#b8c9dc", "#dfe7ef", "#c7d5c2"),
-            *("#4477aa", "#99ddff", "#ee8866", "#bbcc33", "#eedd88", "#ffaabb", "#aa4466", "#aaaa00", "#44bb99", "#dddddd", "#775588"),
+            *(
+                "#4477aa",
+                "#99ddff",
+                "#ee8866",
+                "#bbcc33",
+                "#eedd88",
+                "#ffaabb",
+                "#aa4466",
+                "#aaaa00",
+                "#44bb99",
+                "#dddddd",
+                "#775588",
+            ),
         ],
         strict=True,
     )
@@ -81,12 +93,19 @@ def looks(results: Results) -> dict[str, Look]:
     """Of every policy, by its label."""
     reference = results.experiment.reference
     others = [policy for policy in results.policies() if policy != reference]
-    turns = ((COLOURS[index % len(COLOURS)], MARKS[(index + index // len(COLOURS)) % len(MARKS)]) for index in range(len(others)))
-    return {reference: Look("#000000", "o")} | {policy: Look(*turn) for policy, turn in zip(others, turns, strict=True)}
+    turns = (
+        (COLOURS[index % len(COLOURS)], MARKS[(index + index // len(COLOURS)) % len(MARKS)])
+        for index in range(len(others))
+    )
+    return {reference: Look("#000000", "o")} | {
+        policy: Look(*turn) for policy, turn in zip(others, turns, strict=True)
+    }
 
 
 @contextmanager
-def _sheet(height: float, columns: int = 1, rows: int = 1, **options: object) -> Iterator[tuple[Figure, np.ndarray]]:
+def _sheet(
+    height: float, columns: int = 1, rows: int = 1, **options: object
+) -> Iterator[tuple[Figure, np.ndarray]]:
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         yield figure, figure.subplots(rows, columns, squeeze=False, **options)
@@ -109,7 +128,14 @@ def _list_policies(axes: Axes, policies: Sequence[str]) -> None:
 def _put(axes: Axes, row: float | int, interval: Interval, look: Look, filled: bool = True) -> None:
     """A mark and its interval, as far as it has one."""
     if math.isfinite(interval.low):
-        axes.plot([interval.low, interval.high], [row, row], color=look.colour, linewidth=2, solid_capstyle="butt", zorder=3)
+        axes.plot(
+            [interval.low, interval.high],
+            [row, row],
+            color=look.colour,
+            linewidth=2,
+            solid_capstyle="butt",
+            zorder=3,
+        )
     axes.plot(
         [interval.mean],
         [row],
@@ -129,19 +155,32 @@ def results_of(judged: Judged, look: dict[str, Look]) -> Figure:
         for row, outcome in enumerate(outcomes):
             _put(left, row, measured(outcome.problem, judged.rewards[outcome.policy]), look[outcome.policy])
             if gain := judged.gains.get(outcome.policy):
-                _put(right, row, gain.times(100 / base) if base else gain, look[outcome.policy], gain.significant)
+                _put(
+                    right,
+                    row,
+                    gain.times(100 / base) if base else gain,
+                    look[outcome.policy],
+                    gain.significant,
+                )
         _list_policies(left, [outcome.policy for outcome in outcomes])
         right.tick_params("y", length=0)
         right.axvline(0, color=INK, linewidth=1, zorder=2)
         right.grid(False, axis="y")
         right.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
-        left.set(title=f"{reference.problem.measured.capitalize()} per period", xlabel="money per period, whole network")
-        right.set(title=f"Gain over {reference.policy}", xlabel=f"{'percent' if base else 'money per period'} (right is better)")
+        left.set(
+            title=f"{reference.problem.measured.capitalize()} per period",
+            xlabel="money per period, whole network",
+        )
+        right.set(
+            title=f"Gain over {reference.policy}",
+            xlabel=f"{'percent' if base else 'money per period'} (right is better)",
+        )
     return figure
 
 
 def counted_parts(outcome: Outcome) -> dict[str, float]:
-    """Money per period of each kind that the objective counts, costs negative; what warehouses pay each other cancels out."""
+    """Money per period of each kind that the objective counts, costs negative; what warehouses pay each other
+    cancels out."""
     weights = outcome.problem.reward_weights
     parts = {}
     for name in MONEY:
@@ -153,7 +192,8 @@ def counted_parts(outcome: Outcome) -> dict[str, float]:
 
 
 def parts_of(outcomes: Sequence[Outcome], reference: Outcome) -> Figure | None:
-    """What costs and incomes consist of, and how that differs from the reference; None where there is one kind alone."""
+    """What costs and incomes consist of, and how that differs from the reference; None where there is one
+    kind alone."""
     parts = {outcome.policy: counted_parts(outcome) for outcome in outcomes}
     kinds = [name for name in MONEY if any(name in each for each in parts.values())]
     if len(kinds) < 2:
@@ -162,7 +202,9 @@ def parts_of(outcomes: Sequence[Outcome], reference: Outcome) -> Figure | None:
     sign = -1 if scenario.measured == "cost" else 1
     levels = [{name: sign * value for name, value in each.items()} for each in parts.values()]
     theirs = parts[reference.policy]
-    changes = [{name: each.get(name, 0.0) - theirs.get(name, 0.0) for name in kinds} for each in parts.values()]
+    changes = [
+        {name: each.get(name, 0.0) - theirs.get(name, 0.0) for name in kinds} for each in parts.values()
+    ]
     with _sheet(_tall(len(outcomes)) + 0.35, 2, sharey=True) as (figure, [[left, right]]):
         for name in kinds:
             kind = name.removesuffix("_cost")
@@ -178,18 +220,32 @@ def parts_of(outcomes: Sequence[Outcome], reference: Outcome) -> Figure | None:
         left.plot([], [], "|", color=INK, markersize=10, markeredgewidth=2.2, label="sum")
         handles, labels = left.get_legend_handles_labels()
         figure.legend(
-            handles[1:] + handles[:1], labels[1:] + labels[:1], loc="outside upper left", ncols=8, handlelength=1.1, columnspacing=1.2
+            handles[1:] + handles[:1],
+            labels[1:] + labels[:1],
+            loc="outside upper left",
+            ncols=8,
+            handlelength=1.1,
+            columnspacing=1.2,
         )
     return figure
 
 
 def _stack(axes: Axes, rows: Sequence[dict[str, float]]) -> None:
-    """What is below 0 to the left of it, what is above to the right, and a mark at the sum where there is both."""
+    """What is below 0 to the left of it, what is above to the right, and a mark at the sum where there is
+    both."""
     for row, parts in enumerate(rows):
         ends = {1: 0.0, -1: 0.0}
         for name, value in parts.items():
             side = 1 if value > 0 else -1
-            axes.barh(row, value, left=ends[side], height=0.62, color=PART_COLOURS[name], edgecolor="white", linewidth=0.6)
+            axes.barh(
+                row,
+                value,
+                left=ends[side],
+                height=0.62,
+                color=PART_COLOURS[name],
+                edgecolor="white",
+                linewidth=0.6,
+            )
             ends[side] += value
         if ends[-1] < 0 < ends[1]:
             axes.plot(sum(ends.values()), row, "|", color=INK, markersize=18, markeredgewidth=2.2)
@@ -197,13 +253,23 @@ def _stack(axes: Axes, rows: Sequence[dict[str, float]]) -> None:
         axes.axvline(0, color=INK, linewidth=1)
 
 
-def efficiency_of(outcomes: Sequence[Outcome], look: dict[str, Look], curve: Float[np.ndarray, "2 P"] | None) -> Figure:
-    """Fill rate against stock: what every policy makes of its stock, beside order-up-to with more and with less."""
+def efficiency_of(
+    outcomes: Sequence[Outcome], look: dict[str, Look], curve: Float[np.ndarray, "2 P"] | None
+) -> Figure:
+    """Fill rate against stock: what every policy makes of its stock, beside order-up-to with more and with
+    less."""
     with _sheet(3.9) as (figure, [[axes]]):
         held = [outcome.measures["on_hand"].numpy() for outcome in outcomes]
         served = [100 * outcome.measures["fill_rate"].numpy() for outcome in outcomes]
         if curve is not None:
-            axes.plot(curve[0], 100 * curve[1], color="#9a9a9a", linewidth=1.6, label="order-up-to, levels scaled", zorder=2)
+            axes.plot(
+                curve[0],
+                100 * curve[1],
+                color="#9a9a9a",
+                linewidth=1.6,
+                label="order-up-to, levels scaled",
+                zorder=2,
+            )
         for outcome, stock, fill in zip(outcomes, held, served, strict=True):
             mine = look[outcome.policy]
             if len(stock) > 1:
@@ -221,7 +287,10 @@ def efficiency_of(outcomes: Sequence[Outcome], look: dict[str, Look], curve: Flo
         stocks, fills = np.concatenate(held), np.concatenate(served)
         if curve is not None:
             away = np.hypot(curve[0] / stocks.mean() - 1, curve[1] - fills.mean() / 100)
-            stocks, fills = np.append(stocks, curve[0, away.argmin()]), np.append(fills, 100 * curve[1, away.argmin()])
+            stocks, fills = (
+                np.append(stocks, curve[0, away.argmin()]),
+                np.append(fills, 100 * curve[1, away.argmin()]),
+            )
         axes.set_xlim(*_room(stocks, 0.1 * stocks.mean()))
         low, high = _room(fills, 2.0)
         axes.set_ylim(low, min(high, 100.5))
@@ -238,9 +307,12 @@ def _room(values: np.ndarray, least: float) -> tuple[float, float]:
 
 
 def learning_of(curves: dict[str, tuple[np.ndarray, np.ndarray]], look: dict[str, Look]) -> Figure:
-    """Validation results in training: decisions (P,), and percent over tuned order-up-to (S, P), of every policy."""
+    """Validation results in training: decisions (P,), and percent over tuned order-up-to (S, P), of every
+    policy."""
     with _sheet(3.6) as (figure, [[axes]]):
-        axes.axhline(0, color="black", linewidth=1.2, linestyle=(0, (4, 2)), label="tuned order-up-to", zorder=2)
+        axes.axhline(
+            0, color="black", linewidth=1.2, linestyle=(0, (4, 2)), label="tuned order-up-to", zorder=2
+        )
         for policy, (steps, percent) in curves.items():
             mine, mean = look[policy], percent.mean(0)
             axes.plot(
@@ -255,20 +327,34 @@ def learning_of(curves: dict[str, tuple[np.ndarray, np.ndarray]], look: dict[str
                 zorder=4,
             )
             if len(percent) > 1:
-                axes.fill_between(steps, percent.min(0), percent.max(0), color=mine.colour, alpha=0.18, linewidth=0, zorder=1)
+                axes.fill_between(
+                    steps,
+                    percent.min(0),
+                    percent.max(0),
+                    color=mine.colour,
+                    alpha=0.18,
+                    linewidth=0,
+                    zorder=1,
+                )
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.set(xlabel="decisions in training", ylabel="percent over the baseline")
         axes.set_xlim(left=0)
-        lowest = min(float(percent[:, 1:].min()) if percent.shape[1] > 1 else 0.0 for _, percent in curves.values())
+        lowest = min(
+            float(percent[:, 1:].min()) if percent.shape[1] > 1 else 0.0 for _, percent in curves.values()
+        )
         axes.set_ylim(bottom=max(axes.get_ylim()[0], min(1.5 * lowest, -1.0), -100))
         figure.legend(loc="outside right upper")
     return figure
 
 
-def capacities_of(used: dict[str, dict[str, float]], prices: dict[str, float] | None, look: dict[str, Look]) -> Figure:
+def capacities_of(
+    used: dict[str, dict[str, float]], prices: dict[str, float] | None, look: dict[str, Look]
+) -> Figure:
     """By capacity: the share of it that each policy uses, and what one more unit of it would be worth."""
     shown = list(used)
-    with _sheet(_tall(len(shown)) + 0.3, 2 if prices else 1, sharey=True, width_ratios=[3, 2] if prices else None) as (figure, [panels]):
+    with _sheet(
+        _tall(len(shown)) + 0.3, 2 if prices else 1, sharey=True, width_ratios=[3, 2] if prices else None
+    ) as (figure, [panels]):
         for row, name in enumerate(shown):
             panels[0].axhline(row, color=GRID, linewidth=0.8, zorder=1)
             for policy, share in used[name].items():
@@ -287,7 +373,9 @@ def capacities_of(used: dict[str, dict[str, float]], prices: dict[str, float] | 
         panels[0].xaxis.set_major_formatter(PercentFormatter())
         panels[0].set(title="Used, on average", xlabel="share of the capacity")
         if prices:
-            panels[1].barh(range(len(shown)), [prices.get(name, 0.0) for name in shown], height=0.55, color="#8c8c8c")
+            panels[1].barh(
+                range(len(shown)), [prices.get(name, 0.0) for name in shown], height=0.55, color="#8c8c8c"
+            )
             panels[1].grid(False, axis="y")
             panels[1].tick_params("y", length=0)
             panels[1].set(title="Shadow price", xlabel="money per period for one unit more")
@@ -297,17 +385,24 @@ def capacities_of(used: dict[str, dict[str, float]], prices: dict[str, float] | 
 
 
 def episode_of(outcomes: Sequence[Outcome], look: dict[str, Look], warm_up: int) -> Figure:
-    """The first evaluation trace as some policies played it, first seeds, whole network: stock, and demand with what was not met."""
+    """The first evaluation trace as some policies played it, first seeds, whole network: stock, and demand
+    with what was not met."""
     with _sheet(1.9 + 1.5 * len(outcomes), 1, 1 + len(outcomes), sharex=True) as (figure, panels):
         stock, *below = panels[:, 0]
         most = max(float(outcome.details["episode.demand"][0].sum(1).max()) for outcome in outcomes)
         for outcome, axes in zip(outcomes, below, strict=True):
-            held, demand, unmet = (outcome.details[f"episode.{name}"][0].sum(1).numpy() for name in ("on_hand", "demand", "unmet"))
+            held, demand, unmet = (
+                outcome.details[f"episode.{name}"][0].sum(1).numpy()
+                for name in ("on_hand", "demand", "unmet")
+            )
             periods = np.arange(len(held)) + 1
             stock.plot(periods, held, color=look[outcome.policy].colour, linewidth=1.6, label=outcome.policy)
             axes.bar(periods, demand, width=0.9, color="#c9c9c9", label="demand")
             axes.bar(periods, unmet, width=0.9, color=look[outcome.policy].colour, label="not met at once")
-            axes.set_title(f"Demand under {outcome.policy}: {100 * unmet.sum() / max(demand.sum(), 1e-9):.1f}% not met at once")
+            axes.set_title(
+                f"Demand under {outcome.policy}: {100 * unmet.sum() / max(demand.sum(), 1e-9):.1f}% not met "
+                "at once"
+            )
             axes.set(ylabel="units", ylim=(0, 1.08 * most))
             axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.05))
         for axes in panels[:, 0]:
@@ -347,7 +442,9 @@ def matrix(results: Results) -> Figure:
                 column, row, text, ha="center", va="center", weight="bold" if sure else "normal",
                 color="white" if abs(value) > 0.7 * limit else INK if sure else "#555555", fontsize=9,
             )  # fmt: skip
-        axes.set_xticks(range(len(policies)), policies, **({"rotation": 25, "ha": "right"} if len(policies) > 4 else {}))
+        axes.set_xticks(
+            range(len(policies)), policies, **({"rotation": 25, "ha": "right"} if len(policies) > 4 else {})
+        )
         axes.set_yticks(range(len(scenarios)), scenarios)
         axes.grid(False)
         axes.tick_params(length=0)
@@ -361,12 +458,20 @@ def matrix(results: Results) -> Figure:
     return figure
 
 
-def together(means: dict[str, Interval], chances: dict[str, Interval], look: dict[str, Look], reference: str) -> Figure:
+def together_of(
+    means: dict[str, Interval], chances: dict[str, Interval], look: dict[str, Look], reference: str
+) -> Figure:
     """Interquartile means of the gain and probabilities of improvement."""
     with _sheet(_tall(len(means)), 2, sharey=True) as (figure, [[left, right]]):
         for row, policy in enumerate(means):
             _put(left, row, means[policy], look[policy], means[policy].excludes_zero)
-            _put(right, row, chances[policy].times(100.0), look[policy], not chances[policy].low <= 0.5 <= chances[policy].high)
+            _put(
+                right,
+                row,
+                chances[policy].times(100.0),
+                look[policy],
+                not chances[policy].low <= 0.5 <= chances[policy].high,
+            )
         _list_policies(left, list(means))
         left.axvline(0, color=INK, linewidth=1, zorder=2)
         right.axvline(50, color=INK, linewidth=1, zorder=2)
@@ -379,7 +484,9 @@ def together(means: dict[str, Interval], chances: dict[str, Interval], look: dic
     return figure
 
 
-def profiles(shares: dict[str, np.ndarray], thresholds: np.ndarray, look: dict[str, Look], reference: str) -> Figure:
+def profiles_of(
+    shares: dict[str, np.ndarray], thresholds: np.ndarray, look: dict[str, Look], reference: str
+) -> Figure:
     """The share of scenarios and seeds on which each policy gains more than so much."""
     with _sheet(3.4) as (figure, [[axes]]):
         axes.axvline(0, color="black", linewidth=1.2, linestyle=(0, (4, 2)), label=reference)
@@ -396,7 +503,11 @@ def profiles(shares: dict[str, np.ndarray], thresholds: np.ndarray, look: dict[s
                 markersize=5,
             )
         axes.yaxis.set_major_formatter(PercentFormatter())
-        axes.set(xlabel=f"gain over {reference}, percent", ylabel="scenarios and seeds that gain more", ylim=(-2, 102))
+        axes.set(
+            xlabel=f"gain over {reference}, percent",
+            ylabel="scenarios and seeds that gain more",
+            ylim=(-2, 102),
+        )
         axes.set_xlim(float(thresholds[0]), float(thresholds[-1]))
         figure.legend(loc="outside right upper")
     return figure

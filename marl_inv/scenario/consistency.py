@@ -1,4 +1,5 @@
-"""The rules that tie one entry of a scenario to another, each told with the place of the entry that breaks it."""
+"""The rules that tie one entry of a scenario to another, each told with the place of the entry that breaks
+it."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ NOT_PER_PRODUCT = {"factors", "values", "probabilities", "transition", "at", "co
 """Fields that hold lists of numbers which are not one for each product."""
 
 
-def check(scenario: Scenario, document: Document) -> None:
+def check_consistency(scenario: Scenario, document: Document) -> None:
     """Raises InputError for the first entry that does not fit the others."""
     checks = Checks(scenario, document)
     checks.names()
@@ -38,21 +39,27 @@ def check(scenario: Scenario, document: Document) -> None:
 
 
 def check_supply(scenario: Scenario, document: Document) -> None:
-    """Raises InputError where demand goes on for ever at a warehouse that no supplier reaches: its long run has no meaning."""
+    """Raises InputError where demand goes on for ever at a warehouse that no supplier reaches: its long run
+    has no meaning."""
     if scenario.ending == "finite":
         return
     checks = Checks(scenario, document)
     reached, waiting = set(checks.supplier_names), list(checks.supplier_names)
     while waiting:
-        there = [lane.destination for lane in checks.outbound[waiting.pop()] if lane.destination not in reached]
+        there = [
+            lane.destination for lane in checks.outbound[waiting.pop()] if lane.destination not in reached
+        ]
         reached.update(there)
         waiting += there
     for index, warehouse in enumerate(scenario.warehouses):
-        wanted = warehouse.faces_demand and any(per_product(getattr(scenario.demand_of(warehouse), "mean", 1.0), checks.products))
+        wanted = warehouse.faces_demand and any(
+            per_product(getattr(scenario.demand_of(warehouse), "mean", 1.0), checks.products)
+        )
         if wanted and warehouse.name not in reached:
             remedy = "add a lane to it, or give `ending: finite`"
             raise checks.error(
-                ("warehouses", index), f"({warehouse.name}) is reached by no supplier, and the episode goes on for ever; {remedy}"
+                ("warehouses", index),
+                f"({warehouse.name}) is reached by no supplier, and the episode goes on for ever; {remedy}",
             )
 
 
@@ -90,23 +97,40 @@ class Checks:
             seen = set(taken)
             for index, name in enumerate(names):
                 if name in seen:
-                    raise self.error((key, index, "name"), f"is {name!r}, which is taken; give every entry a name of its own")
+                    raise self.error(
+                        (key, index, "name"),
+                        f"is {name!r}, which is taken; give every entry a name of its own",
+                    )
                 seen.add(name)
 
     def lists(self) -> None:
         for path, value in _lists_by_product(self.scenario):
             if len(value) != self.products:
-                raise self.error(path, f"lists {len(value)} numbers for {self.products} products; give one number, or one for each")
+                raise self.error(
+                    path,
+                    f"lists {len(value)} numbers for {self.products} products; give one number, or one for "
+                    "each",
+                )
 
     def lanes(self) -> None:
         places, warehouses = set(self.supplier_names) | set(self.warehouse_names), set(self.warehouse_names)
         for index, lane in enumerate(self.scenario.lanes):
             if lane.origin not in places:
-                self.known(("lanes", index, "origin"), lane.origin, self.supplier_names + self.warehouse_names, "supplier or warehouse")
+                self.known(
+                    ("lanes", index, "origin"),
+                    lane.origin,
+                    self.supplier_names + self.warehouse_names,
+                    "supplier or warehouse",
+                )
             if lane.destination not in warehouses:
-                self.known(("lanes", index, "destination"), lane.destination, self.warehouse_names, "warehouse")
+                self.known(
+                    ("lanes", index, "destination"), lane.destination, self.warehouse_names, "warehouse"
+                )
             if lane.origin == lane.destination:
-                raise self.error(("lanes", index, "destination"), f"is {lane.destination!r}, its own origin; a lane joins two places")
+                raise self.error(
+                    ("lanes", index, "destination"),
+                    f"is {lane.destination!r}, its own origin; a lane joins two places",
+                )
             from_warehouse = lane.origin in warehouses
             if from_warehouse and any(per_product(lane.procurement_cost, 1)):
                 remedy = "is paid to suppliers, and this lane leaves a warehouse; give transport_cost"
@@ -115,19 +139,40 @@ class Checks:
                 remedy = "is paid to warehouses, and this lane leaves a supplier; give procurement_cost"
                 raise self.error(("lanes", index, "transfer_price"), remedy)
             if lane.vehicle_cost and lane.vehicle_capacity is None:
-                raise self.error(("lanes", index, "vehicle_cost"), "is given without vehicle_capacity; say how much a vehicle carries")
-            for key, boxes, what in (("initial_shipments", lane.longest, "lead time"), ("initial_orders", lane.order_delay, "order delay")):
+                raise self.error(
+                    ("lanes", index, "vehicle_cost"),
+                    "is given without vehicle_capacity; say how much a vehicle carries",
+                )
+            for key, boxes, what in (
+                ("initial_shipments", lane.longest, "lead time"),
+                ("initial_orders", lane.order_delay, "order delay"),
+            ):
                 if any(per_product(getattr(lane, key), 1)) and not boxes:
-                    raise self.error(("lanes", index, key), f"are on their way on a lane without {what}; give initial_stock instead")
+                    raise self.error(
+                        ("lanes", index, key),
+                        f"are on their way on a lane without {what}; give initial_stock instead",
+                    )
             if lane.reactive:
                 self._reactive(index, lane, from_warehouse)
 
     def _reactive(self, index: int, lane: Lane, from_warehouse: bool) -> None:
         if not from_warehouse:
-            raise self.error(("lanes", index, "origin"), f"is {lane.origin!r}, and reactive lanes move surplus between warehouses")
-        for key, default in (("lead_time", 0), ("order_delay", 0), ("unfilled", "forgotten"), ("max_request", None), ("priority", None)):
+            raise self.error(
+                ("lanes", index, "origin"),
+                f"is {lane.origin!r}, and reactive lanes move surplus between warehouses",
+            )
+        for key, default in (
+            ("lead_time", 0),
+            ("order_delay", 0),
+            ("unfilled", "forgotten"),
+            ("max_request", None),
+            ("priority", None),
+        ):
             if getattr(lane, key) != default:
-                raise self.error(("lanes", index, key), "is given for a reactive lane, which delivers at once and takes no requests")
+                raise self.error(
+                    ("lanes", index, key),
+                    "is given for a reactive lane, which delivers at once and takes no requests",
+                )
 
     def pools(self) -> None:
         lanes = set(self.lane_names)
@@ -143,17 +188,22 @@ class Checks:
             if warehouse.source_lane is not None and warehouse.source_lane not in sources:
                 raise self.error(
                     (*path, "source_lane"),
-                    f"is {warehouse.source_lane!r}, which is no lane into it that takes requests{suggestion(warehouse.source_lane, sources)}",
+                    f"is {warehouse.source_lane!r}, which is no lane into it that takes "
+                    f"requests{suggestion(warehouse.source_lane, sources)}",
                 )
             asked = [lane for lane in self.outbound[warehouse.name] if not lane.reactive]
             rule = warehouse.rationing or self.scenario.rationing
             if rule == "priority" and len(asked) > 1 and all(lane.priority is None for lane in asked):
                 where = path if warehouse.rationing else ("rationing",)
                 raise self.error(
-                    where, f"rations by priority, and no lane out of {warehouse.name} has one; give `priority: 1` to the first"
+                    where,
+                    f"rations by priority, and no lane out of {warehouse.name} has one; give `priority: 1` "
+                    "to the first",
                 )
             if any(per_product(warehouse.salvage_value, 1)) and self.scenario.ending != "finite":
-                raise self.error((*path, "salvage_value"), "counts when an episode has ended; set ending: finite")
+                raise self.error(
+                    (*path, "salvage_value"), "counts when an episode has ended; set ending: finite"
+                )
             self._initial_stock(path, warehouse)
 
     def _initial_stock(self, path: KeyPath, warehouse: Warehouse) -> None:
@@ -161,13 +211,21 @@ class Checks:
         low, high = (given.low, given.high) if isinstance(given, Between) else (given, given)
         lows, highs = per_product(low, self.products), per_product(high, self.products)
         if any(a > b for a, b in zip(lows, highs, strict=True)):
-            raise self.error((*path, "initial_stock"), f"is drawn from {low} to {high}; give a high that is not below the low")
+            raise self.error(
+                (*path, "initial_stock"),
+                f"is drawn from {low} to {high}; give a high that is not below the low",
+            )
         if self.scenario.quantities == "integer" and any(units % 1 for units in lows + highs):
-            raise self.error((*path, "initial_stock"), f"is {given}, and quantities are integer; give whole units")
-        volume = sum(product.volume * stock for product, stock in zip(self.scenario.product_list, highs, strict=True))
+            raise self.error(
+                (*path, "initial_stock"), f"is {given}, and quantities are integer; give whole units"
+            )
+        volume = sum(
+            product.volume * stock for product, stock in zip(self.scenario.product_list, highs, strict=True)
+        )
         if warehouse.storage is not None and volume > warehouse.storage and warehouse.overflow == "discarded":
             raise self.error(
-                (*path, "initial_stock"), f"takes {volume:g} of a storage of {warehouse.storage:g}; give less stock or more storage"
+                (*path, "initial_stock"),
+                f"takes {volume:g} of a storage of {warehouse.storage:g}; give less stock or more storage",
             )
 
     def demands(self) -> None:
@@ -176,17 +234,30 @@ class Checks:
             path, demand = ("warehouses", index), scenario.demand_of(warehouse)
             if demand is None:
                 if warehouse.faces_demand:
-                    raise self.error(path, "states no demand; add `demand`, here or for the whole scenario, or `faces_demand: false`")
+                    raise self.error(
+                        path,
+                        "states no demand; add `demand`, here or for the whole scenario, or `faces_demand: "
+                        "false`",
+                    )
                 continue
             if demand.may_be_negative and warehouse.unmet_demand == "lost":
-                raise self.error(path, "loses unmet demand that can be negative; set cut_at_zero: true, or unmet_demand: backordered")
+                raise self.error(
+                    path,
+                    "loses unmet demand that can be negative; set cut_at_zero: true, or unmet_demand: "
+                    "backordered",
+                )
             if fault := demand.fault(self.products):
                 raise self.error(path, fault)
             if scenario.initial_state == "steady" and isinstance(demand, Empirical):
-                raise self.error(("initial_state",), "is steady, which takes periods before those of a data file; give initial_stock")
+                raise self.error(
+                    ("initial_state",),
+                    "is steady, which takes periods before those of a data file; give initial_stock",
+                )
             for key in ("correlation", "regimes"):
                 if getattr(scenario, key) is not None and key in demand.cannot_have:
-                    raise self.error((key,), f"cannot act on the {demand.kind} demand of {warehouse.name}; leave it out")
+                    raise self.error(
+                        (key,), f"cannot act on the {demand.kind} demand of {warehouse.name}; leave it out"
+                    )
         if scenario.correlation is not None:
             self._correlation()
 
@@ -195,14 +266,26 @@ class Checks:
         if not isinstance(given, list):
             least = -1 / max(size - 1, 1)
             if not least <= given <= 1:
-                raise self.error(("correlation",), f"is {given}; give a number from {least:.4g} (for {size} warehouses) to 1")
+                raise self.error(
+                    ("correlation",),
+                    f"is {given}; give a number from {least:.4g} (for {size} warehouses) to 1",
+                )
             return
         if [len(row) for row in given] != [size] * size:
-            raise self.error(("correlation",), f"is no {size} x {size} matrix; give a row and a column for each of {size} warehouses")
-        matrix = np.array(given, dtype=float)
-        if not (np.allclose(matrix, matrix.T) and np.allclose(matrix.diagonal(), 1) and np.linalg.eigvalsh(matrix).min() > -1e-9):
             raise self.error(
-                ("correlation",), "is no correlation matrix; give a symmetric, positive semidefinite one with 1 on the diagonal"
+                ("correlation",),
+                f"is no {size} x {size} matrix; give a row and a column for each of {size} warehouses",
+            )
+        matrix = np.array(given, dtype=float)
+        if not (
+            np.allclose(matrix, matrix.T)
+            and np.allclose(matrix.diagonal(), 1)
+            and np.linalg.eigvalsh(matrix).min() > -1e-9
+        ):
+            raise self.error(
+                ("correlation",),
+                "is no correlation matrix; give a symmetric, positive semidefinite one with 1 on the "
+                "diagonal",
             )
 
     def events(self) -> None:
@@ -211,15 +294,25 @@ class Checks:
         known = {Surge: self.warehouse_names, Delay: moving, Outage: limited}
         for index, event in enumerate(self.scenario.events):
             for position, name in enumerate(event.targets):
-                kind = {Surge: "warehouse", Delay: "lane that takes requests", Outage: "supplier, lane or pool"}[type(event)]
+                kind = {
+                    Surge: "warehouse",
+                    Delay: "lane that takes requests",
+                    Outage: "supplier, lane or pool",
+                }[type(event)]
                 self.known(("events", index, "targets", position), name, known[type(event)], kind)
                 if isinstance(event, Outage) and limited.count(name) > 1:
-                    raise self.error(("events", index, "targets", position), f"is {name!r}, which names two things; rename one")
+                    raise self.error(
+                        ("events", index, "targets", position),
+                        f"is {name!r}, which names two things; rename one",
+                    )
 
     def episodes(self) -> None:
         scenario = self.scenario
         if scenario.warm_up >= scenario.horizon:
-            raise self.error(("warm_up",), f"is {scenario.warm_up} of a horizon of {scenario.horizon}; leave periods to score")
+            raise self.error(
+                ("warm_up",),
+                f"is {scenario.warm_up} of a horizon of {scenario.horizon}; leave periods to score",
+            )
 
 
 def _lists_by_product(record: Record, path: KeyPath = ()) -> Iterable[tuple[KeyPath, list[float]]]:
@@ -231,5 +324,10 @@ def _lists_by_product(record: Record, path: KeyPath = ()) -> Iterable[tuple[KeyP
         elif isinstance(value, list) and value and isinstance(value[0], Record):
             for index, entry in enumerate(value):
                 yield from _lists_by_product(entry, (*path, key, index))
-        elif isinstance(value, list) and value and isinstance(value[0], int | float) and key not in NOT_PER_PRODUCT:
+        elif (
+            isinstance(value, list)
+            and value
+            and isinstance(value[0], int | float)
+            and key not in NOT_PER_PRODUCT
+        ):
             yield (*path, key), value

@@ -1,4 +1,5 @@
-"""What customers ask for: the models of demand that a scenario may name, seasons, regimes and forecasts of it.
+"""What customers ask for: the models of demand that a scenario may name, seasons, regimes and forecasts of
+it.
 
 `chance.demand` draws from them.
 """
@@ -17,7 +18,8 @@ from marl_inv.scenario.fields import LARGEST, Amount, PerProduct, Share, Stretch
 
 
 class Season(Record):
-    """Multiplies mean demand: a cosine of `amplitude` that is highest in period `peak`, or one factor for each period of the cycle."""
+    """Multiplies mean demand: a cosine of `amplitude` that is highest in period `peak`, or one factor for
+    each period of the cycle."""
 
     period: PositiveInt | None = None
     """Periods from one peak to the next."""
@@ -31,7 +33,9 @@ class Season(Record):
     @model_validator(mode="after")
     def _one_way(self) -> Season:
         if (self.period is None) == (self.factors is None):
-            raise ValueError("needs either `period` (with `amplitude` and `peak`) or `factors`; give one of them")
+            raise ValueError(
+                "needs either `period` (with `amplitude` and `peak`) or `factors`; give one of them"
+            )
         return self
 
 
@@ -58,7 +62,8 @@ class DemandModel(Record):
         return np.ones(len(periods))
 
     def fault(self, products: int) -> str | None:
-        """What is wrong with its numbers, if anything: the end of a sentence about the warehouse that has it."""
+        """What is wrong with its numbers, if anything: the end of a sentence about the warehouse that has
+        it."""
         return None
 
 
@@ -82,7 +87,9 @@ class ParametricModel(DemandModel):
         if season is not None and season.factors is not None:
             return factor * np.array(season.factors)[periods % len(season.factors)]
         if season is not None:
-            return factor * (1 + season.amplitude * np.cos(2 * np.pi * (periods - season.peak) / season.period))
+            return factor * (
+                1 + season.amplitude * np.cos(2 * np.pi * (periods - season.peak) / season.period)
+            )
         return factor
 
     def mean_units(self, products: int) -> Float[np.ndarray, " K"]:
@@ -106,7 +113,8 @@ class Normal(ParametricModel):
     sd: PerProduct
     """Standard deviation, in units."""
     cut_at_zero: bool = True
-    """Whether negative draws count as no demand; otherwise they are returns, which only backordered demand allows."""
+    """Whether negative draws count as no demand; otherwise they are returns, which only backordered demand
+    allows."""
 
     @property
     def may_be_negative(self) -> bool:
@@ -116,7 +124,12 @@ class Normal(ParametricModel):
         mean = super().mean_units(products)
         if not self.cut_at_zero:
             return mean
-        return np.array([_cut_at_zero(centre, sd) for centre, sd in zip(mean, per_product(self.sd, products), strict=True)])
+        return np.array(
+            [
+                _cut_at_zero(centre, sd)
+                for centre, sd in zip(mean, per_product(self.sd, products), strict=True)
+            ]
+        )
 
 
 def _cut_at_zero(mean: float | int, sd: float | int) -> float:
@@ -138,7 +151,10 @@ class NegativeBinomial(ParametricModel):
     def fault(self, products: int) -> str | None:
         pairs = zip(per_product(self.mean, products), per_product(self.sd, products), strict=True)
         if any(mean > 0 and sd**2 <= mean for mean, sd in pairs):
-            return f"has negative binomial demand with sd {self.sd} and mean {self.mean}; give an sd above the square root of the mean"
+            return (
+                f"has negative binomial demand with sd {self.sd} and mean {self.mean}; give an sd above "
+                "the square root of the mean"
+            )
         return None
 
 
@@ -214,9 +230,11 @@ class Empirical(DemandModel):
     product_column: str = "product"
     """The column that says which product a row is of."""
     train: Stretch
-    """First period and end (not included) of the part for training and tuning; an episode is a stretch of it."""
+    """First period and end (not included) of the part for training and tuning; an episode is a stretch of
+    it."""
     evaluate: Stretch
-    """The same for evaluation, which plays exactly this stretch; the history before it is read, not scored."""
+    """The same for evaluation, which plays exactly this stretch; the history before it is read, not
+    scored."""
 
 
 ParametricDemand = Poisson | Normal | NegativeBinomial | Geometric | Gamma | DiscreteUniform | KnownDemand
@@ -242,7 +260,9 @@ class Regimes(Record):
         size = len(self.factors)
         if self.transition is not None:
             if [len(row) for row in self.transition] != [size] * size:
-                raise ValueError(f"has a transition that is not {size} x {size}; give a row and a column for each factor")
+                raise ValueError(
+                    f"has a transition that is not {size} x {size}; give a row and a column for each factor"
+                )
             if any(abs(sum(row) - 1) > 1e-6 for row in self.transition):
                 raise ValueError("has a transition with a row that does not add up to 1; give probabilities")
         return self
@@ -254,5 +274,5 @@ class Forecast(Record):
     horizon: PositiveInt
     """Periods ahead, the present one included."""
     error: NonNegativeFloat = 0.0
-    """Standard deviation of the error one period ahead, as a share of the warehouse's mean demand; it grows with the root of the
-    periods ahead. Forecasts are cut at 0 where demand is."""
+    """Standard deviation of the error one period ahead, as a share of the warehouse's mean demand; it grows
+    with the root of the periods ahead. Forecasts are cut at 0 where demand is."""

@@ -1,4 +1,5 @@
-"""What happens beside demand: surges of it, outages and delays, at set times or by chance. `chance.events` draws them."""
+"""What happens beside demand: surges of it, outages and delays, at set times or by chance. `chance.events`
+draws them."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, NonNegativeInt, model_validator
 
 from marl_inv.common.records import Record
-from marl_inv.scenario.fields import LONGEST, Amount, Share, duration
+from marl_inv.scenario.fields import LONGEST, Amount, Share, as_duration
 
 
 class _Happening(Record):
@@ -17,7 +18,7 @@ class _Happening(Record):
     """Periods in which it begins."""
     probability: Share = 0.0
     """That it begins in a period in which it is not under way."""
-    duration: Annotated[int | tuple[int, int], BeforeValidator(duration)] = 1
+    duration: Annotated[int | tuple[int, int], BeforeValidator(as_duration)] = 1
     """Periods it lasts, 1 or more, or [shortest, longest] to draw from."""
 
     @model_validator(mode="after")

@@ -1,16 +1,19 @@
-"""`network:` in a scenario: warehouses, suppliers and lanes that a generator draws or a file holds, in the place of written lists.
+"""`network:` in a scenario: warehouses, suppliers and lanes that a generator draws or a file holds, in the
+place of written lists.
 
-    network: {generate: ring, size: 12, replenishment: {lead_time: 3}, transfer: {lead_time: 1, transport_cost: 0.5}}
+    network: {generate: ring, size: 12, replenishment: {lead_time: 3}, transfer: {lead_time: 1}}
     network: {file: network.graphml}                                  # or .json: node-link
     network: {lanes: lanes.csv, warehouses: warehouses.csv}           # suppliers: suppliers.csv
-    network: {networks: [{generate: ring, size: {draw: [4, 10]}, copies: 8}, {generate: grid, rows: 2, columns: 3}], transfer: ...}
+    network:
+      networks: [{generate: ring, size: {draw: [4, 10]}, copies: 8}, {generate: grid, rows: 2, columns: 3}]
+      transfer: ...
 
-The last are several networks apart from each other: one run plays, and trains a policy for, all of them. Each entry is a network like those
-above, over what stands beside `networks` and holds for all.
+The last are several networks apart from each other: one run plays, and trains a policy for, all of them. Each
+entry is a network like those above, over what stands beside `networks` and holds for all.
 
-Templates (`supplier`, `warehouse`, `replenishment`, `transfer`) say what generated entries are like and fill in what those of a
-file leave out. What the scenario itself lists under `warehouses`, `suppliers` and `lanes` is merged over entries of the same
-name, or added to them.
+Templates (`supplier`, `warehouse`, `replenishment`, `transfer`) say what generated entries are like and fill
+in what those of a file leave out. What the scenario itself lists under `warehouses`, `suppliers` and `lanes`
+is merged over entries of the same name, or added to them.
 """
 
 from __future__ import annotations
@@ -56,7 +59,8 @@ class _Completed(Record):
 
 class GraphFile(_Completed):
     file: str
-    """A `.json` (node-link) or `.graphml` file, seen from the scenario's folder or else from the working directory."""
+    """A `.json` (node-link) or `.graphml` file, seen from the scenario's folder or else from the working
+    directory."""
 
 
 class Tables(_Completed):
@@ -86,8 +90,8 @@ TEMPLATES = ("supplier", "warehouse", "centre", "replenishment", "transfer", "la
 def expand(document: Document, folder: Path | None, fields: Collection[str]) -> None:
     """Put suppliers, warehouses and lanes in the place of a document's `network`.
 
-    Relative paths are looked for in `folder`. Of a graph's own attributes, those among `fields` are taken unless the document
-    states them.
+    Relative paths are looked for in `folder`. Of a graph's own attributes, those among `fields` are taken
+    unless the document states them.
     """
     if document.data.get("network") is None:
         return
@@ -101,7 +105,9 @@ def expand(document: Document, folder: Path | None, fields: Collection[str]) -> 
             if key in fields and key not in TABLES and value is not None:
                 document.data.setdefault(key, value)
                 document.places.setdefault((key,), graph.graph.get("_place", where))
-        for table, more in _entries(document, {} if isinstance(network, networkx.Graph) else network, path, graph).items():
+        for table, more in _entries(
+            document, {} if isinstance(network, networkx.Graph) else network, path, graph
+        ).items():
             entries[table] += more
     del document.data["network"]
     for table, all_of_them in entries.items():
@@ -115,16 +121,28 @@ def _networks(document: Document) -> Iterator[tuple[KeyPath, str, Any]]:
         yield ("network",), "", network
         return
     shared, listed = {key: value for key, value in network.items() if key != "networks"}, network["networks"]
-    if not isinstance(listed, list) or not listed or not all(isinstance(entry, dict) and "generate" in entry for entry in listed):
+    if (
+        not isinstance(listed, list)
+        or not listed
+        or not all(isinstance(entry, dict) and "generate" in entry for entry in listed)
+    ):
         where = document.place(("network", "networks"))
-        raise InputError(f"{where}: network.networks is {_words(listed)}; give a list of generated ones: [{{generate: ring, size: 6}}]")
+        raise InputError(
+            f"{where}: network.networks is {_words(listed)}; give a list of generated ones: [{{generate: "
+            f"ring, size: 6}}]"
+        )
     copied: list[tuple[KeyPath, dict[str, Any]]] = []
     for index, entry in enumerate(listed):
         path, copies = ("network", "networks", index), entry.get("copies", 1)
         if type(copies) is not int or not 1 <= copies <= MOST_COPIES:
             where = document.place((*path, "copies"))
-            raise InputError(f"{where}: {_dotted(path)}.copies is {copies!r}; give a whole number from 1 to {MOST_COPIES:,}")
-        copied += [(path, merged(shared, {key: value for key, value in entry.items() if key != "copies"}))] * copies
+            raise InputError(
+                f"{where}: {_dotted(path)}.copies is {copies!r}; give a whole number from 1 to "
+                f"{MOST_COPIES:,}"
+            )
+        copied += [
+            (path, merged(shared, {key: value for key, value in entry.items() if key != "copies"}))
+        ] * copies
     for (path, entry), name in zip(copied, numbered("network", len(copied)), strict=True):
         yield path, f"{name}.", entry | {"seed": Random(f"{entry.get('seed', 0)} {name}").randrange(2**31)}
 
@@ -135,7 +153,8 @@ def _graph(document: Document, network: Any, path: KeyPath, folder: Path) -> net
         return networkx.MultiDiGraph(directed(network), _place=document.name)
     if not isinstance(network, dict) or not SOURCES.keys() & network.keys():
         raise InputError(
-            f"{document.place(path)}: {_dotted(path)} is {_words(network)}; give `generate: ring`, `file: network.json` or `lanes: lanes.csv`"
+            f"{document.place(path)}: {_dotted(path)} is {_words(network)}; give `generate: ring`, `file: "
+            "network.json` or `lanes: lanes.csv`"
         )
     seed = network.get("seed", 0)
 
@@ -147,7 +166,11 @@ def _graph(document: Document, network: Any, path: KeyPath, folder: Path) -> net
 
     def drawn(where: KeyPath, ends: Any) -> int | float:
         of_an_entry = where[len(path)] in TEMPLATES
-        return highest(where, ends) if of_an_entry else _between(Random(f"{seed} {_dotted(where[len(path) :])}"), *ends)
+        return (
+            highest(where, ends)
+            if of_an_entry
+            else _between(Random(f"{seed} {_dotted(where[len(path) :])}"), *ends)
+        )
 
     for draw in (lowest, highest, drawn):
         source = _checked(document, _filled(network, draw, path), path)
@@ -155,7 +178,9 @@ def _graph(document: Document, network: Any, path: KeyPath, folder: Path) -> net
         file = _found(source.file, folder)
         return networkx.MultiDiGraph(read_graph(file), _place=str(file))
     if isinstance(source, Tables):
-        return read_tables({table: _found(file, folder) for table in TABLES if (file := getattr(source, table)) is not None})
+        return read_tables(
+            {table: _found(file, folder) for table in TABLES if (file := getattr(source, table)) is not None}
+        )
     return source.graph()
 
 
@@ -163,7 +188,11 @@ def _checked(document: Document, network: dict[str, Any], path: KeyPath) -> Any:
     """The network as a record of its kind; mistakes are told where they stand in the document."""
     [key, *_] = [key for key in SOURCES if key in network]
     model, data = create_model("Sourced", __base__=Record, network=(SOURCES[key], ...)), {"network": network}
-    places = {("network", *place[len(path) :]): where for place, where in document.places.items() if place[: len(path)] == path}
+    places = {
+        ("network", *place[len(path) :]): where
+        for place, where in document.places.items()
+        if place[: len(path)] == path
+    }
     return validate(model, Document(document.name, data, document.places | places)).network
 
 
@@ -172,7 +201,11 @@ def _dotted(path: KeyPath) -> str:
 
 
 def _words(network: object) -> str:
-    return f"a mapping of {', '.join(map(str, network))}" if isinstance(network, dict) and network else repr(network)
+    return (
+        f"a mapping of {', '.join(map(str, network))}"
+        if isinstance(network, dict) and network
+        else repr(network)
+    )
 
 
 def _found(name: str, folder: Path) -> Path:
@@ -192,9 +225,17 @@ def _filled(template: Any, draw: Callable[[KeyPath, Any], Any], path: KeyPath = 
 
 
 def _ends(path: KeyPath, ends: Any, document: Document) -> list[int | float]:
-    if isinstance(ends, list) and len(ends) == 2 and all(type(end) in (int, float) for end in ends) and ends[0] <= ends[1]:
+    if (
+        isinstance(ends, list)
+        and len(ends) == 2
+        and all(type(end) in (int, float) for end in ends)
+        and ends[0] <= ends[1]
+    ):
         return ends
-    raise InputError(f"{document.place((*path, 'draw'))}: {_dotted(path)}.draw is {ends!r}; give the lowest and the highest value: [2, 8]")
+    raise InputError(
+        f"{document.place((*path, 'draw'))}: {_dotted(path)}.draw is {ends!r}; give the lowest and the "
+        "highest value: [2, 8]"
+    )
 
 
 def _between(random: Random, low: int | float, high: int | float) -> int | float:
@@ -207,16 +248,21 @@ def _between(random: Random, low: int | float, high: int | float) -> int | float
 def _entries(
     document: Document, network: Mapping[str, Any], path: KeyPath, graph: networkx.MultiDiGraph
 ) -> dict[str, list[tuple[dict[str, Any], str]]]:
-    """The graph's suppliers, warehouses and lanes with what the templates say of them, each with its place."""
+    """The graph's suppliers, warehouses and lanes with what the templates say of them, each with its
+    place."""
     entries: dict[str, list[tuple[dict[str, Any], str]]] = {table: [] for table in TABLES}
     source = graph.graph.get("_place")
     where = document.place(("network",)) if source is None else source
 
-    def complete(record: type[Record], default: str, attributes: dict[str, Any], what: str, **identity: str) -> None:
+    def complete(
+        record: type[Record], default: str, attributes: dict[str, Any], what: str, **identity: str
+    ) -> None:
         key = attributes.get("_template", default)
         place = attributes.get("_place") or (f"{source}: {what}" if source else document.place((*path, key)))
         seed, label = network.get("seed", 0), ":".join(identity.values())
-        drawn = _filled(network.get(key, {}), lambda within, ends: _between(Random(f"{seed} {label} {within}"), *ends))
+        drawn = _filled(
+            network.get(key, {}), lambda within, ends: _between(Random(f"{seed} {label} {within}"), *ends)
+        )
         stated = _known(attributes, record, place)
         if record is Lane:
             distance = plain(attributes.get("distance", 1.0))
@@ -224,7 +270,9 @@ def _entries(
                 raise InputError(f"{place}: distance is {distance!r}; give a number")
             _add_distance(drawn, distance)
         if each := drawn.pop("capacity_per_warehouse", 0):
-            drawn["capacity"] = round(drawn.get("capacity", 0) + each * graph.out_degree(attributes["_node"]), 6)
+            drawn["capacity"] = round(
+                drawn.get("capacity", 0) + each * graph.out_degree(attributes["_node"]), 6
+            )
         table = next(table for table, kind in TABLES.items() if kind is record)
         entries[table].append((identity | merged(drawn, stated), place))
 
@@ -235,13 +283,27 @@ def _entries(
             raise InputError(f"{where}: node {node}: kind is {kind!r}; give supplier or warehouse")
         if kind == "supplier":
             suppliers.add(node)
-        complete(Supplier if kind == "supplier" else Warehouse, kind, {"_node": node} | attributes, f"node {node}", name=str(node))
+        complete(
+            Supplier if kind == "supplier" else Warehouse,
+            kind,
+            {"_node": node} | attributes,
+            f"node {node}",
+            name=str(node),
+        )
     names: set[str] = set()
     for origin, destination, key, attributes in _in_order(graph):
         default = "replenishment" if origin in suppliers else "transfer"
         name = key if isinstance(key, str) else _unused(f"{origin}->{destination}", names)
         names.add(name)
-        complete(Lane, default, attributes, f"edge {name}", name=name, origin=str(origin), destination=str(destination))
+        complete(
+            Lane,
+            default,
+            attributes,
+            f"edge {name}",
+            name=name,
+            origin=str(origin),
+            destination=str(destination),
+        )
     return entries
 
 
@@ -266,7 +328,9 @@ def _known(attributes: Mapping[str, Any], record: type[Record], place: str) -> d
     for key in attributes.keys() - fields:
         if meant := _slip(str(key), record):
             raise InputError(f"{place}: {key} is not a known attribute; did you mean {meant}?")
-    return {key: plain(attributes[key]) for key in attributes if key in fields and attributes[key] is not None}
+    return {
+        key: plain(attributes[key]) for key in attributes if key in fields and attributes[key] is not None
+    }
 
 
 @cache
@@ -293,7 +357,8 @@ def _plus(value: Any, more: int | float) -> Any:
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` laid on `base`: its values win, and mappings are merged unless they state a `kind` of their own."""
+    """`over` laid on `base`: its values win, and mappings are merged unless they state a `kind` of their
+    own."""
     both = dict(base)
     for key, value in over.items():
         mergeable = isinstance(value, dict) and "kind" not in value and isinstance(both.get(key), dict)
@@ -310,14 +375,24 @@ def _merge(document: Document, table: str, entries: list[tuple[dict[str, Any], s
     position = {entry["name"]: index for index, entry in enumerate(rows)}
     moved: dict[int, int] = {}
     for index, entry in enumerate(listed):
-        name = entry.get("name", f"{entry.get('origin')}->{entry.get('destination')}") if isinstance(entry, dict) else None
+        name = (
+            entry.get("name", f"{entry.get('origin')}->{entry.get('destination')}")
+            if isinstance(entry, dict)
+            else None
+        )
         at = moved[index] = position.pop(name, len(rows)) if isinstance(name, str) else len(rows)
         if at < len(rows):
             rows[at] = merged(rows[at], entry)
         else:
             rows.append(entry)
-    places = {path: document.places.pop(path) for path in [path for path in document.places if path[:1] == (table,)]}
+    places = {
+        path: document.places.pop(path) for path in [path for path in document.places if path[:1] == (table,)]
+    }
     document.places[(table,)] = where
     document.places |= {(table, index): place for index, (_, place) in enumerate(entries)}
-    document.places |= {(table, moved[path[1]], *path[2:]): place for path, place in places.items() if len(path) > 1 and path[1] in moved}
+    document.places |= {
+        (table, moved[path[1]], *path[2:]): place
+        for path, place in places.items()
+        if len(path) > 1 and path[1] in moved
+    }
     document.data[table] = rows

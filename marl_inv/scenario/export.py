@@ -24,39 +24,60 @@ if TYPE_CHECKING:
 
 
 def scenario_graph(
-    scenario: Scenario, fields: Callable[[Record], dict[str, Any]] = lambda record: record.model_dump(mode="json")
+    scenario: Scenario,
+    fields: Callable[[Record], dict[str, Any]] = lambda record: record.model_dump(mode="json"),
 ) -> networkx.MultiDiGraph:
-    """The scenario as a graph of plain data, which `scenario_from_graph` reads back; `fields` says which of a record."""
+    """The scenario as a graph of plain data, which `scenario_from_graph` reads back; `fields` says which of a
+    record."""
     rest = {key: value for key, value in fields(scenario).items() if key not in (*TABLES, "network")}
     graph = networkx.MultiDiGraph(**rest, lanes=[lane.name for lane in scenario.lanes])
     for kind, records in (("supplier", scenario.suppliers), ("warehouse", scenario.warehouses)):
         for record in records:
             graph.add_node(record.name, kind=kind, **without(fields(record), "name"))
     for lane in scenario.lanes:
-        graph.add_edge(lane.origin, lane.destination, key=lane.name, **without(fields(lane), "name", "origin", "destination"))
+        graph.add_edge(
+            lane.origin,
+            lane.destination,
+            key=lane.name,
+            **without(fields(lane), "name", "origin", "destination"),
+        )
     return graph
 
 
 def stated(record: Record) -> dict[str, Any]:
     """The fields of a record that are not what they would be if nothing were said."""
     plain = record.model_dump(mode="json", exclude_none=True)
-    return {key: value for key, value in plain.items() if getattr(record, key) != type(record).model_fields[key].default}
+    return {
+        key: value
+        for key, value in plain.items()
+        if getattr(record, key) != type(record).model_fields[key].default
+    }
 
 
 def write_scenario(scenario: Scenario, path: str | Path) -> list[Path]:
     """Write a scenario so that it can be read back, and return the files written.
 
-    A `.yaml` file spells everything out; `.json` (node-link) and `.graphml` files are for other programs; anything without an
-    ending becomes a folder with CSV tables and the YAML file that names them.
+    A `.yaml` file spells everything out; `.json` (node-link) and `.graphml` files are for other programs;
+    anything without an ending becomes a folder with CSV tables and the YAML file that names them.
     """
     path = Path(path)
-    write = {".yaml": _write_yaml, ".yml": _write_yaml, ".json": _write_node_link, ".graphml": _write_graphml, "": _write_tables}
+    write = {
+        ".yaml": _write_yaml,
+        ".yml": _write_yaml,
+        ".json": _write_node_link,
+        ".graphml": _write_graphml,
+        "": _write_tables,
+    }
     if path.suffix not in write:
-        raise InputError(f"{path}: ends in {path.suffix}; give .yaml, .json or .graphml, or a folder for CSV tables")
+        raise InputError(
+            f"{path}: ends in {path.suffix}; give .yaml, .json or .graphml, or a folder for CSV tables"
+        )
     try:
         return write[path.suffix](scenario, path)
     except OSError as error:
-        raise InputError(f"{error.filename or path}: cannot be written ({error.strerror}); {PLACE}") from error
+        raise InputError(
+            f"{error.filename or path}: cannot be written ({error.strerror}); {PLACE}"
+        ) from error
 
 
 def _write_yaml(scenario: Scenario, path: Path) -> list[Path]:
@@ -83,7 +104,11 @@ def _write_node_link(scenario: Scenario, path: Path) -> list[Path]:
 
 def _write_graphml(scenario: Scenario, path: Path) -> list[Path]:
     graph = scenario_graph(scenario, stated)
-    plain = [graph.graph, *(data for _, data in graph.nodes(data=True)), *(data for _, _, data in graph.edges(data=True))]
+    plain = [
+        graph.graph,
+        *(data for _, data in graph.nodes(data=True)),
+        *(data for _, _, data in graph.edges(data=True)),
+    ]
     for attributes in plain:
         flat = dict(_flat(attributes))
         attributes.clear()
@@ -98,7 +123,11 @@ def _write_tables(scenario: Scenario, folder: Path) -> list[Path]:
     for table in TABLES:
         rows = [dict(_flat(stated(record))) for record in getattr(scenario, table)]
         if rows or table == "lanes":
-            columns = list(dict.fromkeys(column for row in rows for column in row)) or ["origin", "destination", "lead_time"]
+            columns = list(dict.fromkeys(column for row in rows for column in row)) or [
+                "origin",
+                "destination",
+                "lead_time",
+            ]
             written.append(folder / f"{table}.csv")
             with written[-1].open("w", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, columns)

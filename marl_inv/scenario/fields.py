@@ -24,25 +24,38 @@ def _per_product(value: object) -> object:
     numbers = value if isinstance(value, list) else [value]
     if numbers and all(map(_is_number, numbers)):
         return value
-    raise ValueError(f"is {value!r}; give a number, 0 or more, or a list of such numbers with one for each product")
+    raise ValueError(
+        f"is {value!r}; give a number, 0 or more, or a list of such numbers with one for each product"
+    )
 
 
 def _stretch(value: object) -> object:
-    if isinstance(value, list) and len(value) == 2 and all(type(n) is int for n in value) and 0 <= value[0] < value[1]:
+    if (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(type(n) is int for n in value)
+        and 0 <= value[0] < value[1]
+    ):
         return tuple(value)
     raise ValueError(f"is {value!r}; give two whole numbers, first period and end: [0, 88]")
 
 
-def duration(value: object) -> object:
+def as_duration(value: object) -> object:
     if type(value) is int and value >= 1:
         return value
-    if isinstance(value, list) and len(value) == 2 and all(type(n) is int for n in value) and 1 <= value[0] <= value[1]:
+    if (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(type(n) is int for n in value)
+        and 1 <= value[0] <= value[1]
+    ):
         return tuple(value)
     raise ValueError(f"is {value!r}; give a whole number of periods, 1 or more, or two: [shortest, longest]")
 
 
 def kind_by(*types: type) -> Any:
-    """For unions of plain values and records: tells them apart by what was written, so that an error speaks of the one meant."""
+    """For unions of plain values and records: tells them apart by what was written, so that an error speaks
+    of the one meant."""
     return lambda value: "record" if isinstance(value, (dict, *types)) else "plain"
 
 

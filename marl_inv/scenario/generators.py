@@ -1,9 +1,10 @@
 """Networks drawn by a generator: the records behind `network: {generate: ring, size: 12, ...}` in a scenario.
 
-A record says which warehouses there are and which lanes join them, as a graph. What they are like is said in templates:
-`supplier`, `warehouse`, `replenishment` (lanes from suppliers), `transfer` (lanes between warehouses), with the fields of
-`schema`. In a template `{draw: [2, 8]}` may stand for any number: it is drawn once for each entry, uniformly, and whole
-where both ends are. What is drawn depends on the seed, the entry's name and the key alone.
+A record says which warehouses there are and which lanes join them, as a graph. What they are like is said in
+templates: `supplier`, `warehouse`, `replenishment` (lanes from suppliers), `transfer` (lanes between
+warehouses), with the fields of `schema`. In a template `{draw: [2, 8]}` may stand for any number: it is drawn
+once for each entry, uniformly, and whole where both ends are. What is drawn depends on the seed, the entry's
+name and the key alone.
 """
 
 from __future__ import annotations
@@ -16,7 +17,15 @@ from typing import Annotated, Any, Literal
 
 import networkx
 import numpy as np
-from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from marl_inv.common.errors import suggestion
 from marl_inv.common.records import Record
@@ -64,7 +73,8 @@ class WarehouseTemplate(Template, Warehouse):
 
 
 class LaneTemplate(Template, Lane):
-    """Distances are in the unit square of `random_geometric`, or as a file states them; elsewhere they count links."""
+    """Distances are in the unit square of `random_geometric`, or as a file states them; elsewhere they count
+    links."""
 
     origin: str = ""
     destination: str = ""
@@ -93,11 +103,15 @@ class Generated(Record):
     @model_validator(mode="after")
     def _can_be_drawn(self) -> Generated:
         if self.suppliers and self.replenishment is None:
-            raise ValueError("has suppliers and no template for their lanes; add `replenishment: {lead_time: 2}`, or `suppliers: 0`")
+            raise ValueError(
+                "has suppliers and no template for their lanes; add `replenishment: {lead_time: 2}`, or "
+                "`suppliers: 0`"
+            )
         warehouses, lanes = self.counts()
         if warehouses > MOST_WAREHOUSES or lanes > MOST_LANES:
             raise ValueError(
-                f"would have {warehouses:,} warehouses and {lanes:,} lanes; give at most {MOST_WAREHOUSES:,} and {MOST_LANES:,}"
+                f"would have {warehouses:,} warehouses and {lanes:,} lanes; give at most "
+                f"{MOST_WAREHOUSES:,} and {MOST_LANES:,}"
             )
         return self
 
@@ -107,8 +121,8 @@ class Generated(Record):
 
     @abstractmethod
     def links(self) -> networkx.DiGraph:
-        """The warehouses and the lanes between them: attributes of a node are fields of its warehouse, and its `_template`; an edge has a
-        `distance`, and its `_template`."""
+        """The warehouses and the lanes between them: attributes of a node are fields of its warehouse, and
+        its `_template`; an edge has a `distance`, and its `_template`."""
 
     @abstractmethod
     def supplied(self, warehouses: list[str]) -> Iterable[str]:
@@ -126,7 +140,12 @@ class Generated(Record):
             network.add_node(name, **{"kind": "warehouse", "_template": "warehouse"} | attributes)
         for name in self.supplied(list(links)):
             for supplier in suppliers:
-                network.add_edge(supplier, name, _template="replenishment", distance=self.distance_to_supplier(links.nodes[name]))
+                network.add_edge(
+                    supplier,
+                    name,
+                    _template="replenishment",
+                    distance=self.distance_to_supplier(links.nodes[name]),
+                )
         for origin, destination, attributes in links.edges(data=True) if self.transfer is not None else ():
             network.add_edge(origin, destination, **{"_template": "transfer", "distance": 1.0} | attributes)
         return network
@@ -136,14 +155,20 @@ class Lateral(Generated):
     """Warehouses of one rank, which help each other out along lanes in both directions."""
 
     fed: Annotated[str | float | list[str], BeforeValidator(_fed)] = "all"
-    """The warehouses that suppliers feed: all, a share of them (spread evenly over their order), or those that are named."""
+    """The warehouses that suppliers feed: all, a share of them (spread evenly over their order), or those
+    that are named."""
     transfer: LaneTemplate | None
-    """What lanes between warehouses are like; null for none, which helping each other out is compared with."""
+    """What lanes between warehouses are like; null for none, which helping each other out is compared
+    with."""
 
     @model_validator(mode="after")
     def _feeds_its_own(self) -> Lateral:
-        if isinstance(self.fed, list) and (strangers := [name for name in self.fed if name not in (known := self.neighbours_graph())]):
-            raise ValueError(f"feeds {strangers[0]!r}, which is no warehouse{suggestion(strangers[0], list(known)[:20])}")
+        if isinstance(self.fed, list) and (
+            strangers := [name for name in self.fed if name not in (known := self.neighbours_graph())]
+        ):
+            raise ValueError(
+                f"feeds {strangers[0]!r}, which is no warehouse{suggestion(strangers[0], list(known)[:20])}"
+            )
         return self
 
     @abstractmethod
@@ -182,7 +207,8 @@ class Ring(Lateral):
 
 
 class Grid(Lateral):
-    """Warehouses in rows and columns, linked with those beside, above and below: warehouse_0_0, warehouse_0_1 and so on."""
+    """Warehouses in rows and columns, linked with those beside, above and below: warehouse_0_0, warehouse_0_1
+    and so on."""
 
     generate: Literal["grid"]
     """Rows and columns."""
@@ -199,11 +225,14 @@ class Grid(Lateral):
     def neighbours_graph(self) -> networkx.Graph:
         squares = networkx.grid_2d_graph(self.rows, self.columns, periodic=self.wrapped)
         rows, columns = numbered("warehouse", self.rows), digits(self.columns)
-        return networkx.relabel_nodes(squares, {(row, column): f"{rows[row]}_{column:0{columns}d}" for row, column in squares})
+        return networkx.relabel_nodes(
+            squares, {(row, column): f"{rows[row]}_{column:0{columns}d}" for row, column in squares}
+        )
 
 
 class RandomGeometric(Lateral):
-    """Warehouses thrown into a unit square, linked where they are near each other. Suppliers are in its middle."""
+    """Warehouses thrown into a unit square, linked where they are near each other. Suppliers are in its
+    middle."""
 
     generate: Literal["random_geometric"]
     """Thrown at random."""
@@ -246,7 +275,8 @@ class RandomGeometric(Lateral):
 
 
 class Serial(Generated):
-    """A chain: the supplier feeds the last stage, each stage the one before, and stage_1 faces the customers."""
+    """A chain: the supplier feeds the last stage, each stage the one before, and stage_1 faces the
+    customers."""
 
     generate: Literal["serial"]
     """A chain."""
@@ -303,7 +333,10 @@ class HubAndSpoke(Branching):
         star.add_nodes_from(shops)
         for index, shop in enumerate(shops):
             own = index * self.centres // self.shops
-            star.add_edges_from((centres[(own + step) % self.centres], shop) for step in range(min(self.sources, self.centres)))
+            star.add_edges_from(
+                (centres[(own + step) % self.centres], shop)
+                for step in range(min(self.sources, self.centres))
+            )
         if self.lateral is not None:
             circle = networkx.relabel_nodes(networkx.circulant_graph(self.shops, [1]), dict(enumerate(shops)))
             star.add_edges_from(circle.to_directed().edges, _template="lateral")
@@ -314,7 +347,8 @@ class HubAndSpoke(Branching):
 
 
 class Tree(Branching):
-    """A centre feeds depots, which feed depots or shops: centre, depot_0, depot_0_1.., and shop_0, shop_1 and so on at the ends."""
+    """A centre feeds depots, which feed depots or shops: centre, depot_0, depot_0_1.., and shop_0, shop_1 and
+    so on at the ends."""
 
     generate: Literal["tree"]
     """A centre, depots and shops."""
@@ -338,7 +372,10 @@ class Tree(Branching):
         ends = [node for node in shape if not shape.out_degree(node)]
         for node in shape:
             stem = "depot" if node == 0 else names[node]
-            names |= {child: f"{stem}_{position:0{digits(self.branching)}d}" for position, child in enumerate(shape.successors(node))}
+            names |= {
+                child: f"{stem}_{position:0{digits(self.branching)}d}"
+                for position, child in enumerate(shape.successors(node))
+            }
         names |= dict(zip(ends, numbered("shop", len(ends)), strict=True))
         tree = networkx.DiGraph()
         for node in shape:
@@ -350,7 +387,9 @@ class Tree(Branching):
         return warehouses[:1]
 
 
-AnyKind = Annotated[Ring | Grid | RandomGeometric | Serial | HubAndSpoke | Tree, Field(discriminator="generate")]
+AnyKind = Annotated[
+    Ring | Grid | RandomGeometric | Serial | HubAndSpoke | Tree, Field(discriminator="generate")
+]
 
 
 def without_customers(template: WarehouseTemplate) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""Scenarios from files: by a bare name out of the library, by a path, with settings applied, or from a networkx graph."""
+"""Scenarios from files: by a bare name out of the library, by a path, with settings applied, or from a
+networkx graph."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from networkx import Graph
 from marl_inv.common.documents import Document, override, read_yaml
 from marl_inv.common.errors import InputError, suggestion
 from marl_inv.common.records import validate
-from marl_inv.scenario.consistency import check, check_supply
+from marl_inv.scenario.consistency import check_consistency, check_supply
 from marl_inv.scenario.expansion import GRAPH_FILES, expand
 from marl_inv.scenario.scenario import Scenario
 
@@ -20,7 +21,11 @@ from marl_inv.scenario.scenario import Scenario
 def library() -> dict[str, Path]:
     """The scenarios that come with marl_inv, by name."""
     folder = resources.files("marl_inv.scenarios")
-    return {Path(str(entry)).stem: Path(str(entry)) for entry in sorted(folder.iterdir(), key=str) if str(entry).endswith(".yaml")}
+    return {
+        Path(str(entry)).stem: Path(str(entry))
+        for entry in sorted(folder.iterdir(), key=str)
+        if str(entry).endswith(".yaml")
+    }
 
 
 def scenario_path(name: str | Path) -> Path:
@@ -29,7 +34,9 @@ def scenario_path(name: str | Path) -> Path:
         return Path(name)
     known = library()
     if str(name) not in known:
-        raise InputError(f"{name}: is no scenario{suggestion(str(name), known)}; or give the path of a .yaml file")
+        raise InputError(
+            f"{name}: is no scenario{suggestion(str(name), known)}; or give the path of a .yaml file"
+        )
     return known[str(name)]
 
 
@@ -45,7 +52,8 @@ def load_scenario(name: str | Path | Graph, settings: Iterable[str] = ()) -> Sce
 
 
 def read_document(name: str | Path | Graph, settings: Iterable[str] = ()) -> Document:
-    """What a scenario's file or graph says, with `key.path=value` settings applied and its `network` in full, before it is checked."""
+    """What a scenario's file or graph says, with `key.path=value` settings applied and its `network` in full,
+    before it is checked."""
     document, folder = _opened(name)
     settings = list(settings)
     of_network = [setting for setting in settings if setting.partition("=")[0].split(".")[0] == "network"]
@@ -62,7 +70,11 @@ def _opened(name: str | Path | Graph) -> tuple[Document, Path | None]:
     if isinstance(name, Graph):
         return Document("graph", {"network": name}), None
     path = scenario_path(name)
-    document = Document(str(path), {"network": {"file": path.name}}) if path.suffix in GRAPH_FILES else read_yaml(path)
+    document = (
+        Document(str(path), {"network": {"file": path.name}})
+        if path.suffix in GRAPH_FILES
+        else read_yaml(path)
+    )
     document.data.setdefault("name", path.stem)
     return document, path.parent
 
@@ -81,12 +93,13 @@ def read_scenario(document: Document) -> Scenario:
     """A scenario from a document whose `network` is in full."""
     document.data.setdefault("name", Path(document.name).stem)
     scenario = validate(Scenario, document)
-    check(scenario, document)
+    check_consistency(scenario, document)
     return scenario
 
 
 def scenario_from_graph(graph: Graph, **fields: Any) -> Scenario:
-    """A scenario on a networkx graph, with the attributes that `exchange` describes; `fields` are the scenario's other fields, as plain data."""
+    """A scenario on a networkx graph, with the attributes that `exchange` describes; `fields` are the
+    scenario's other fields, as plain data."""
     document = Document("graph", {"network": graph, **fields})
     expand(document, None, Scenario.model_fields)
     return read_scenario(document)

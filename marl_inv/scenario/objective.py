@@ -23,8 +23,8 @@ CostPart = Literal[
     "transfer_payment",
     "shortfall",
 ]
-"""What is paid. `transfer_payment` is what a warehouse pays others for units less what they pay it; `shortfall` prices a missed
-fill-rate floor."""
+"""What is paid. `transfer_payment` is what a warehouse pays others for units less what they pay it;
+`shortfall` prices a missed fill-rate floor."""
 
 
 IncomePart = Literal["revenue", "salvage", "utility"]
@@ -76,8 +76,8 @@ class Rules(Record):
     """What holds on the whole network in every period."""
 
     objective: Literal["cost", "profit", "service", "utility"] = "cost"
-    """What the reward is: minus all costs; revenue less all costs; minus cost with a priced floor on the fill rate; or the utility.
-    Every part is reported all the same."""
+    """What the reward is: minus all costs; revenue less all costs; minus cost with a priced floor on the fill
+    rate; or the utility. Every part is reported all the same."""
     weights: dict[Part, Annotated[float, Field(ge=-LARGEST, le=LARGEST)]] = {}
     """How much a part counts in the reward, instead of the 1 or 0 that the objective gives it."""
     service: Service = Service()
@@ -87,12 +87,17 @@ class Rules(Record):
     holding_on: Literal["end", "opening"] = "end"
     """The stock that holding is charged on: after demand, or when the period opens."""
     rationing: Rationing = "proportional"
-    """How a warehouse shares its stock among those who ask for more than it has: in proportion to what they ask, by the
-    lanes' `priority`, as evenly as what they ask allows, or all of it every period (a cross-dock: `full_shipment`)."""
+    """How a warehouse shares its stock among those who ask for more than it has: in proportion to what they
+    ask, by the lanes' `priority`, as evenly as what they ask allows, or all of it every period (a cross-dock:
+    `full_shipment`)."""
     quantities: Literal["continuous", "integer"] = "continuous"
-    """Whether requests, shipments and demand are rounded to whole units; gradients pass straight through the rounding."""
+    """Whether requests, shipments and demand are rounded to whole units; gradients pass straight through the
+    rounding."""
 
     @property
     def reward_weights(self) -> dict[str, float]:
         """What every part is multiplied by before costs are taken from incomes."""
-        return {part: self.weights.get(part, float(part in _COUNTED[self.objective])) for part in (*COST_PARTS, *INCOME_PARTS)}
+        return {
+            part: self.weights.get(part, float(part in _COUNTED[self.objective]))
+            for part in (*COST_PARTS, *INCOME_PARTS)
+        }

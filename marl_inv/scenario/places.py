@@ -1,14 +1,23 @@
 """What a scenario is made of: the records of its YAML file, entry by entry.
 
-Quantities are units, times are whole periods, money is in one currency, volumes in any one unit. A `PerProduct` value is
-one number for all products or a list with one for each.
+Quantities are units, times are whole periods, money is in one currency, volumes in any one unit. A
+`PerProduct` value is one number for all products or a list with one for each.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Tag, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    model_validator,
+)
 
 from marl_inv.common.records import Record
 from marl_inv.scenario.demand import Demand
@@ -63,7 +72,8 @@ class Calendar(Record):
 
 
 class Promotion(Record):
-    """What promoting does to demand: a level that the warehouse decides on for each period and product, or one that is planned."""
+    """What promoting does to demand: a level that the warehouse decides on for each period and product, or
+    one that is planned."""
 
     decided: bool = True
     """Whether the warehouse decides on a level from 0 to `max_level`."""
@@ -95,7 +105,9 @@ class RandomLeadTime(Record):
     def _adds_up(self) -> RandomLeadTime:
         chances = self.probabilities
         if chances is not None and (len(chances) != len(self.values) or abs(sum(chances) - 1) > 1e-6):
-            raise ValueError(f"has probabilities {chances} for the values {self.values}; give one for each, adding up to 1")
+            raise ValueError(
+                f"has probabilities {chances} for the values {self.values}; give one for each, adding up to 1"
+            )
         return self
 
     @property
@@ -108,9 +120,9 @@ class RandomLeadTime(Record):
 
 
 Rationing = Literal["proportional", "priority", "even", "full_shipment"]
-"""How a warehouse shares its stock among those who ask for more than it has: in proportion to what they ask, by the lanes'
-`priority`, as evenly as what they ask allows (max-min), or all of it every period in proportion to what is asked, equally if nobody
-asks (a cross-dock)."""
+"""How a warehouse shares its stock among those who ask for more than it has: in proportion to what they ask,
+by the lanes' `priority`, as evenly as what they ask allows (max-min), or all of it every period in proportion
+to what is asked, equally if nobody asks (a cross-dock)."""
 
 
 class Warehouse(Record):
@@ -122,7 +134,10 @@ class Warehouse(Record):
     """False for a distribution centre, which has no customers of its own."""
     unmet_demand: Literal["lost", "backordered"] = "lost"
     """Whether customers who find no stock are lost, or wait for it."""
-    initial_stock: Annotated[Annotated[PerProduct, Tag("plain")] | Annotated[Between, Tag("record")], Discriminator(kind_by(Between))] = 0.0
+    initial_stock: Annotated[
+        Annotated[PerProduct, Tag("plain")] | Annotated[Between, Tag("record")],
+        Discriminator(kind_by(Between)),
+    ] = 0.0
     """Units on hand when an episode begins: given, or drawn for every replication."""
     storage: PositiveFloat | None = None
     """Volume it can hold; unlimited when absent."""
@@ -149,7 +164,8 @@ class Warehouse(Record):
 
 
 class Lane(Record):
-    """A way for goods into a warehouse: from a supplier (replenishment) or from another warehouse (transfer)."""
+    """A way for goods into a warehouse: from a supplier (replenishment) or from another warehouse
+    (transfer)."""
 
     name: str = ""
     """`origin->destination` when absent."""
@@ -158,11 +174,14 @@ class Lane(Record):
     destination: str
     """The warehouse that asks, receives, and bears what the lane costs."""
     lead_time: Annotated[
-        Annotated[Periods, Tag("plain")] | Annotated[RandomLeadTime, Tag("record")], Discriminator(kind_by(RandomLeadTime))
+        Annotated[Periods, Tag("plain")] | Annotated[RandomLeadTime, Tag("record")],
+        Discriminator(kind_by(RandomLeadTime)),
     ]
-    """Whole periods; what leaves in t can be sold in t + lead_time. Or a distribution, drawn for each shipment."""
+    """Whole periods; what leaves in t can be sold in t + lead_time. Or a distribution, drawn for each
+    shipment."""
     reactive: bool = False
-    """A reactive lane takes no requests: after demand, it moves surplus to where demand is short, at once, if that saves money."""
+    """A reactive lane takes no requests: after demand, it moves surplus to where demand is short, at once, if
+    that saves money."""
     priority: NonNegativeInt | None = None
     """Under `priority` rationing: lower numbers are served first, equal ones in proportion."""
     unfilled: Literal["forgotten", "owed"] = "forgotten"
@@ -186,11 +205,14 @@ class Lane(Record):
     capacity: PositiveFloat | None = None
     """Volume it can carry in a period; unlimited when absent."""
     max_request: PositiveFloat | None = None
-    """Largest request per product in an environment's action space; when absent, the capacity or 4 x lead-time demand."""
+    """Largest request per product in an environment's action space; when absent, the capacity or 4 x
+    lead-time demand."""
     initial_shipments: PerProduct = 0.0
-    """Units in each of the last `lead_time` shipments before an episode begins; the oldest arrives for its first period."""
+    """Units in each of the last `lead_time` shipments before an episode begins; the oldest arrives for its
+    first period."""
     initial_orders: PerProduct = 0.0
-    """Units in each of the last `order_delay` requests before an episode begins; the origin hears of the oldest in its first period."""
+    """Units in each of the last `order_delay` requests before an episode begins; the origin hears of the
+    oldest in its first period."""
 
     @model_validator(mode="before")
     @classmethod

@@ -19,17 +19,21 @@ class Scenario(Rules):
     description: str = ""
     """What it is about, in a line."""
     ending: Literal["continuing", "finite"] = "continuing"
-    """`continuing` episodes are cut off (truncated) after the horizon; `finite` ones end there, and agents see the periods left."""
+    """`continuing` episodes are cut off (truncated) after the horizon; `finite` ones end there, and agents
+    see the periods left."""
     network: None = None
-    """Where warehouses, suppliers and lanes come from when they are not listed: a generator, a graph file or tables."""
+    """Where warehouses, suppliers and lanes come from when they are not listed: a generator, a graph file or
+    tables."""
     horizon: PositiveInt = 100
     """Periods in an episode."""
     warm_up: NonNegativeInt = 0
     """First periods of an episode that evaluation leaves out."""
     discount_factor: PositiveFloat = Field(default=1.0, le=1)
-    """What evaluation multiplies money by for every period that passes; below 1 it reports discounted averages."""
+    """What evaluation multiplies money by for every period that passes; below 1 it reports discounted
+    averages."""
     initial_state: Literal["given", "steady"] = "given"
-    """Episodes begin with `initial_stock`, or as ordering up to mean + 1 sd of lead-time demand on source lanes has left the network."""
+    """Episodes begin with `initial_stock`, or as ordering up to mean + 1 sd of lead-time demand on source
+    lanes has left the network."""
     history: NonNegativeInt = 1
     """Past periods of demand that agents observe."""
     products: Products = [Product(name="product")]
@@ -45,8 +49,8 @@ class Scenario(Rules):
     demand: Demand | None = None
     """Demand of every warehouse that faces demand and states none of its own."""
     correlation: float | list[list[float]] | None = None
-    """Between warehouses' demands for a product in a period (of the Gaussian copula): one number for all pairs, or a matrix over the
-    warehouses."""
+    """Between warehouses' demands for a product in a period (of the Gaussian copula): one number for all
+    pairs, or a matrix over the warehouses."""
     regimes: Regimes | None = None
     """Hidden states of the world that change mean demand."""
     events: list[Event] = []
@@ -67,8 +71,13 @@ class Scenario(Rules):
 
     @property
     def interruptible(self) -> list[str]:
-        """Suppliers, lanes and pools whose capacity an outage may take away, each once, in the order of the events."""
-        return list(dict.fromkeys(name for event in self.events if isinstance(event, Outage) for name in event.targets))
+        """Suppliers, lanes and pools whose capacity an outage may take away, each once, in the order of the
+        events."""
+        return list(
+            dict.fromkeys(
+                name for event in self.events if isinstance(event, Outage) for name in event.targets
+            )
+        )
 
     @property
     def longest_delay(self) -> int:
@@ -82,13 +91,23 @@ class Scenario(Rules):
     @property
     def notice(self) -> int:
         """Coming periods of planned promotions that agents observe, besides the present one."""
-        return max((w.promotion.notice for w in self.warehouses if w.promotion and w.promotion.planned), default=0)
+        return max(
+            (w.promotion.notice for w in self.warehouses if w.promotion and w.promotion.planned), default=0
+        )
 
     def __repr__(self) -> str:
         """In one line; `marl_inv.write_scenario` writes all of it."""
-        counts = [(self.warehouses, "warehouse"), (self.suppliers, "supplier"), (self.lanes, "lane"), (self.product_list, "product")]
+        counts = [
+            (self.warehouses, "warehouse"),
+            (self.suppliers, "supplier"),
+            (self.lanes, "lane"),
+            (self.product_list, "product"),
+        ]
         told = ", ".join(f"{len(entries)} {thing}{'s' * (len(entries) != 1)}" for entries, thing in counts)
-        return f"Scenario({self.name}: {told}, {self.ending}, {self.horizon} periods, objective {self.objective})"
+        return (
+            f"Scenario({self.name}: {told}, {self.ending}, {self.horizon} periods, objective "
+            f"{self.objective})"
+        )
 
     __str__ = __repr__
 
@@ -99,4 +118,6 @@ class Scenario(Rules):
     def data_files(self) -> list[Path]:
         """That demand is read from."""
         models = (self.demand_of(warehouse) for warehouse in self.warehouses)
-        return sorted({Path(model.path) for model in models if isinstance(model, Empirical) and model.path is not None})
+        return sorted(
+            {Path(model.path) for model in models if isinstance(model, Empirical) and model.path is not None}
+        )

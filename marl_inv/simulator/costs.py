@@ -15,13 +15,27 @@ from marl_inv.simulator.state import Chance, Costs, Flows, none_of
 
 
 def charge(network: TransferNetwork, flows: Flows, chance: Chance) -> Costs:
-    """Price the period. A cost belongs to the warehouse that caused it: a lane's to the destination that asked."""
+    """Price the period. A cost belongs to the warehouse that caused it: a lane's to the destination that
+    asked."""
     nothing = none_of(flows.demand)
-    parts = _stock_costs(network, flows) | _lane_costs(network, flows, chance) | _incomes(network, flows, chance)
-    counted = [(parts[name], -network.weights[name]) for name in COST_PARTS if name in parts and network.weights[name]]
-    counted += [(parts[name], network.weights[name]) for name in INCOME_PARTS if name in parts and network.weights[name]]
+    parts = (
+        _stock_costs(network, flows) | _lane_costs(network, flows, chance) | _incomes(network, flows, chance)
+    )
+    counted = [
+        (parts[name], -network.weights[name])
+        for name in COST_PARTS
+        if name in parts and network.weights[name]
+    ]
+    counted += [
+        (parts[name], network.weights[name])
+        for name in INCOME_PARTS
+        if name in parts and network.weights[name]
+    ]
     reward = reduce(_add_weighted, counted, None)
-    return Costs(**{name: parts.get(name, nothing) for name in (*COST_PARTS, *INCOME_PARTS)}, reward=nothing if reward is None else reward)
+    return Costs(
+        **{name: parts.get(name, nothing) for name in (*COST_PARTS, *INCOME_PARTS)},
+        reward=nothing if reward is None else reward,
+    )
 
 
 def _add_weighted(total: Tensor | None, counted: tuple[Tensor, float]) -> Tensor:
@@ -54,10 +68,16 @@ def _stock_costs(network: TransferNetwork, flows: Flows) -> dict[str, Tensor]:
 def _lane_costs(network: TransferNetwork, flows: Flows, chance: Chance) -> dict[str, Tensor]:
     """What moving units costs, to their destination."""
     parts: dict[str, Tensor] = {}
-    moved = flows.shipments if flows.transshipped is None else torch.cat([flows.shipments, flows.transshipped], dim=1)
+    moved = (
+        flows.shipments
+        if flows.transshipped is None
+        else torch.cat([flows.shipments, flows.transshipped], dim=1)
+    )
     supplied = network.replenishments
     if network.procurement_cost is not None:
-        parts["procurement"] = network.supply_arrivals(network.procurement_cost * flows.shipments[:, :supplied])
+        parts["procurement"] = network.supply_arrivals(
+            network.procurement_cost * flows.shipments[:, :supplied]
+        )
     if network.transport_cost is not None:
         parts["transport"] = network.way_arrivals(network.transport_cost * moved)
     if network.in_transit_cost is not None:

@@ -1,9 +1,10 @@
 """One period of the whole network, for a whole batch of replications at once: ship, serve, receive, charge.
 
-Shapes: `K` products, `N` warehouses, `E` lanes, `X` reactive lanes, `L` longest lead time, `D` longest order delay, `B` replications; the
-batch comes last. Quantities are units, costs are money. `step` is a pure function: chance comes in as an argument, nothing is
-mutated, and the result is differentiable in the decision wherever the model is piecewise linear. State keeps, and a period does, only what
-the network has: what is absent is None and costs nothing.
+Shapes: `K` products, `N` warehouses, `E` lanes, `X` reactive lanes, `L` longest lead time, `D` longest order
+delay, `B` replications; the batch comes last. Quantities are units, costs are money. `step` is a pure
+function: chance comes in as an argument, nothing is mutated, and the result is differentiable in the decision
+wherever the model is piecewise linear. State keeps, and a period does, only what the network has: what is
+absent is None and costs nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from marl_inv.simulator.state import Chance, Costs, Decision, Flows, State, none
 from marl_inv.simulator.transshipment import transship
 
 
-def step(network: TransferNetwork, state: State, decision: Decision, chance: Chance) -> tuple[State, Flows, Costs]:
+def step(
+    network: TransferNetwork, state: State, decision: Decision, chance: Chance
+) -> tuple[State, Flows, Costs]:
     """Play one period. Requests must be finite and not negative (env and rollout see to that)."""
     requests, reserve = (whole_units(network, units) for units in (decision.requests, decision.reserve))
     asked, orders = hear(network, state, requests)
@@ -54,7 +57,8 @@ def whole_units(network: TransferNetwork, units: Tensor | None) -> Tensor | None
 
 
 def hear(network: TransferNetwork, state: State, requests: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Requests reach the origin after the lane's order delay, and join what it owes. Returns what is asked now and what is on its way."""
+    """Requests reach the origin after the lane's order delay, and join what it owes. Returns what is asked
+    now and what is on its way."""
     orders = None
     if state.orders is not None:
         line = torch.cat([state.orders, torch.zeros_like(requests).unsqueeze(1)], dim=1)
@@ -70,7 +74,8 @@ def owe(network: TransferNetwork, asked: Tensor, shipments: Tensor) -> Tensor | 
 def ship(
     network: TransferNetwork, state: State, shipments: Tensor, lead_time: Tensor | None
 ) -> tuple[Tensor, Tensor, tuple[Float[Tensor, "K N B"], ...]]:
-    """Take shipments from their origins; what has lead time 0 arrives now. Returns the level, what is due next period, and what is later."""
+    """Take shipments from their origins; what has lead time 0 arrives now. Returns the level, what is due
+    next period, and what is later."""
     level = state.inventory_level
     due: list[Tensor | None] = [None, *state.due]
     due += [None] * (1 + max(1, network.longest_lead_time) - len(due))
@@ -82,14 +87,20 @@ def ship(
     if len(network.origin):
         outbound = network.departures(shipments[:, network.replenishments :])
         # Shipping takes stock down to 0 and never beyond, so that rounding leaves no phantom backorder.
-        level = torch.maximum(level - outbound, level.clamp(max=0)) if network.any_backordered else (level - outbound).clamp(min=0)
+        level = (
+            torch.maximum(level - outbound, level.clamp(max=0))
+            if network.any_backordered
+            else (level - outbound).clamp(min=0)
+        )
     now, following, *later = due
     nothing = none_of(level)
     following, *later = (nothing if units is None else units for units in (following, *later))
     return level if now is None else level + now, following, tuple(later)
 
 
-def _at_random_times(network: TransferNetwork, due: list[Tensor | None], shipments: Tensor, lead_time: Int[Tensor, "E B"]) -> list[Tensor]:
+def _at_random_times(
+    network: TransferNetwork, due: list[Tensor | None], shipments: Tensor, lead_time: Int[Tensor, "E B"]
+) -> list[Tensor]:
     nothing = shipments.new_zeros(len(shipments), len(network.warehouses), shipments.shape[-1])
     rows = torch.stack([nothing if units is None else units for units in due], dim=1)
     slot = lead_time * nothing.shape[1] + network.destination.unsqueeze(-1)
@@ -97,8 +108,11 @@ def _at_random_times(network: TransferNetwork, due: list[Tensor | None], shipmen
     return list(rows.unbind(1))
 
 
-def promote(network: TransferNetwork, state: State, chance: Chance, decided: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """A promotion multiplies the demand that would have come anyway, and past ones take from it. Returns demand, level and dip."""
+def promote(
+    network: TransferNetwork, state: State, chance: Chance, decided: Tensor | None
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """A promotion multiplies the demand that would have come anyway, and past ones take from it. Returns
+    demand, level and dip."""
     if not network.promotes:
         return chance.demand, None, None
     level = none_of(chance.demand) if decided is None or network.max_promotion is None else decided
@@ -112,9 +126,15 @@ def promote(network: TransferNetwork, state: State, chance: Chance, decided: Ten
 
 
 def serve(
-    network: TransferNetwork, level: Tensor, demand: Tensor, reserve: Tensor | None, shipments: Tensor, available: Tensor | None
+    network: TransferNetwork,
+    level: Tensor,
+    demand: Tensor,
+    reserve: Tensor | None,
+    shipments: Tensor,
+    available: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Meet demand from stock, then from surplus elsewhere along reactive lanes; the rest is backordered, or lost.
+    """Meet demand from stock, then from surplus elsewhere along reactive lanes; the rest is backordered, or
+    lost.
 
     Returns the level after demand, the units lost and those transshipped.
     """
@@ -133,10 +153,14 @@ def serve(
     return after + lost, lost, transshipped
 
 
-def receive(network: TransferNetwork, level: Tensor, receipts: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Take in what is due next period; it fills backorders first. What storage cannot hold overflows, in proportion.
+def receive(
+    network: TransferNetwork, level: Tensor, receipts: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Take in what is due next period; it fills backorders first. What storage cannot hold overflows, in
+    proportion.
 
-    Returns the level that the next period opens with, receipts, what is beyond the storage, and what of it is discarded.
+    Returns the level that the next period opens with, receipts, what is beyond the storage, and what of it is
+    discarded.
     """
     closing = level + receipts
     if network.storage is None:

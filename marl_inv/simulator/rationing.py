@@ -1,7 +1,9 @@
-"""Requests to feasible shipments: whatever is asked, no limit is exceeded and no origin ships more than it holds.
+"""Requests to feasible shipments: whatever is asked, no limit is exceeded and no origin ships more than it
+holds.
 
-Every stage takes what the one before it allows and never raises it, on any lane, so that what has been kept to once stays kept to. The
-exception is full shipment, which comes first: it replaces what is asked of a cross-dock by all that it has.
+Every stage takes what the one before it allows and never raises it, on any lane, so that what has been kept
+to once stays kept to. The exception is full shipment, which comes first: it replaces what is asked of a
+cross-dock by all that it has.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from torch import Tensor
 from marl_inv.network import SharedLimit, StockRule, TransferNetwork
 
 NOTHING = 1e-9
-"""Units below which a total of requests counts as none; keeps shares and their gradients finite at zero requests."""
+"""Units below which a total of requests counts as none; keeps shares and their gradients finite at zero
+requests."""
 
 
 def ration(
@@ -24,7 +27,8 @@ def ration(
     available: Float[Tensor, "M B"] | None = None,
     lead_time: Int[Tensor, "E B"] | None = None,
 ) -> Float[Tensor, "K E B"]:
-    """Cut what is asked to lanes' capacities, then each pool, suppliers' limits, stock at the origin less its reserve, space on arrival."""
+    """Cut what is asked to lanes' capacities, then each pool, suppliers' limits, stock at the origin less its
+    reserve, space on arrival."""
     shipments = asked if network.full_shipment is None else push_everything(network, asked, level)
     for limit in network.limits:
         shipments = within(network, limit, shipments, available)
@@ -36,19 +40,23 @@ def ration(
 
 
 def share(available: Tensor, asked: Tensor) -> Tensor:
-    """The share of what is asked that can be had, at most 1. Written so that its gradient is finite everywhere."""
+    """The share of what is asked that can be had, at most 1. Written so that its gradient is finite
+    everywhere."""
     return available / torch.maximum(asked, available).clamp(min=NOTHING)
 
 
 def add_up(units: Tensor, dim: int) -> Tensor:
-    """Sum over a dimension, entry after entry: on a CPU torch's own sum chooses its order, and so its rounding, by the batch's size."""
+    """Sum over a dimension, entry after entry: on a CPU torch's own sum chooses its order, and so its
+    rounding, by the batch's size."""
     entries = units.shape[dim]
     if entries == 1:
         return units.squeeze(dim)
     if units.is_cuda:
         return units.sum(dim)
     total = units.new_zeros(*units.shape[:dim], 1, *units.shape[dim + 1 :])
-    return total.index_add_(dim, torch.zeros(entries, dtype=torch.long, device=units.device), units).squeeze(dim)
+    return total.index_add_(dim, torch.zeros(entries, dtype=torch.long, device=units.device), units).squeeze(
+        dim
+    )
 
 
 def push_everything(network: TransferNetwork, asked: Tensor, level: Tensor) -> Tensor:
@@ -61,8 +69,11 @@ def push_everything(network: TransferNetwork, asked: Tensor, level: Tensor) -> T
     return asked.index_copy(1, lanes, whole(pushed, origin, level.shape[1]) if network.integer else pushed)
 
 
-def within(network: TransferNetwork, limit: SharedLimit, shipments: Tensor, available: Tensor | None) -> Tensor:
-    """Cut the lanes of every group in proportion to what they carry, so that together they keep to the capacity."""
+def within(
+    network: TransferNetwork, limit: SharedLimit, shipments: Tensor, available: Tensor | None
+) -> Tensor:
+    """Cut the lanes of every group in proportion to what they carry, so that together they keep to the
+    capacity."""
     carried = add_up(shipments * network.volume, 0)
     capacity = limit.now(available)
     asked = carried.new_zeros(len(capacity), carried.shape[-1]).index_add(0, limit.group, carried)
@@ -76,7 +87,11 @@ def share_stock(network: TransferNetwork, shipments: Tensor, level: Tensor, rese
     free = on_hand if reserve is None else (on_hand - reserve).clamp(min=0)
     parts = [shipments[:, : network.replenishments]] if network.replenishments else []
     for rule in network.stock_rules:
-        asked = shipments.index_select(1, rule.lanes) if len(network.stock_rules) > 1 else shipments[:, network.replenishments :]
+        asked = (
+            shipments.index_select(1, rule.lanes)
+            if len(network.stock_rules) > 1
+            else shipments[:, network.replenishments :]
+        )
         granted = GRANT[rule.name](rule, asked, on_hand if rule.name == "full_shipment" else free)
         parts.append(whole(granted, rule.origin, level.shape[1]) if network.integer else granted)
     joined = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
@@ -103,8 +118,9 @@ def by_priority(rule: StockRule, asked: Tensor, stock: Tensor) -> Tensor:
 def evenly(rule: StockRule, asked: Tensor, stock: Tensor) -> Tensor:
     """Max-min: everyone gets what they ask for, up to a level that is the same for all who ask for more.
 
-    What is granted below a level w, the sum of min(asked, w), is the least of (the i smallest requests + w for each of the others) over
-    i; so the level that uses up the stock is the largest of (stock - the i smallest) / (number of others).
+    What is granted below a level w, the sum of min(asked, w), is the least of (the i smallest requests + w
+    for each of the others) over i; so the level that uses up the stock is the largest of (stock - the i
+    smallest) / (number of others).
     """
     nobody = torch.zeros_like(asked[:, :1])
     requests = torch.cat([asked, nobody], dim=1)[:, rule.fan_out].sort(dim=2).values
@@ -115,11 +131,19 @@ def evenly(rule: StockRule, asked: Tensor, stock: Tensor) -> Tensor:
     return torch.minimum(asked, level.index_select(1, rule.fan))
 
 
-GRANT = {"proportional": in_proportion, "full_shipment": in_proportion, "priority": by_priority, "even": evenly}
+GRANT = {
+    "proportional": in_proportion,
+    "full_shipment": in_proportion,
+    "priority": by_priority,
+    "even": evenly,
+}
 
 
-def fit_free_space(network: TransferNetwork, shipments: Tensor, level: Tensor, lead_time: Tensor | None) -> Tensor:
-    """Lanes of lead time 0 share the space that was free at their destination when the period began; what fills backorders takes none."""
+def fit_free_space(
+    network: TransferNetwork, shipments: Tensor, level: Tensor, lead_time: Tensor | None
+) -> Tensor:
+    """Lanes of lead time 0 share the space that was free at their destination when the period began; what
+    fills backorders takes none."""
     instant = network.instant if lead_time is None else (lead_time == 0).to(shipments)
     destination, warehouses = network.destination, level.shape[1]
     free = (network.storage - add_up(level.clamp(min=0) * network.volume, 0)).clamp(min=0)
@@ -135,11 +159,14 @@ def fit_free_space(network: TransferNetwork, shipments: Tensor, level: Tensor, l
     return kept if filling is None else filling + kept
 
 
-def whole(units: Float[Tensor, "K E B"], group: Int[Tensor, " E"], groups: int, volume: Tensor | None = None) -> Float[Tensor, "K E B"]:
-    """Whole units: floors, and of what a group of lanes lacks to its own whole total, one more each to the largest remainders.
+def whole(
+    units: Float[Tensor, "K E B"], group: Int[Tensor, " E"], groups: int, volume: Tensor | None = None
+) -> Float[Tensor, "K E B"]:
+    """Whole units: floors, and of what a group of lanes lacks to its own whole total, one more each to the
+    largest remainders.
 
-    Every product of a group keeps to its own total, or, where a volume is given, all products together to the group's total volume.
-    No lane gets more than its ceiling. The gradient is that of the unrounded units.
+    Every product of a group keeps to its own total, or, where a volume is given, all products together to the
+    group's total volume. No lane gets more than its ceiling. The gradient is that of the unrounded units.
     """
     products, lanes, batch = units.shape
     exact = units.detach().reshape(products * lanes, batch)
@@ -156,23 +183,33 @@ def rounded(units: Tensor, whole_units: Tensor) -> Tensor:
     return whole_units + (units - units.detach())
 
 
-def _largest_remainders(exact: Float[Tensor, "M B"], group: Int[Tensor, " M"], groups: int, size: Float[Tensor, "M 1"]) -> Tensor:
-    """Floors, and one more to those with the largest remainders (of equal ones the first), as long as it fits into their group's total."""
+def _largest_remainders(
+    exact: Float[Tensor, "M B"], group: Int[Tensor, " M"], groups: int, size: Float[Tensor, "M 1"]
+) -> Tensor:
+    """Floors, and one more to those with the largest remainders (of equal ones the first), as long as it fits
+    into their group's total."""
     floors = floor(exact)
-    total, taken = (exact.new_zeros(groups, exact.shape[-1]).index_add(0, group, units * size) for units in (exact, floors))
+    total, taken = (
+        exact.new_zeros(groups, exact.shape[-1]).index_add(0, group, units * size)
+        for units in (exact, floors)
+    )
     room = (total - taken + noise(total)).index_select(0, group)
     remainder = exact - floors
     wants = (remainder > noise(exact)) & (size <= room)
     order = (2.0 * group.unsqueeze(1) - remainder.double()).argsort(dim=0, stable=True)
     used = (size * wants).double().gather(0, order).cumsum(0)
-    in_order, members = group.sort().values, group.new_zeros(groups).index_add(0, group, torch.ones_like(group))
+    in_order, members = (
+        group.sort().values,
+        group.new_zeros(groups).index_add(0, group, torch.ones_like(group)),
+    )
     before = torch.cat([used.new_zeros(1, used.shape[1]), used]).index_select(0, members.cumsum(0) - members)
     fits = used - before.index_select(0, in_order) <= room.gather(0, order)
     return floors + (wants & torch.empty_like(fits).scatter(0, order, fits))
 
 
 def noise(units: Tensor) -> Tensor:
-    """What a quantity may be off a whole number and still be meant: float noise, and always less than half."""
+    """What a quantity may be off a whole number and still be meant: float noise, and always less than
+    half."""
     return (16 * torch.finfo(units.dtype).eps * (1 + units)).clamp(max=0.49)
 
 

@@ -1,4 +1,5 @@
-"""The records of a period: what there is, what is decided, what moves, what it costs, and what chance brings."""
+"""The records of a period: what there is, what is decided, what moves, what it costs, and what chance
+brings."""
 
 from __future__ import annotations
 
@@ -15,12 +16,14 @@ from marl_inv.simulator.rationing import add_up
 
 @dataclass(frozen=True)
 class State:
-    """What decisions have led to: stock, goods on their way, and what has been asked for and not yet been sent."""
+    """What decisions have led to: stock, goods on their way, and what has been asked for and not yet been
+    sent."""
 
     inventory_level: Float[Tensor, "K N B"]
     """On hand minus customers' backorders."""
     due: tuple[Float[Tensor, "K N B"], ...] = ()
-    """On their way to every warehouse: what arrives in time for the next period's demand, for that of the one after it, and so on."""
+    """On their way to every warehouse: what arrives in time for the next period's demand, for that of the one
+    after it, and so on."""
     orders: Float[Tensor, "K D E B"] | None = None
     """Requests on their way to the origin, which hears of row d in d periods; None without order delays."""
     owed: Float[Tensor, "K E B"] | None = None
@@ -30,7 +33,11 @@ class State:
 
     def replication(self, number: int) -> State:
         """That replication alone: a batch of one."""
-        alone = {name: value[..., number : number + 1] for name, value in vars(self).items() if isinstance(value, Tensor)}
+        alone = {
+            name: value[..., number : number + 1]
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
+        }
         return replace(self, due=tuple(units[..., number : number + 1] for units in self.due), **alone)
 
     @property
@@ -54,7 +61,8 @@ class State:
 
 
 def on_order(network: TransferNetwork, state: State) -> Float[Tensor, "K N B"]:
-    """What a warehouse has asked for and will get: in transit, owed to it, and requested where the origin has not heard of it yet."""
+    """What a warehouse has asked for and will get: in transit, owed to it, and requested where the origin has
+    not heard of it yet."""
     coming = state.in_transit
     if state.owed is not None:
         coming = coming + network.arrivals(state.owed)
@@ -65,7 +73,11 @@ def on_order(network: TransferNetwork, state: State) -> Float[Tensor, "K N B"]:
 
 def owed_to_others(network: TransferNetwork, state: State) -> Float[Tensor, "K N B"]:
     """What a warehouse owes to those whose requests it could not fill."""
-    return none_of(state.inventory_level) if state.owed is None else network.departures(state.owed[:, network.replenishments :])
+    return (
+        none_of(state.inventory_level)
+        if state.owed is None
+        else network.departures(state.owed[:, network.replenishments :])
+    )
 
 
 def inventory_position(network: TransferNetwork, state: State) -> Float[Tensor, "K N B"]:
@@ -76,7 +88,8 @@ def inventory_position(network: TransferNetwork, state: State) -> Float[Tensor, 
 
 @dataclass(frozen=True)
 class Decision:
-    """What every warehouse asks for, how hard it promotes and what it keeps back from others, all at the same time."""
+    """What every warehouse asks for, how hard it promotes and what it keeps back from others, all at the same
+    time."""
 
     requests: Float[Tensor, "K E B"]
     promotion: Float[Tensor, "K N B"] | None = None
@@ -134,15 +147,18 @@ class Flows:
     @property
     def served(self) -> Float[Tensor, "K N B"]:
         """Units handed to customers from this period's start to the next one's, old backorders included."""
-        return self.demand - self.lost + (-self.opening_level).clamp(min=0) - (-self.closing_level).clamp(min=0)
+        return (
+            self.demand - self.lost + (-self.opening_level).clamp(min=0) - (-self.closing_level).clamp(min=0)
+        )
 
 
 @dataclass(frozen=True)
 class Costs:
     """A period's money, per product and per warehouse that caused it.
 
-    The reward is the incomes (`objective.INCOME_PARTS`) less the costs (`objective.COST_PARTS`), each times its weight in
-    `TransferNetwork.weights`; a part that the objective does not count has weight 0 and is here all the same.
+    The reward is the incomes (`objective.INCOME_PARTS`) less the costs (`objective.COST_PARTS`), each times
+    its weight in `TransferNetwork.weights`; a part that the objective does not count has weight 0 and is here
+    all the same.
     """
 
     holding: Float[Tensor, "K N B"]
@@ -171,15 +187,19 @@ class Chance:
     lead_time: Int[Tensor, "E B"] | None = None
     """Of what leaves now on every lane; None where all lead times are fixed."""
     available: Float[Tensor, "M B"] | None = None
-    """Share of its capacity that each of `Scenario.interruptible` has now, then a row of ones; None without outages."""
+    """Share of its capacity that each of `Scenario.interruptible` has now, then a row of ones; None without
+    outages."""
     promotion: Float[Tensor, "N 1"] | None = None
     """Planned promotion level; None where none is planned."""
     last: bool = False
     """Whether it is the trace's last period."""
 
 
-def initial_state(network: TransferNetwork, replications: int, stock: Float[Tensor, "K N B"] | None = None) -> State:
-    """Starting stock (the network's unless it is given, as where it is drawn), and what is on its way before the first period."""
+def initial_state(
+    network: TransferNetwork, replications: int, stock: Float[Tensor, "K N B"] | None = None
+) -> State:
+    """Starting stock (the network's unless it is given, as where it is drawn), and what is on its way before
+    the first period."""
     level = (network.initial_stock if stock is None else stock).expand(-1, -1, replications).contiguous()
     due = (torch.zeros_like(level),) * max(0, network.longest_lead_time - 1)
     if network.initial_pipeline is not None:

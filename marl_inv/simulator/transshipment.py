@@ -1,4 +1,5 @@
-"""Reactive transshipment: after demand, surplus moves along reactive lanes to where demand is short, if that saves money."""
+"""Reactive transshipment: after demand, surplus moves along reactive lanes to where demand is short, if that
+saves money."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ def transship(
 ) -> Float[Tensor, "K X B"]:
     """Greedily, what saves most per volume first. `level` is after demand; below 0 it is what is short.
 
-    Without limits this is optimal with one origin or one destination, and on a complete network where savings are the same.
+    Without limits this is optimal with one origin or one destination, and on a complete network where savings
+    are the same.
     """
     surplus = level.clamp(min=0) if reserve is None else (level.clamp(min=0) - reserve).clamp(min=0)
     surplus, short = surplus.flatten(0, 1), (-level).clamp(min=0).flatten(0, 1)
@@ -31,9 +33,13 @@ def transship(
         units = torch.minimum(surplus.index_select(0, wave.origin), short.index_select(0, wave.destination))
         for place, limit in enumerate(limits):
             group = limit.reactive_group.index_select(0, wave.lane)
-            units = units * share(room[place], _volume(units, wave, group, room[place])).index_select(0, group)
+            units = units * share(room[place], _volume(units, wave, group, room[place])).index_select(
+                0, group
+            )
             if network.integer:
-                units = whole(units.unsqueeze(0), group, len(limit.capacity), wave.volume.unsqueeze(0)).squeeze(0)
+                units = whole(
+                    units.unsqueeze(0), group, len(limit.capacity), wave.volume.unsqueeze(0)
+                ).squeeze(0)
         for place, limit in enumerate(limits):
             group = limit.reactive_group.index_select(0, wave.lane)
             room[place] = (room[place] - _volume(units, wave, group, room[place])).clamp(min=0)
@@ -48,7 +54,9 @@ def _volume(units: Tensor, wave: Wave, group: Tensor, like: Tensor) -> Tensor:
     return torch.zeros_like(like).index_add(0, group, units * wave.volume)
 
 
-def _left(network: TransferNetwork, limit: SharedLimit, shipments: Tensor, available: Tensor | None) -> Tensor:
+def _left(
+    network: TransferNetwork, limit: SharedLimit, shipments: Tensor, available: Tensor | None
+) -> Tensor:
     """Capacity that the period's shipments have not used: (G, B)."""
     capacity = limit.now(available).expand(-1, shipments.shape[-1])
     used = torch.zeros_like(capacity).index_add(0, limit.group, add_up(shipments * network.volume, 0))

@@ -3,8 +3,9 @@
     check_scenario("my_scenario.yaml")
     check_environment(lambda: MyWrapper(parallel_env("two_warehouses")))
 
-Both return nothing, or raise a CheckFailed that says in one line what does not hold, where and when. `check_scenario` is
-all of this module: the laws of the simulator, PettingZoo's own tests, what those miss, and the same luck in every process.
+Both return nothing, or raise a CheckFailed that says in one line what does not hold, where and when.
+`check_scenario` is all of this module: the laws of the simulator, PettingZoo's own tests, what those miss,
+and the same luck in every process.
 """
 
 from __future__ import annotations

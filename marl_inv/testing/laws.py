@@ -23,8 +23,11 @@ PRECISION = 1e-9
 
 
 def check_laws(problem: Problem, periods: int | None = None, replications: int = 4, seed: int = 0) -> None:
-    """A batch of random requests and one of order-up-to: in every period units are conserved, limits kept, and money adds up."""
-    from marl_inv.baselines.order_up_to import OrderUpTo  # baselines see the simulator, and are seen from here alone
+    """A batch of random requests and one of order-up-to: in every period units are conserved, limits kept,
+    and money adds up."""
+    from marl_inv.baselines.order_up_to import (
+        OrderUpTo,
+    )  # baselines see the simulator, and are seen from here alone
     from marl_inv.baselines.random_requests import RandomRequests
 
     precise = replace(problem, network=network_from_graph(problem.network.graph, dtype=torch.float64))
@@ -46,9 +49,15 @@ def _hold(where: str, broken: str, names: Sequence[str], excess: Tensor, size: T
 
 
 def laws(moment: Moment) -> Iterator[tuple[str, Sequence[str], Tensor, Tensor]]:
-    """For every law how its breach is told, of whom it speaks, by how much it is broken (0 or less is not at all), and the size
-    of what was added up."""
-    network, flows, costs, before, after = moment.view.network, moment.flows, moment.costs, moment.view.state, moment.state
+    """For every law how its breach is told, of whom it speaks, by how much it is broken (0 or less is not at
+    all), and the size of what was added up."""
+    network, flows, costs, before, after = (
+        moment.view.network,
+        moment.flows,
+        moment.costs,
+        moment.view.state,
+        moment.state,
+    )
     supplied, on_hand = flows.shipments[:, : network.replenishments].sum(1), before.on_hand
     there = on_hand.sum(1) + before.in_transit.sum(1) + supplied
     here = after.on_hand.sum(1) + after.in_transit.sum(1) + (flows.served + flows.discarded).sum(1)
@@ -56,23 +65,47 @@ def laws(moment: Moment) -> Iterator[tuple[str, Sequence[str], Tensor, Tensor]]:
     parts = [network.weights[part] * getattr(costs, part) for part in INCOME_PARTS]
     parts += [-network.weights[part] * getattr(costs, part) for part in COST_PARTS]
     size = sum(part.abs() for part in parts)
-    yield "the reward is not the sum of its parts", network.warehouses, (costs.reward - sum(parts)).abs(), size
+    yield (
+        "the reward is not the sum of its parts",
+        network.warehouses,
+        (costs.reward - sum(parts)).abs(),
+        size,
+    )
     paid = costs.transfer_payment
-    yield "what warehouses pay each other does not add up to nothing", network.products, paid.sum(1).abs(), paid
+    yield (
+        "what warehouses pay each other does not add up to nothing",
+        network.products,
+        paid.sum(1).abs(),
+        paid,
+    )
     yield "less than nothing is shipped", network.lanes, -flows.shipments, flows.shipments
     yield "less than nothing is on its way", network.warehouses, -after.in_transit, there
     if network.full_shipment is None:
         yield "more is sent than was asked for", network.lanes, flows.shipments - flows.asked, flows.asked
     if network.integer:
-        yield "part of a unit is shipped", network.lanes, (flows.shipments - flows.shipments.round()).abs(), flows.shipments
+        yield (
+            "part of a unit is shipped",
+            network.lanes,
+            (flows.shipments - flows.shipments.round()).abs(),
+            flows.shipments,
+        )
     sent = network.departures(flows.shipments[:, network.replenishments :])
     yield "more is shipped than it held", network.warehouses, sent - on_hand, on_hand
     if moment.decision.reserve is not None and network.full_shipment is None:
         reserve = whole_units(network, moment.decision.reserve)
         yield "its reserve is shipped", network.warehouses, sent - (on_hand - reserve).clamp(min=0), on_hand
-    yield "there are backorders where unmet demand is lost", network.warehouses, after.backorders * (1 - network.backordered), on_hand
+    yield (
+        "there are backorders where unmet demand is lost",
+        network.warehouses,
+        after.backorders * (1 - network.backordered),
+        on_hand,
+    )
     if network.storage is not None:
-        room = network.storage if network.keeps_overflow is None else network.storage + torch.inf * network.keeps_overflow.gt(0)
+        room = (
+            network.storage
+            if network.keeps_overflow is None
+            else network.storage + torch.inf * network.keeps_overflow.gt(0)
+        )
         held, opened = ((state.on_hand * network.volume).sum(0) for state in (after, before))
         yield "more is held than its storage", network.warehouses, held - torch.maximum(room, opened), held
     available = moment.view.known.available
@@ -81,4 +114,9 @@ def laws(moment: Moment) -> Iterator[tuple[str, Sequence[str], Tensor, Tensor]]:
         carried = carried.index_add(0, limit.group, (flows.shipments * network.volume).sum(0))
         if flows.transshipped is not None:
             carried = carried.index_add(0, limit.reactive_group, (flows.transshipped * network.volume).sum(0))
-        yield "more is carried than its capacity", (*limit.names, "the rest"), carried - limit.now(available), carried
+        yield (
+            "more is carried than its capacity",
+            (*limit.names, "the rest"),
+            carried - limit.now(available),
+            carried,
+        )

@@ -31,9 +31,11 @@ ADVICE = [
 # PettingZoo's own tests
 
 
-def check_pettingzoo(problem: Problem, periods: int | None = None, levels: int | None = None, only: Sequence[str] = ()) -> None:
-    """PettingZoo's tests for both of its interfaces, or `only` those; what they only warn of fails too, but for ADVICE. With `levels`
-    actions are order levels."""
+def check_pettingzoo(
+    problem: Problem, periods: int | None = None, levels: int | None = None, only: Sequence[str] = ()
+) -> None:
+    """PettingZoo's tests for both of its interfaces, or `only` those; what they only warn of fails too, but
+    for ADVICE. With `levels` actions are order levels."""
     from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test, render_test, seed_test
     from pettingzoo.test.max_cycles_test import max_cycles_test
     from pettingzoo.test.state_test import state_test
@@ -59,7 +61,9 @@ def check_pettingzoo(problem: Problem, periods: int | None = None, levels: int |
         "render_test": lambda: render_test(without_window),
     }
     if cycles >= 4:
-        tests["max_cycles_test"] = lambda: max_cycles_test(SimpleNamespace(parallel_env=parallel, env=agent_cycle))
+        tests["max_cycles_test"] = lambda: max_cycles_test(
+            SimpleNamespace(parallel_env=parallel, env=agent_cycle)
+        )
     for name, test in tests.items():
         if only and name not in only:
             continue
@@ -69,7 +73,8 @@ def check_pettingzoo(problem: Problem, periods: int | None = None, levels: int |
 
 @contextmanager
 def _told(test: str) -> Iterator[None]:
-    """A failed assertion, and a warning of PettingZoo's, as a CheckFailed; what the test prints is dropped."""
+    """A failed assertion, and a warning of PettingZoo's, as a CheckFailed; what the test prints is
+    dropped."""
     with warnings.catch_warnings(record=True) as caught, redirect_stdout(io.StringIO()):
         warnings.simplefilter("always")
         try:

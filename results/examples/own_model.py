@@ -1,4 +1,5 @@
-"""A network of one's own: every warehouse from its own facts and the mean of what all say, with one set of weights (deep sets).
+"""A network of one's own: every warehouse from its own facts and the mean of what all say, with one set of
+weights (deep sets).
 
 From this folder:
     marl-inv train two_warehouses --model own_model:DeepSet --out runs/sets
@@ -18,11 +19,14 @@ from marl_inv.models.settings import ModelSettings
 
 
 class DeepSet(nn.Module):
-    """From features (R, K, N, inputs) to (R, K, N, hidden), for actor and critic: rows, products, warehouses."""
+    """From features (R, K, N, inputs) to (R, K, N, hidden), for actor and critic: rows, products,
+    warehouses."""
 
     def __init__(self, encoding: Encoding, settings: ModelSettings, inputs: int) -> None:
         super().__init__()
-        self.register_buffer("fixed", encoding.warehouse, persistent=False)  # (K, N, S): its costs, size, lead time
+        self.register_buffer(
+            "fixed", encoding.warehouse, persistent=False
+        )  # (K, N, S): its costs, size, lead time
         self.own = nn.Linear(inputs + self.fixed.shape[-1], settings.hidden)
         self.heard = nn.Linear(settings.hidden, settings.hidden)
 
@@ -33,6 +37,12 @@ class DeepSet(nn.Module):
 
 
 if __name__ == "__main__":
-    settings = TrainSettings(model="own_model:DeepSet", algorithm="pathwise", decisions=200_000, validations=5, validation_replications=256)
+    settings = TrainSettings(
+        model="own_model:DeepSet",
+        algorithm="pathwise",
+        decisions=200_000,
+        validations=5,
+        validation_replications=256,
+    )
     trained = train(load_problem("two_warehouses"), settings)
     print(f"pathwise with a deep set: {trained.percent_over_baseline:+.1f}% over tuned order-up-to")

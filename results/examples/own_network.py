@@ -1,4 +1,5 @@
-"""A network from networkx: two depots at different distances feed three shops, two of which help each other out."""
+"""A network from networkx: two depots at different distances feed three shops, two of which help each other
+out."""
 
 from __future__ import annotations
 
@@ -6,7 +7,9 @@ import networkx
 
 import marl_inv
 
-graph = networkx.MultiDiGraph(name="depots", horizon=30, warm_up=10, demand={"kind": "negative_binomial", "mean": 8, "sd": 6})
+graph = networkx.MultiDiGraph(
+    name="depots", horizon=30, warm_up=10, demand={"kind": "negative_binomial", "mean": 8, "sd": 6}
+)
 graph.add_node("mill", kind="supplier")
 for depot, lead_time in (("near", 2), ("far", 5)):
     graph.add_node(depot, faces_demand=False, holding_cost=0.3, initial_stock=60)
@@ -23,5 +26,7 @@ if __name__ == "__main__":
     print(compared)
     for score in compared.scores:
         flows = score.record.per_lane("shipped").sum(0).mean(-1).tolist()
-        told = ", ".join(f"{lane} {flow:.1f}" for lane, flow in zip(compared.problem.network.lanes, flows, strict=True))
+        told = ", ".join(
+            f"{lane} {flow:.1f}" for lane, flow in zip(compared.problem.network.lanes, flows, strict=True)
+        )
         print(f"{score.policy}: units a period: {told}")

@@ -1,4 +1,5 @@
-"""A policy of one's own, on the same traces as tuned order-up-to: nobody orders much more than a period's demand at a time."""
+"""A policy of one's own, on the same traces as tuned order-up-to: nobody orders much more than a period's
+demand at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from marl_inv import Decision, Policy, View
 
 @dataclass(frozen=True)
 class Smooth:
-    """A policy that asks for at most `most` times the mean demand of the warehouse that asks, whatever another would."""
+    """A policy that asks for at most `most` times the mean demand of the warehouse that asks, whatever
+    another would."""
 
     base: Policy
     most: float = 1.4
@@ -31,4 +33,7 @@ if __name__ == "__main__":
     compared = marl_inv.compare(problem, Smooth(marl_inv.tune(problem, "order_up_to")), replications=128)
     ours, reference = compared.scores[-1], compared.reference
     gain = ours.gain_in_percent_over(reference)
-    print(f"{ours.policy}: {gain.mean:+.2f}% ({gain.low:+.2f} to {gain.high:+.2f}) over {reference.policy}, p = {gain.p_value:.2g}")
+    print(
+        f"{ours.policy}: {gain.mean:+.2f}% ({gain.low:+.2f} to {gain.high:+.2f}) over {reference.policy}, p "
+        f"= {gain.p_value:.2g}"
+    )

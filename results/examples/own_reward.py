@@ -1,4 +1,5 @@
-"""A reward of one's own: agents learn as if a lost customer hurt more than the scenario says; they are judged by what it says.
+"""A reward of one's own: agents learn as if a lost customer hurt more than the scenario says; they are judged
+by what it says.
 
 From this folder:
     marl-inv train lost_sales --algorithm pathwise reward=own_reward:careful own.times=3
@@ -18,7 +19,8 @@ DEFAULTS = {"own": {"times": 3.0}}
 
 
 def careful(moment: Moment, settings: TrainSettings) -> Tensor:
-    """(K, N, B), by product, warehouse and replication: what the objective counts, with shortage counted so many times."""
+    """(K, N, B), by product, warehouse and replication: what the objective counts, with shortage counted so
+    many times."""
     return moment.costs.reward - (settings.own["times"] - 1) * moment.costs.shortage
 
 
@@ -32,6 +34,11 @@ if __name__ == "__main__":
         "model": "mlp",
         "keep": "last",
     }
-    plain, careful_one = (train(problem, TrainSettings(**quick, reward=reward)).policy for reward in (None, "own_reward:careful"))
-    for name, score in zip(("plain", "careful"), evaluate(problem, [plain, careful_one], replications=128), strict=True):
+    plain, careful_one = (
+        train(problem, TrainSettings(**quick, reward=reward)).policy
+        for reward in (None, "own_reward:careful")
+    )
+    for name, score in zip(
+        ("plain", "careful"), evaluate(problem, [plain, careful_one], replications=128), strict=True
+    ):
         print(f"{name}: cost {-score.reward.mean:.2f}, fill rate {score.fill_rate:.3f}")

@@ -1,4 +1,5 @@
-"""Transfers over any policy: what is spared goes where it is short, and LP balancing is as good as an exact solver's plan."""
+"""Transfers over any policy: what is spared goes where it is short, and LP balancing is as good as an exact
+solver's plan."""
 
 from __future__ import annotations
 
@@ -21,14 +22,18 @@ ROW = {
     "horizon": 30,
     "demand": {"kind": "poisson", "mean": 5},
     "suppliers": [{"name": "mill", "capacity": 24}],
-    "warehouses": [{"name": name, "holding_cost": 1, "shortage_cost": 9, "initial_stock": 15} for name in "abcd"],
+    "warehouses": [
+        {"name": name, "holding_cost": 1, "shortage_cost": 9, "initial_stock": 15} for name in "abcd"
+    ],
     "lanes": [{"origin": "mill", "destination": name, "lead_time": 4} for name in "abcd"]
     + [{"origin": a, "destination": b, "lead_time": 1, "transport_cost": 1} for a, b in ("ab", "cb", "cd")],
 }
 """Four shops: a and c can help b, and c alone can help d."""
 
 
-def asked(made: Problem, layer: type[ThresholdBalancing], stock: list[float], surplus: float, shortage: float) -> list[float]:
+def asked(
+    made: Problem, layer: type[ThresholdBalancing], stock: list[float], surplus: float, shortage: float
+) -> list[float]:
     """What is asked for on the lanes between shops, given what they have."""
     level = torch.full_like(made.network.size, 1.0)
     policy = layer(OrderUpTo(0 * level), surplus * level, shortage * level)
@@ -38,10 +43,13 @@ def asked(made: Problem, layer: type[ThresholdBalancing], stock: list[float], su
 
 
 def test_the_linear_programme_leaves_to_others_whom_others_can_help():
-    """b and d lack 5 units; c has 5 to spare and is the only one that can help d, so a helps b. Shares of what is lacking help b twice."""
+    """b and d lack 5 units; c has 5 to spare and is the only one that can help d, so a helps b. Shares of
+    what is lacking help b twice."""
     made = problem(ROW)
     assert asked(made, LPBalancing, [15, 0, 15, 0], surplus=10, shortage=5) == [5, 0, 5]
-    assert asked(made, ThresholdBalancing, [15, 0, 15, 0], surplus=10, shortage=5) == pytest.approx([10 / 3, 5 / 3, 2.5])
+    assert asked(made, ThresholdBalancing, [15, 0, 15, 0], surplus=10, shortage=5) == pytest.approx(
+        [10 / 3, 5 / 3, 2.5]
+    )
 
 
 def test_what_is_too_dear_to_move_stays():
@@ -52,16 +60,30 @@ def test_what_is_too_dear_to_move_stays():
 
 
 def test_a_lane_is_asked_for_no_more_than_it_carries():
-    narrow = problem(ROW | {"lanes": [lane | ({"capacity": 3} if lane["origin"] != "mill" else {}) for lane in ROW["lanes"]]})
+    narrow = problem(
+        ROW
+        | {"lanes": [lane | ({"capacity": 3} if lane["origin"] != "mill" else {}) for lane in ROW["lanes"]]}
+    )
     assert asked(narrow, LPBalancing, [15, 0, 15, 0], surplus=10, shortage=5) == [3, 2, 3]
 
 
-def exact(origin: np.ndarray, destination: np.ndarray, spare: np.ndarray, lacking: np.ndarray, most: np.ndarray, gain: np.ndarray) -> float:
+def exact(
+    origin: np.ndarray,
+    destination: np.ndarray,
+    spare: np.ndarray,
+    lacking: np.ndarray,
+    most: np.ndarray,
+    gain: np.ndarray,
+) -> float:
     """What the best flow gains, by HiGHS."""
     places = np.arange(len(spare))[:, None]
     limits = np.concatenate([origin == places, destination == places]).astype(float)
     solved = linprog(
-        -gain, A_ub=limits, b_ub=np.concatenate([spare, lacking]), bounds=list(zip(0 * most, most, strict=True)), method="highs"
+        -gain,
+        A_ub=limits,
+        b_ub=np.concatenate([spare, lacking]),
+        bounds=list(zip(0 * most, most, strict=True)),
+        method="highs",
     )
     return -solved.fun
 
@@ -69,7 +91,8 @@ def exact(origin: np.ndarray, destination: np.ndarray, spare: np.ndarray, lackin
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("places", [2, 6, 15])
 def test_no_flow_gains_more(places: int, dtype: torch.dtype):
-    """Random networks with lanes of every cost, some the same and some not worth it, and capacities; 100 columns on each."""
+    """Random networks with lanes of every cost, some the same and some not worth it, and capacities; 100
+    columns on each."""
     luck = np.random.default_rng(places)
     origin, destination = (luck.integers(places, size=4 * places) for _ in range(2))
     have = luck.integers(-12, 13, size=(places, 100)) * luck.choice([1, 0.37], size=(places, 100))
@@ -78,18 +101,27 @@ def test_no_flow_gains_more(places: int, dtype: torch.dtype):
     gain = luck.choice([-1.0, 0.5, 2.0, 2.7, 9.0], size=(len(origin), 1)).repeat(100, axis=1)
     tensors = [torch.from_numpy(each).to(dtype) for each in (spare, lacking, most, gain)]
     flow = best_flow(torch.from_numpy(origin), torch.from_numpy(destination), *tensors).double().numpy()
-    sent, got = (np.array([flow[ends == place].sum(0) for place in range(places)]) for ends in (origin, destination))
+    sent, got = (
+        np.array([flow[ends == place].sum(0) for place in range(places)]) for ends in (origin, destination)
+    )
     noise = 1e-9 if dtype == torch.float64 else 1e-4
     for used, limit in ((-flow, 0), (flow, most), (sent, spare), (got, lacking)):
         assert (used <= limit + noise).all()
-    best = [exact(origin, destination, *(each[:, column] for each in (spare, lacking, most, gain))) for column in range(100)]
+    best = [
+        exact(origin, destination, *(each[:, column] for each in (spare, lacking, most, gain)))
+        for column in range(100)
+    ]
     assert (flow * gain).sum(0) == pytest.approx(np.array(best), rel=noise)
 
 
 def test_the_gradient_is_the_price_of_a_unit():
-    """a gives its 3 to b; of 6 at c, 5 go to d and the last to b, who still lacks 1. If d lacked one more, it would get that last one: 8 for 7."""
+    """a gives its 3 to b; of 6 at c, 5 go to d and the last to b, who still lacks 1. If d lacked one more, it
+    would get that last one: 8 for 7."""
     origin, destination = torch.tensor([0, 2, 2]), torch.tensor([1, 1, 3])
-    spare, lacking = (torch.tensor(row, dtype=torch.float64)[:, None].requires_grad_() for row in ([3, 0, 6, 0], [0, 5, 0, 5]))
+    spare, lacking = (
+        torch.tensor(row, dtype=torch.float64)[:, None].requires_grad_()
+        for row in ([3, 0, 6, 0], [0, 5, 0, 5])
+    )
     gain = torch.tensor([[9.0], [7.0], [8.0]], dtype=torch.float64)
     flow = best_flow(origin, destination, spare, lacking, torch.full_like(gain, 100), gain)
     assert flow.tolist() == [[3], [1], [5]]
@@ -100,7 +132,9 @@ def test_the_gradient_is_the_price_of_a_unit():
 
 def test_a_layer_lies_over_any_base_by_name():
     made = problem(ROW)
-    plain, layered = (policy_named(name, made) for name in ("capped_order_up_to", "capped_order_up_to+lp_balancing"))
+    plain, layered = (
+        policy_named(name, made) for name in ("capped_order_up_to", "capped_order_up_to+lp_balancing")
+    )
     assert (layered.base.name, layered.name) == (plain.name, "LP-balanced capped order-up-to")
     before, after = (next(play(made, policy, made.trace("evaluate", 0, 2))) for policy in (plain, layered))
     assert torch.equal(before.decision.requests[:, :4], after.decision.requests[:, :4])

@@ -59,9 +59,13 @@ def test_stepping_plays_as_many_periods_with_the_demand_that_it_is_given():
     assert [float(demand.mean()) for demand in asked] == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("loop", [lambda *given: bench.ppo_parts(*given)[::2], plain_ppo], ids=["ours", "plain torch"])
+@pytest.mark.parametrize(
+    "loop", [lambda *given: bench.ppo_parts(*given)[::2], plain_ppo], ids=["ours", "plain torch"]
+)
 @pytest.mark.parametrize("settings", [MLP, GRAPH], ids=["mlp", "graph"])
-def test_an_iteration_of_either_loop_takes_the_same_gradient_steps(loop, settings: TrainSettings, monkeypatch):
+def test_an_iteration_of_either_loop_takes_the_same_gradient_steps(
+    loop, settings: TrainSettings, monkeypatch
+):
     """4 passes of 4 minibatches over 5 periods of 4 episodes of 8 warehouses."""
     steps, real = [], torch.optim.Adam.step
 
@@ -87,16 +91,22 @@ def test_the_joint_network_of_peers_learns_through_the_simulator():
 
 
 def test_the_environment_by_hand_is_the_same_network():
-    """Warehouse 0 and the last two have only the supplier to ask; what is asked is random, and at times more than is there."""
+    """Warehouse 0 and the last two have only the supplier to ask; what is asked is random, and at times more
+    than is there."""
     problem, random = eight_warehouses(), np.random.default_rng(0)
     env, hand = parallel_env(problem), EightWarehouses()
     env.reset(seed=3)
     hand.reset()
-    demand, earned = problem.trace("train", 3, range(1)).demand[problem.scenario.history :, 0, :, 0].numpy(), 0.0
+    demand, earned = (
+        problem.trace("train", 3, range(1)).demand[problem.scenario.history :, 0, :, 0].numpy(),
+        0.0,
+    )
     for period in range(len(demand)):
         asked = random.uniform(0, 20, (8, 2)).astype(np.float32)
         actions = {agent: asked[n] for n, agent in enumerate(hand.agents)}
-        ours = env.step({agent: action[: env.action_space(agent).shape[0]] for agent, action in actions.items()})
+        ours = env.step(
+            {agent: action[: env.action_space(agent).shape[0]] for agent, action in actions.items()}
+        )
         _, rewards, _, over, _ = hand.step(actions, demand[period])
         assert list(rewards.values()) == pytest.approx(list(ours[1].values()), abs=1e-3)
         earned += sum(rewards.values())
@@ -118,9 +128,14 @@ def test_figures_are_a_line_of_json_each(monkeypatch, capsys):
 
 def test_peers_are_left_out_where_they_are_not_installed(monkeypatch):
     monkeypatch.setattr(others, "find_spec", lambda name: None)
-    monkeypatch.setattr(bench, "GROUPS", {"machine": lambda: iter([bench.Figure("one", 1.0, "GB/s")]), "peers": bench.peers})
+    monkeypatch.setattr(
+        bench, "GROUPS", {"machine": lambda: iter([bench.Figure("one", 1.0, "GB/s")]), "peers": bench.peers}
+    )
     assert [group for group, _ in bench.figures([])] == ["machine"]
-    with pytest.raises(InputError, match=r'peers are not installed; add them with `pip install -c constraints.txt -e "\.\[bench\]"`'):
+    with pytest.raises(
+        InputError,
+        match=r'peers are not installed; add them with `pip install -c constraints.txt -e "\.\[bench\]"`',
+    ):
         list(bench.figures(["peers"]))
 
 

@@ -1,4 +1,5 @@
-"""Every kind of demand: quantiles and distributions against scipy's, however they come about; seasons and trends on paper; copulas."""
+"""Every kind of demand: quantiles and distributions against scipy's, however they come about; seasons and
+trends on paper; copulas."""
 
 from __future__ import annotations
 
@@ -27,7 +28,10 @@ KINDS: dict[str, tuple[dict[str, Any], Any]] = {
     "geometric": ({"mean": 4}, lambda f: stats.nbinom(1, 1 / (1 + 4 * f))),
     "negative_binomial": ({"mean": 10, "sd": 9}, lambda f: stats.nbinom(100 / 71, 100 / (100 + 710 * f))),
     "gamma": ({"mean": 6, "sd": 4}, lambda f: stats.gamma(2.25, scale=f * 16 / 6)),
-    "discrete_uniform": ({"low": 2, "high": 7}, lambda f: stats.rv_discrete(2, 8, values=(np.arange(2, 8), [1 / 6] * 6))),
+    "discrete_uniform": (
+        {"low": 2, "high": 7},
+        lambda f: stats.rv_discrete(2, 8, values=(np.arange(2, 8), [1 / 6] * 6)),
+    ),
 }
 WAYS: dict[str, dict[str, Any]] = {
     "drawn": {},
@@ -48,17 +52,24 @@ def model(kind: str, **more: Any) -> dict[str, Any]:
     return {"kind": kind} | KINDS[kind][0] | more
 
 
-def draws(models: list[dict[str, Any]], periods: int = 2000, episodes: int = 100, **scenario: Any) -> np.ndarray:
+def draws(
+    models: list[dict[str, Any]], periods: int = 2000, episodes: int = 100, **scenario: Any
+) -> np.ndarray:
     """Demand (T, N) of warehouses with these models, one episode after the other, without the past."""
-    warehouses = [{"name": f"w{n}", "unmet_demand": "backordered", "demand": given} for n, given in enumerate(models)]
-    trace = problem({"warehouses": warehouses, "history": 0, **scenario}).trace("train", 1, episodes, horizon=periods)
+    warehouses = [
+        {"name": f"w{n}", "unmet_demand": "backordered", "demand": given} for n, given in enumerate(models)
+    ]
+    trace = problem({"warehouses": warehouses, "history": 0, **scenario}).trace(
+        "train", 1, episodes, horizon=periods
+    )
     return trace.demand[:, 0].permute(2, 0, 1).reshape(-1, len(models)).numpy()
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_demand_has_the_distribution_it_claims(kind: str, way: str):
-    """Within the band that holds the whole empirical distribution function (Dvoretzky-Kiefer-Wolfowitz); mean and sd to 5 errors."""
+    """Within the band that holds the whole empirical distribution function (Dvoretzky-Kiefer-Wolfowitz); mean
+    and sd to 5 errors."""
     scenario = dict(WAYS[way])
     season = {"season": scenario.pop("season")} if "season" in scenario else {}
     factor = FACTOR.get(way, 1.2)
@@ -76,7 +87,9 @@ def test_demand_has_the_distribution_it_claims(kind: str, way: str):
 
 
 @pytest.mark.parametrize("way", ["drawn", "of the copula", "in a surge", "in a slump"])
-@pytest.mark.parametrize("kind", ["poisson", "rare poisson", "geometric", "negative_binomial", "discrete_uniform"])
+@pytest.mark.parametrize(
+    "kind", ["poisson", "rare poisson", "geometric", "negative_binomial", "discrete_uniform"]
+)
 def test_every_count_is_as_frequent_as_it_claims(kind: str, way: str):
     """Chi-square over the counts that are expected 20 times and more."""
     factor = FACTOR[way]
@@ -88,7 +101,9 @@ def test_every_count_is_as_frequent_as_it_claims(kind: str, way: str):
     observed = np.array([(abs(counts - value) < 0.5).sum() for value in common])
     expected = claimed.pmf(common) * DRAWS
     rest = max(DRAWS - expected.sum(), 0)
-    statistic = ((observed - expected) ** 2 / expected).sum() + (DRAWS - observed.sum() - rest) ** 2 / max(rest, 1)
+    statistic = ((observed - expected) ** 2 / expected).sum() + (DRAWS - observed.sum() - rest) ** 2 / max(
+        rest, 1
+    )
     assert stats.chi2.sf(statistic, len(common)) > BEYOND_CHANCE
 
 
@@ -104,10 +119,14 @@ def test_counts_are_the_quantiles_of_their_rank(mean: float):
         counts = parametric([TypeAdapter(Demand).validate_python({"kind": kind, "mean": mean, **more})], 1)
         factors = np.array([1, 1.7, 0.4] if distribution is stats.poisson else [1, 1.7])
         r = mean**2 / ((2 * mean + 1) ** 2 - mean)
-        found = counts.at_rank(factors[:, None, None])(np.broadcast_to(RANKS, (len(factors), 1, 1, len(RANKS))).copy(), slice(None))
+        found = counts.at_rank(factors[:, None, None])(
+            np.broadcast_to(RANKS, (len(factors), 1, 1, len(RANKS))).copy(), slice(None)
+        )
         for factor, row in zip(factors, found[:, 0, 0], strict=True):
             sure = slice(1, -1)
-            np.testing.assert_array_equal(row[sure], distribution(*parameters(mean * factor)).ppf(RANKS)[sure])
+            np.testing.assert_array_equal(
+                row[sure], distribution(*parameters(mean * factor)).ppf(RANKS)[sure]
+            )
 
 
 @pytest.mark.parametrize("shape", [0.01, 0.3, 1, 2.25, 50, 10_000])
@@ -133,7 +152,11 @@ def test_ten_million_poisson_counts_are_as_frequent_as_they_claim(mean: float):
 def test_cut_normal_demand_is_zero_as_often_as_the_normal_is_negative():
     """Mean 1, sd 2: P(X < 0) = 0.3085; also under a copula and in a surge, which scales it."""
     cut = {"kind": "normal", "mean": 1, "sd": 2}
-    for scenario in ({}, {"correlation": 0.5}, {"events": [{"kind": "surge", "probability": 1, "factor": 3}]}):
+    for scenario in (
+        {},
+        {"correlation": 0.5},
+        {"events": [{"kind": "surge", "probability": 1, "factor": 3}]},
+    ):
         found = draws([cut, cut], **scenario)
         assert found.min() == 0
         assert (found == 0).mean() == pytest.approx(0.3085, abs=5 * sqrt(0.3085 * 0.6915 / DRAWS))
@@ -151,7 +174,9 @@ def test_demand_without_a_mean_or_without_a_spread_is_certain(way: str):
         ({"kind": "discrete_uniform", "low": 4, "high": 4}, 4),
     ]
     found = draws([given for given, _ in certain], periods=50, episodes=1, **WAYS[way])
-    np.testing.assert_allclose(found, np.tile([FACTOR[way] * value for _, value in certain], (50, 1)), rtol=1e-12)
+    np.testing.assert_allclose(
+        found, np.tile([FACTOR[way] * value for _, value in certain], (50, 1)), rtol=1e-12
+    )
 
 
 def test_a_season_without_demand_is_empty():
@@ -166,7 +191,9 @@ def test_a_season_without_demand_is_empty():
 
 def known(values: list[float], periods: int = 6, history: int = 0, **more: Any) -> list[float]:
     demand = {"kind": "known", "values": values, **more}
-    trace = problem({"warehouses": [{"name": "a", "demand": demand}], "history": history}).trace("evaluate", 3, 1, horizon=periods)
+    trace = problem({"warehouses": [{"name": "a", "demand": demand}], "history": history}).trace(
+        "evaluate", 3, 1, horizon=periods
+    )
     return trace.demand[:, 0, 0, 0].tolist()
 
 
@@ -182,7 +209,9 @@ def test_the_season_runs_through_the_past():
 
 def test_a_cosine_season_is_highest_at_its_peak():
     """10 x (1 + 0.5 cos(2 pi (t - 1) / 4)): 10, 15, 10, 5, and again."""
-    assert known([10], season={"period": 4, "amplitude": 0.5, "peak": 1}) == pytest.approx([10, 15, 10, 5, 10, 15])
+    assert known([10], season={"period": 4, "amplitude": 0.5, "peak": 1}) == pytest.approx(
+        [10, 15, 10, 5, 10, 15]
+    )
 
 
 def test_a_trend_grows_from_period_0_and_stops_at_nothing():
@@ -192,7 +221,9 @@ def test_a_trend_grows_from_period_0_and_stops_at_nothing():
 
 def test_trend_season_and_what_is_known_are_multiplied():
     """10, 20, 20.. x 1, 2, 1, 2.. x 1, 1.5, 2, 2.5.."""
-    assert known([10, 20], trend=0.5, season={"factors": [1, 2]}, periods=4) == pytest.approx([10, 60, 40, 100])
+    assert known([10, 20], trend=0.5, season={"factors": [1, 2]}, periods=4) == pytest.approx(
+        [10, 60, 40, 100]
+    )
 
 
 def test_the_mean_of_random_demand_follows_the_season():
@@ -205,7 +236,10 @@ def test_the_mean_of_random_demand_follows_the_season():
 
 
 def test_integer_quantities_round_demand_to_whole_units():
-    certain = [{"kind": "known", "values": [2.4, 2.6]}, {"kind": "discrete_uniform", "low": 3, "high": 3, "season": {"factors": [1.2]}}]
+    certain = [
+        {"kind": "known", "values": [2.4, 2.6]},
+        {"kind": "discrete_uniform", "low": 3, "high": 3, "season": {"factors": [1.2]}},
+    ]
     assert draws(certain, periods=2, episodes=1, quantities="integer").tolist() == [[2, 4], [3, 4]]
     random = draws([model("normal"), model("gamma")], periods=200, episodes=1, quantities="integer")
     assert np.array_equal(random, random.round())
@@ -272,7 +306,9 @@ def test_a_surge_leaves_the_rest_of_demand_as_it_was_and_keeps_its_rank():
             plain = draws([model(kind), model("normal")], periods=40, episodes=1, **scenario)
             for factor, direction in ((3, 1), (0.3, -1)):
                 surge = {"kind": "surge", "at": [5], "duration": 5, "factor": factor, "targets": ["w0"]}
-                changed = draws([model(kind), model("normal")], periods=40, episodes=1, events=[surge], **scenario)
+                changed = draws(
+                    [model(kind), model("normal")], periods=40, episodes=1, events=[surge], **scenario
+                )
                 outside = np.r_[0:5, 10:40]
                 assert np.array_equal(changed[outside], plain[outside])
                 assert np.array_equal(changed[:, 1], plain[:, 1])
@@ -281,8 +317,12 @@ def test_a_surge_leaves_the_rest_of_demand_as_it_was_and_keeps_its_rank():
                 assert difference.any()
 
 
-@pytest.mark.parametrize("given", [{"kind": "poisson", "mean": 1e17}, {"kind": "discrete_uniform", "high": 10**17}])
+@pytest.mark.parametrize(
+    "given", [{"kind": "poisson", "mean": 1e17}, {"kind": "discrete_uniform", "high": 10**17}]
+)
 @pytest.mark.parametrize("way", ["drawn", "of the copula", "in a surge"])
 def test_counts_beyond_what_can_be_told_apart_are_refused(given: dict[str, Any], way: str):
-    with pytest.raises(InputError, match=r"has up to 1(\.7)?e\+17 units; give at most 1e15, or kind normal or gamma"):
+    with pytest.raises(
+        InputError, match=r"has up to 1(\.7)?e\+17 units; give at most 1e15, or kind normal or gamma"
+    ):
         draws([given, given], periods=2, episodes=1, **WAYS[way])

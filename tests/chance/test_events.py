@@ -1,4 +1,5 @@
-"""What happens besides demand: regimes, surges, outages, delays, random lead times and planned promotions, on paper and in the long run."""
+"""What happens besides demand: regimes, surges, outages, delays, random lead times and planned promotions, on
+paper and in the long run."""
 
 from __future__ import annotations
 
@@ -37,11 +38,21 @@ def test_a_surge_multiplies_demand_while_it_lasts():
 
 
 def test_events_begin_with_the_episode_and_leave_the_past_as_it_was():
-    assert factors({"kind": "surge", "at": [0], "duration": 2, "factor": 3}, history=3, horizon=3) == [1, 1, 1, 3, 3, 1]
+    assert factors({"kind": "surge", "at": [0], "duration": 2, "factor": 3}, history=3, horizon=3) == [
+        1,
+        1,
+        1,
+        3,
+        3,
+        1,
+    ]
 
 
 def test_surges_that_overlap_are_multiplied():
-    wave, storm = {"kind": "surge", "at": [1], "duration": 3, "factor": 2}, {"kind": "surge", "at": [3], "duration": 2, "factor": 0.5}
+    wave, storm = (
+        {"kind": "surge", "at": [1], "duration": 3, "factor": 2},
+        {"kind": "surge", "at": [3], "duration": 2, "factor": 0.5},
+    )
     assert factors(wave, storm) == [1, 2, 2, 1, 0.5, 1, 1, 1]
 
 
@@ -72,7 +83,11 @@ def test_of_outages_that_overlap_the_worst_counts():
     fire = {"kind": "outage", "at": [2], "targets": ["mill"]}
     slowdown = {"kind": "outage", "at": [0], "duration": 3, "factor": 0.8, "targets": ["mill"]}
     drawn = trace(events=[strike, fire, slowdown], horizon=4, **LANES)
-    assert drawn.available[..., 0].T.tolist() == [[0.8, 0.5, 0, 0.5, 1], [1, 0.5, 0.5, 0.5, 1], [1, 1, 1, 1, 1]]
+    assert drawn.available[..., 0].T.tolist() == [
+        [0.8, 0.5, 0, 0.5, 1],
+        [1, 0.5, 0.5, 0.5, 1],
+        [1, 1, 1, 1, 1],
+    ]
     assert drawn.at(2).available[:, 0].tolist() == [0, 0.5, 1]
 
 
@@ -97,7 +112,8 @@ def test_what_a_scenario_does_not_have_is_absent():
 
 
 def test_a_random_event_begins_as_often_as_it_says_and_lasts_as_long():
-    """It begins with probability 0.2 in a period in which it is not under way, and lasts 2 to 4 periods, each as likely.
+    """It begins with probability 0.2 in a period in which it is not under way, and lasts 2 to 4 periods, each
+    as likely.
 
     So it is under way 3 periods of every 3 + 0.8 / 0.2 = 7.
     """
@@ -121,7 +137,10 @@ def test_a_certain_event_never_ends():
 
 
 def test_every_event_has_luck_of_its_own_and_meets_all_its_targets_at_once():
-    two = [{"kind": "outage", "probability": 0.3, "targets": targets} for targets in (["mill", "mill->a"], ["a->b"])]
+    two = [
+        {"kind": "outage", "probability": 0.3, "targets": targets}
+        for targets in (["mill", "mill->a"], ["a->b"])
+    ]
     closed = 1 - trace(200, horizon=200, events=two, **LANES).available.numpy()
     assert np.array_equal(closed[:, 0], closed[:, 1])
     assert abs(np.corrcoef(closed[:, 0].ravel(), closed[:, 2].ravel())[0, 1]) < 5 / sqrt(200 * 200)
@@ -147,24 +166,33 @@ def test_a_chain_that_is_given_by_staying():
 )
 def test_the_stationary_distribution_of_a_chain(transition: list[list[float]], stationary: list[float]):
     """Of what flows into a regime as much flows out."""
-    np.testing.assert_allclose(chain(Regimes(factors=[1, 2], transition=transition))[1], stationary, atol=1e-12)
+    np.testing.assert_allclose(
+        chain(Regimes(factors=[1, 2], transition=transition))[1], stationary, atol=1e-12
+    )
 
 
 def test_regimes_begin_and_stay_in_their_stationary_distribution():
-    """3/4 of the time in the first, from the first period of the past on; it is left with 0.1, the other with 0.3."""
+    """3/4 of the time in the first, from the first period of the past on; it is left with 0.1, the other with
+    0.3."""
     regimes = {"factors": [1, 5], "transition": [[0.9, 0.1], [0.3, 0.7]]}
     high = trace(4000, horizon=60, history=1, regimes=regimes).demand[:, 0, 0].numpy() == 5
     assert high[0].mean() == pytest.approx(0.25, abs=5 * sqrt(0.25 * 0.75 / 4000))
     assert high.mean() == pytest.approx(0.25, abs=0.01)
     for now, probability in ((False, 0.1), (True, 0.7)):
         followed = high[1:][high[:-1] == now]
-        assert followed.mean() == pytest.approx(probability, abs=5 * sqrt(probability * (1 - probability) / len(followed)))
+        assert followed.mean() == pytest.approx(
+            probability, abs=5 * sqrt(probability * (1 - probability) / len(followed))
+        )
 
 
 def test_warehouses_share_a_regime_or_have_each_their_own():
     shared = trace(100, horizon=100, regimes={"factors": [1, 2, 3]}).demand[:, 0]
     assert torch.equal(shared[:, 0], shared[:, 1])
-    own = trace(100, horizon=100, regimes={"factors": [1, 2], "stay": 0.5, "shared": False}).demand[:, 0].numpy()
+    own = (
+        trace(100, horizon=100, regimes={"factors": [1, 2], "stay": 0.5, "shared": False})
+        .demand[:, 0]
+        .numpy()
+    )
     assert abs(np.corrcoef(own[:, 0].ravel(), own[:, 1].ravel())[0, 1]) < 5 / 100
 
 
@@ -196,11 +224,16 @@ def test_equal_chances_where_none_are_given_and_delays_on_top():
     lead_time = trace(4000, horizon=3, events=[late], **given).lead_time[:, 0]
     for period, values in ((0, [0, 3]), (2, [10, 13])):
         assert lead_time[period].unique().tolist() == values
-        assert (lead_time[period] == values[0]).double().mean().item() == pytest.approx(0.5, abs=5 * 0.5 / sqrt(4000))
+        assert (lead_time[period] == values[0]).double().mean().item() == pytest.approx(
+            0.5, abs=5 * 0.5 / sqrt(4000)
+        )
 
 
 def levels(horizon: int, notice: int, **planned: Any) -> list[float]:
-    shops = [{"name": "a", "promotion": {"decided": False, "planned": planned, "notice": notice}}, {"name": "b"}]
+    shops = [
+        {"name": "a", "promotion": {"decided": False, "planned": planned, "notice": notice}},
+        {"name": "b"},
+    ]
     promotion = trace(horizon=horizon, warehouses=shops).promotion
     assert not promotion[:, 1].any()
     return promotion[:, 0, 0].tolist()

@@ -1,4 +1,5 @@
-"""Luck: the same for every policy and batch, in streams that never meet, with the moments it claims; forecasts; demand read from files."""
+"""Luck: the same for every policy and batch, in streams that never meet, with the moments it claims;
+forecasts; demand read from files."""
 
 from __future__ import annotations
 
@@ -94,7 +95,9 @@ def test_all_of_its_luck_differs_between_streams_seeds_and_replications():
         for replication in range(2)
     ]
     for name in CHANCES:
-        assert len({episode[name].numpy().tobytes() for episode in drawn}) > (len(drawn) - 1 if name != "available" else 8), name
+        assert len({episode[name].numpy().tobytes() for episode in drawn}) > (
+            len(drawn) - 1 if name != "available" else 8
+        ), name
 
 
 @pytest.mark.parametrize(
@@ -103,14 +106,19 @@ def test_all_of_its_luck_differs_between_streams_seeds_and_replications():
         ({"regimes": None}, {"demand", "forecast"}),
         ({"forecast": None}, {"forecast"}),
         ({"lanes": []}, {"lead_time"}),
-        ({"events": [{"kind": "surge", "probability": 0.2, "duration": [1, 3], "factor": 1.5}]}, {"lead_time", "available"}),
+        (
+            {"events": [{"kind": "surge", "probability": 0.2, "duration": [1, 3], "factor": 1.5}]},
+            {"lead_time", "available"},
+        ),
         ({"correlation": 0.5}, {"demand", "forecast"}),
         ({"demand": {"kind": "poisson", "mean": 1}}, set()),
     ],
 )
 def test_every_kind_of_chance_leaves_the_others_as_they_are(change: dict[str, object], altered: set[str]):
     """What is taken away alters only what it acts on."""
-    full, part = (chances(shops.trace("train", 2, 5, horizon=12)) for shops in (everything(), everything(**change)))
+    full, part = (
+        chances(shops.trace("train", 2, 5, horizon=12)) for shops in (everything(), everything(**change))
+    )
     for name in CHANCES:
         same = part[name] is not None and torch.equal(full[name], part[name])
         assert same is (name not in altered), name
@@ -118,7 +126,9 @@ def test_every_kind_of_chance_leaves_the_others_as_they_are(change: dict[str, ob
 
 def test_an_event_alters_no_other_of_its_kind():
     """Neither does it matter that an event before it in the file has luck of its own."""
-    floods = [{"kind": "outage", "probability": 0.3, "targets": [lane]} for lane in ("hub->a", "mill->hub", "mill")]
+    floods = [
+        {"kind": "outage", "probability": 0.3, "targets": [lane]} for lane in ("hub->a", "mill->hub", "mill")
+    ]
     three, two = (everything(events=events).trace("train", 2, 5).available for events in (floods, floods[:2]))
     assert torch.equal(three[:, :2], two[:, :2])
 
@@ -127,7 +137,9 @@ def test_an_event_alters_no_other_of_its_kind():
 def test_a_period_is_the_same_in_a_longer_episode_with_a_longer_past(correlation: float):
     events = [{"kind": "surge", "at": [3, 14], "duration": [1, 3], "factor": 1.5}]
     short, long = (
-        everything(correlation=correlation, regimes=None, events=events, history=history).trace("train", 0, 4, horizon=horizon)
+        everything(correlation=correlation, regimes=None, events=events, history=history).trace(
+            "train", 0, 4, horizon=horizon
+        )
         for history, horizon in ((2, 10), (7, 25))
     )
     assert torch.equal(short.demand, long.demand[5 : 5 + 12])
@@ -142,8 +154,12 @@ def test_regimes_and_outages_begin_alike_in_a_longer_episode():
 
 
 def test_demand_is_read_off_at_ranks_that_are_defined():
-    """Published results rest on it: period p is at place 2p (the past at 2|p| - 1) times 2^128 over the golden ratio, replications follow."""
-    shops = problem("history: 1\nhorizon: 3\nwarehouses: [{name: a, demand: {kind: negative_binomial, mean: 10, sd: 9}}, {name: b}]")
+    """Published results rest on it: period p is at place 2p (the past at 2|p| - 1) times 2^128 over the
+    golden ratio, replications follow."""
+    shops = problem(
+        "history: 1\nhorizon: 3\nwarehouses: [{name: a, demand: {kind: negative_binomial, mean: 10, sd: "
+        "9}}, {name: b}]"
+    )
     demand = shops.trace("evaluate", 5, range(2, 4)).demand[:, 0]
     models = stats.nbinom(100 / 71, 10 / 81), stats.poisson(1)
     for row, place in zip(demand, (1, 0, 2, 4), strict=True):
@@ -186,16 +202,25 @@ def test_an_episode_may_be_longer_than_the_scenarios():
         ("kind: poisson, mean: 5", 5, sqrt(5)),
         ("kind: poisson, mean: 0", 0, 0),
         ("kind: normal, mean: 50, sd: 8", 50, 8),
-        ("kind: normal, mean: 0, sd: 1", 1 / sqrt(2 * pi), sqrt(1 / 2 - 1 / (2 * pi))),  # half of it is cut to zero
+        (
+            "kind: normal, mean: 0, sd: 1",
+            1 / sqrt(2 * pi),
+            sqrt(1 / 2 - 1 / (2 * pi)),
+        ),  # half of it is cut to zero
         ("kind: normal, mean: 3, sd: 0", 3, 0),
         ("kind: normal, mean: 1, sd: 2, cut_at_zero: false", 1, 2),
-        ("kind: negative_binomial, mean: 5, sd: 5.477225575051661", 5, sqrt(5 + 5**2)),  # geometric: variance mean + mean^2
+        (
+            "kind: negative_binomial, mean: 5, sd: 5.477225575051661",
+            5,
+            sqrt(5 + 5**2),
+        ),  # geometric: variance mean + mean^2
         ("kind: negative_binomial, mean: 8, sd: 3", 8, 3),
         ("kind: negative_binomial, mean: 0, sd: 3", 0, 0),
     ],
 )
 def test_demand_has_the_moments_it_claims(model: str, mean: float, sd: float):
-    """Claimed exactly; found in 200 000 draws within 5 standard errors (of the sd: by the delta method, from the fourth moment)."""
+    """Claimed exactly; found in 200 000 draws within 5 standard errors (of the sd: by the delta method, from
+    the fourth moment)."""
     source = problem(f"warehouses: [{{name: a, unmet_demand: backordered, demand: {{{model}}}}}]").demand
     assert source.mean[0, 0] == pytest.approx(mean)
     assert source.sd[0, 0] == pytest.approx(sd)
@@ -207,10 +232,14 @@ def test_demand_has_the_moments_it_claims(model: str, mean: float, sd: float):
 
 def test_geometric_demand_is_negative_binomial():
     """Of mean 5 on 0, 1, 2..: P(0) = 1/6, P(1) = 5/36."""
-    source = problem("warehouses: [{name: a, demand: {kind: negative_binomial, mean: 5, sd: 5.477225575051661}}]").demand
+    source = problem(
+        "warehouses: [{name: a, demand: {kind: negative_binomial, mean: 5, sd: 5.477225575051661}}]"
+    ).demand
     draws = source.trace("train", 1, range(1), horizon=200_000).demand
     assert (draws == 0).double().mean().item() == pytest.approx(1 / 6, abs=5 * sqrt(1 / 6 * 5 / 6 / 200_000))
-    assert (draws == 1).double().mean().item() == pytest.approx(5 / 36, abs=5 * sqrt(5 / 36 * 31 / 36 / 200_000))
+    assert (draws == 1).double().mean().item() == pytest.approx(
+        5 / 36, abs=5 * sqrt(5 / 36 * 31 / 36 / 200_000)
+    )
 
 
 def test_every_warehouse_and_product_has_demand_of_its_own():
@@ -227,15 +256,27 @@ def test_cut_demand_is_never_negative_and_uncut_demand_is():
     for cut in (True, False):
         demand = {"kind": "normal", "mean": 1, "sd": 1, "cut_at_zero": cut}
         returns = (
-            problem({"warehouses": [{"name": "a", "unmet_demand": "backordered", "demand": demand}]}).trace("train", 0, 100).demand < 0
+            problem({"warehouses": [{"name": "a", "unmet_demand": "backordered", "demand": demand}]})
+            .trace("train", 0, 100)
+            .demand
+            < 0
         )
         assert bool(returns.any()) is not cut
 
 
 LONG_RUN = {
-    "season": {"demand": {"kind": "negative_binomial", "mean": 8, "sd": 5, "season": {"factors": [0.5, 1, 2]}}, "horizon": 60},
-    "cosine": {"demand": {"kind": "gamma", "mean": 8, "sd": 5, "season": {"period": 12, "amplitude": 0.8}}, "horizon": 60},
-    "part of a season": {"demand": {"kind": "poisson", "mean": 8, "season": {"period": 52, "amplitude": 0.8}}, "horizon": 26},
+    "season": {
+        "demand": {"kind": "negative_binomial", "mean": 8, "sd": 5, "season": {"factors": [0.5, 1, 2]}},
+        "horizon": 60,
+    },
+    "cosine": {
+        "demand": {"kind": "gamma", "mean": 8, "sd": 5, "season": {"period": 12, "amplitude": 0.8}},
+        "horizon": 60,
+    },
+    "part of a season": {
+        "demand": {"kind": "poisson", "mean": 8, "season": {"period": 52, "amplitude": 0.8}},
+        "horizon": 26,
+    },
     "trend": {"demand": {"kind": "geometric", "mean": 8, "trend": 0.02}, "horizon": 50},
     "known": {"demand": {"kind": "known", "values": [1, 2, 9]}, "horizon": 4},
     "uniform": {"demand": {"kind": "discrete_uniform", "low": 2, "high": 9}},
@@ -264,16 +305,23 @@ LONG_RUN = {
 def test_moments_count_everything_that_varies(case: str):
     """The total of all periods and episodes; to 1.5%, about 5 standard errors of these runs."""
     given = problem({"warehouses": [{"name": "a"}], "history": 0, **LONG_RUN[case]})
-    demand = given.trace("train", 1, 200_000 // given.scenario.horizon // (1 if case != "known" else 100)).demand
+    demand = given.trace(
+        "train", 1, 200_000 // given.scenario.horizon // (1 if case != "known" else 100)
+    ).demand
     assert given.demand.mean[0, 0] == pytest.approx(demand.mean().item(), rel=0.015)
     assert given.demand.sd[0, 0] == pytest.approx(demand.std().item(), rel=0.015)
 
 
 def test_moments_on_paper():
-    """Known 4 in a season of 1 and 3: 4 or 12. Poisson of mean 2 in regimes of 1 and 3: variance 4 within, 4 between."""
-    season = problem("horizon: 8\nwarehouses: [{name: a, demand: {kind: known, values: [4], season: {factors: [1, 3]}}}]").demand
+    """Known 4 in a season of 1 and 3: 4 or 12. Poisson of mean 2 in regimes of 1 and 3: variance 4 within, 4
+    between."""
+    season = problem(
+        "horizon: 8\nwarehouses: [{name: a, demand: {kind: known, values: [4], season: {factors: [1, 3]}}}]"
+    ).demand
     assert (season.mean.item(), season.sd.item()) == (8, 4)
-    regimes = problem("regimes: {factors: [1, 3]}\nwarehouses: [{name: a, demand: {kind: poisson, mean: 2}}]").demand
+    regimes = problem(
+        "regimes: {factors: [1, 3]}\nwarehouses: [{name: a, demand: {kind: poisson, mean: 2}}]"
+    ).demand
     assert (regimes.mean.item(), regimes.sd.item() ** 2) == (pytest.approx(4), pytest.approx(8))
 
 
@@ -283,21 +331,32 @@ def test_moments_on_paper():
 def test_a_forecast_without_error_is_the_demand_to_come():
     """Row t tells of periods t, t + 1, t + 2; the last row looks beyond the episode."""
     demand = {"kind": "known", "values": [0, 1, 2, 3, 4, 5, 6, 7, 8]}
-    told = problem({"horizon": 4, "forecast": {"horizon": 3}, "warehouses": [{"name": "a", "demand": demand}]}).trace("train", 0, 2)
+    told = problem(
+        {"horizon": 4, "forecast": {"horizon": 3}, "warehouses": [{"name": "a", "demand": demand}]}
+    ).trace("train", 0, 2)
     assert told.demand.shape == (1 + 4, 1, 1, 2)
     assert told.forecast[:, :, 0, 0, 0].tolist() == [[0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 5], [4, 5, 6]]
     assert torch.equal(told.forecast[..., 0], told.forecast[..., 1])
 
 
 def test_what_a_forecast_sees_beyond_an_episode_is_what_a_longer_one_would_bring():
-    told = problem("history: 0\nforecast: {horizon: 6}\nwarehouses: [{name: a, demand: {kind: normal, mean: 50, sd: 5}}]")
-    assert torch.equal(told.trace("train", 0, 3, horizon=4).forecast[-1], told.trace("train", 0, 3, horizon=10).demand[4:])
+    told = problem(
+        "history: 0\nforecast: {horizon: 6}\nwarehouses: [{name: a, demand: {kind: normal, mean: 50, sd: 5}}]"
+    )
+    assert torch.equal(
+        told.trace("train", 0, 3, horizon=4).forecast[-1], told.trace("train", 0, 3, horizon=10).demand[4:]
+    )
 
 
 def test_the_error_of_a_forecast_grows_with_the_root_of_the_periods_ahead():
     """0.1 of a mean of 50 one period ahead, twice that four ahead; unbiased; each row errs anew."""
-    shops = "[{name: a, demand: {kind: normal, mean: 50, sd: 5}}, {name: b, demand: {kind: normal, mean: 20, sd: 1}}]"
-    told = problem(f"horizon: 97\nforecast: {{horizon: 4, error: 0.1}}\nwarehouses: {shops}").trace("train", 0, 100)
+    shops = (
+        "[{name: a, demand: {kind: normal, mean: 50, sd: 5}}, {name: b, demand: {kind: normal, mean: "
+        "20, sd: 1}}]"
+    )
+    told = problem(f"horizon: 97\nforecast: {{horizon: 4, error: 0.1}}\nwarehouses: {shops}").trace(
+        "train", 0, 100
+    )
     truth = told.demand[1:].unfold(0, 4, 1).movedim(-1, 1)
     error = (told.forecast[: len(truth)] - truth)[:, :, 0]
     count = error[:, 0, 0].numel()
@@ -311,8 +370,15 @@ def test_the_error_of_a_forecast_grows_with_the_root_of_the_periods_ahead():
 
 def test_forecasts_are_cut_at_nothing_where_demand_is():
     demand = "{kind: normal, mean: 1, sd: 1, cut_at_zero: %s}"
-    shops = f"[{{name: a, demand: {demand % 'true'}}}, {{name: b, unmet_demand: backordered, demand: {demand % 'false'}}}, {{name: hub, faces_demand: false}}]"
-    told = problem(f"forecast: {{horizon: 2, error: 1}}\nwarehouses: {shops}").trace("train", 0, 5).forecast[:, :, 0]
+    shops = (
+        f"[{{name: a, demand: {demand % 'true'}}}, {{name: b, unmet_demand: backordered, demand: "
+        f"{demand % 'false'}}}, {{name: hub, faces_demand: false}}]"
+    )
+    told = (
+        problem(f"forecast: {{horizon: 2, error: 1}}\nwarehouses: {shops}")
+        .trace("train", 0, 5)
+        .forecast[:, :, 0]
+    )
     assert told[:, :, 0].min() == 0
     assert told[:, :, 1].min() < -1
     assert not told[:, :, 2].any()
@@ -368,7 +434,8 @@ COUNTING = [f"{period},tea,{period},{100 + period}" for period in range(12)]
 
 
 def test_training_draws_stretches_of_the_training_part_at_random(tmp_path: Path):
-    """2 periods of history and 3 to play: stretches begin in period 0, 1, 2 or 3, and both warehouses live through the same one."""
+    """2 periods of history and 3 to play: stretches begin in period 0, 1, 2 or 3, and both warehouses live
+    through the same one."""
     shops = sales(table(tmp_path, COUNTING))
     for stream in ("train", "tune", "validate"):
         demand = shops.trace(stream, 0, 200).demand[:, 0]
@@ -395,7 +462,9 @@ def test_returns_and_gaps_count_as_no_demand_and_are_noted(tmp_path: Path):
     """A return of 3, an empty cell, and for pots everything but one row: 1 return, 1 + 2 x 11 gaps."""
     rows = ["0,tea,-3,1", "1,tea,,2", "1,pot,5,6", *COUNTING[2:]]
     shops = sales(table(tmp_path, rows), "", "products=[{name: tea}, {name: pot}]")
-    assert shops.demand.notes == ["sales.csv: 1 negative numbers (returns) and 23 gaps among 48 were counted as no demand"]
+    assert shops.demand.notes == [
+        "sales.csv: 1 negative numbers (returns) and 23 gaps among 48 were counted as no demand"
+    ]
     past = shops.trace("evaluate", 0, 1, horizon=4).demand
     assert past[:, 1].sum() == 0
     assert shops.demand.mean[0, 0] == pytest.approx((0 + 0 + 2 + 3 + 4 + 5 + 6 + 7) / 8)
@@ -427,18 +496,28 @@ def test_an_episode_longer_than_the_file_allows_is_refused(tmp_path: Path):
     shops = sales(table(tmp_path, COUNTING))
     for stream, periods in (("train", 6), ("evaluate", 4)):
         assert len(shops.trace(stream, 0, 1, horizon=periods)) == periods
-        with pytest.raises(InputError, match=f"has {periods} periods to play in this part; give a horizon of {periods} or less"):
+        with pytest.raises(
+            InputError,
+            match=f"has {periods} periods to play in this part; give a horizon of {periods} or less",
+        ):
             shops.trace(stream, 0, 1, horizon=periods + 1)
 
 
 def test_forecasts_look_on_in_the_file_and_see_the_mean_beyond_its_part(tmp_path: Path):
     """Evaluation plays 8, 9, 10 and has 11 left; the mean of the training part is 3.5."""
     shops = sales(table(tmp_path, COUNTING), "", "forecast={horizon: 3}")
-    assert shops.trace("evaluate", 0, 1).forecast[:, :, 0, 0, 0].tolist() == [[8, 9, 10], [9, 10, 11], [10, 11, 3.5], [11, 3.5, 3.5]]
+    assert shops.trace("evaluate", 0, 1).forecast[:, :, 0, 0, 0].tolist() == [
+        [8, 9, 10],
+        [9, 10, 11],
+        [10, 11, 3.5],
+        [11, 3.5, 3.5],
+    ]
     assert shops.trace("evaluate", 0, 1).demand[:, 0, 0, 0].tolist() == [6, 7, 8, 9, 10]
     training, plain = shops.trace("train", 0, 50), sales(table(tmp_path, COUNTING)).trace("train", 0, 50)
     assert torch.equal(training.demand, plain.demand)
-    assert set(training.forecast[:, :, 0, 0].unique().tolist()) == {2, 3, 3.5, 4, 5, 6, 7}, "periods 8 to 11 are for evaluation"
+    assert set(training.forecast[:, :, 0, 0].unique().tolist()) == {2, 3, 3.5, 4, 5, 6, 7}, (
+        "periods 8 to 11 are for evaluation"
+    )
 
 
 def test_surges_multiply_what_the_file_says_and_integer_quantities_round_it(tmp_path: Path):

@@ -1,4 +1,5 @@
-"""Code of one's own is found by its name and does what it is for; what is wrong with it is one line; and no file has it run by itself."""
+"""Code of one's own is found by its name and does what it is for; what is wrong with it is one line; and no
+file has it run by itself."""
 
 from __future__ import annotations
 
@@ -105,10 +106,22 @@ def test_code_is_found_in_the_current_folder(name: str):
 
 def test_the_command_line_finds_it_where_it_is_called(folder: Path):
     """-P: as the script `marl-inv`, which does not look into the current folder."""
-    words = ["train", "two_warehouses", "--algorithm", "mine:build", "--model", "mine:Net", "reward=mine:doubled", "own.weight=3"]
+    words = [
+        "train",
+        "two_warehouses",
+        "--algorithm",
+        "mine:build",
+        "--model",
+        "mine:Net",
+        "reward=mine:doubled",
+        "own.weight=3",
+    ]
     quick = [f"{key}={value}" for key, value in QUICK.items() if key != "model"]
     ran = subprocess.run(
-        [sys.executable, "-P", "-m", "marl_inv", *words, *CHANGES, *quick, "--out", "out"], capture_output=True, text=True, check=False
+        [sys.executable, "-P", "-m", "marl_inv", *words, *CHANGES, *quick, "--out", "out"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ran.returncode == 0, ran.stderr
     assert "trained mine:build" in ran.stdout
@@ -165,9 +178,14 @@ def test_a_reward_that_is_the_objective_changes_nothing(algorithm: str):
 
 @pytest.mark.parametrize("algorithm", ["mappo", "reinforce", "pathwise", "vdn"])
 def test_another_reward_teaches_something_else_and_is_judged_by_the_same(algorithm: str):
-    plain, other = (prepared(algorithm=algorithm, lr=0.01, reward=reward) for reward in (None, "mine:constant"))
+    plain, other = (
+        prepared(algorithm=algorithm, lr=0.01, reward=reward) for reward in (None, "mine:constant")
+    )
     with torch.no_grad():
-        assert plain.validation._play_on(None).returns.tolist() == other.validation._play_on(None).returns.tolist()
+        assert (
+            plain.validation._play_on(None).returns.tolist()
+            == other.validation._play_on(None).returns.tolist()
+        )
     if algorithm == "pathwise":
         with pytest.raises(InputError, match="reward: has no gradient; make it of differentiable operations"):
             trained_for(other, 1)
@@ -177,7 +195,9 @@ def test_another_reward_teaches_something_else_and_is_judged_by_the_same(algorit
 
 def test_rewards_twice_as_large_are_scaled_to_the_same():
     """By two, which rounds nothing."""
-    assert same(trained(algorithm="mappo", lr=0.01, reward="mine:doubled"), trained(algorithm="mappo", lr=0.01))
+    assert same(
+        trained(algorithm="mappo", lr=0.01, reward="mine:doubled"), trained(algorithm="mappo", lr=0.01)
+    )
 
 
 @pytest.mark.parametrize("algorithm", ["mappo", "ippo", "pathwise", "vdn"])
@@ -193,8 +213,14 @@ def test_an_own_network_is_trained_by_everyone(algorithm: str):
     [
         ({"algorithm": "mine:returns_nothing"}, "mine:returns_nothing: returns NoneType; return a Built"),
         ({"model": "mine:no_module"}, "mine:no_module: makes str; make a torch.nn.Module"),
-        ({"model": "mine:Narrow"}, r"mine:Narrow: gives \(2, 1, 2, 3\); give a tensor \(2, 1, 2, 8\): rows, products, warehouses, hidden"),
-        ({"reward": "mine:total"}, r"mine:total: gives \(\); give a tensor \(1, 2, 8\): products, warehouses, replications"),
+        (
+            {"model": "mine:Narrow"},
+            r"mine:Narrow: gives \(2, 1, 2, 3\); give a tensor \(2, 1, 2, 8\): rows, products, warehouses, hidden",
+        ),
+        (
+            {"reward": "mine:total"},
+            r"mine:total: gives \(\); give a tensor \(1, 2, 8\): products, warehouses, replications",
+        ),
     ],
 )
 def test_what_gives_something_else_is_told_what_to_give(changes: dict[str, str], told: str):
@@ -203,7 +229,10 @@ def test_what_gives_something_else_is_told_what_to_give(changes: dict[str, str],
 
 
 def test_a_policy_that_cannot_act_is_refused():
-    with pytest.raises(InputError, match="mine:Halfway: makes Halfway, which has no act; a policy has name, knows, start and act"):
+    with pytest.raises(
+        InputError,
+        match="mine:Halfway: makes Halfway, which has no act; a policy has name, knows, start and act",
+    ):
         policy_named("mine:Halfway", load_problem("two_warehouses"))
 
 
@@ -244,7 +273,10 @@ def test_a_policy_with_an_own_network_runs_it_only_when_that_is_allowed(folder: 
     (folder / "ran").unlink()
     del sys.modules["mine"]
     for load in (load_policy, lambda path, problem: policy_named(str(path), problem)):
-        with pytest.raises(InputError, match=r"policy.safetensors: names mine:Net, which is code .*; if you trust it, add --allow-code"):
+        with pytest.raises(
+            InputError,
+            match=r"policy.safetensors: names mine:Net, which is code .*; if you trust it, add --allow-code",
+        ):
             load(folder / "out", problem)
     assert not (folder / "ran").exists()
     loaded = load_policy(folder / "out", problem, allow_code=True)
@@ -262,14 +294,18 @@ FILES = {
     "a reward": "policies: [order_up_to, {algorithm: mappo, vary: {reward: ['mine:doubled']}}]",
 }
 EXPERIMENT = (
-    "scenarios: [{scenario: two_warehouses, settings: {horizon: 10, warm_up: 0}}]\nreference: order_up_to\nseeds: 1\nreplications: 4\n"
+    "scenarios: [{scenario: two_warehouses, settings: {horizon: 10, warm_up: 0}}]\nreference: "
+    "order_up_to\nseeds: 1\nreplications: 4\n"
 )
 
 
 @pytest.mark.parametrize("line", FILES.values(), ids=FILES)
 def test_an_experiment_runs_no_code_by_itself(line: str, folder: Path):
     (folder / "grid.yaml").write_text(EXPERIMENT + line, encoding="utf-8")
-    with pytest.raises(InputError, match=r"grid.yaml:5:.*: names mine:\w+, which is code that would be run; .* add --allow-code"):
+    with pytest.raises(
+        InputError,
+        match=r"grid.yaml:5:.*: names mine:\w+, which is code that would be run; .* add --allow-code",
+    ):
         read_experiment("grid.yaml")
     assert not (folder / "ran").exists()
     assert len(read_experiment("grid.yaml", allow_code=True)[1]) == 2
@@ -290,9 +326,14 @@ def test_neither_do_a_search_nor_a_file_of_settings(folder: Path):
 
 
 def test_a_grid_with_own_code_is_computed_by_workers_and_anew_when_it_changes(folder: Path):
-    quick = ", ".join(f"{key}: {value}" for key, value in (QUICK | {"decisions": 500, "validations": 1, "start": "newsvendor"}).items())
+    quick = ", ".join(
+        f"{key}: {value}"
+        for key, value in (QUICK | {"decisions": 500, "validations": 1, "start": "newsvendor"}).items()
+    )
     named = f"{quick}, reward: 'mine:doubled'".replace("model: mlp", "model: 'mine:Net'")
-    (folder / "grid.yaml").write_text(EXPERIMENT + f"policies: [order_up_to, {{algorithm: 'mine:build', settings: {{{named}}}}}]")
+    (folder / "grid.yaml").write_text(
+        EXPERIMENT + f"policies: [order_up_to, {{algorithm: 'mine:build', settings: {{{named}}}}}]"
+    )
     results = run("grid.yaml", out="out", allow_code=True)
     assert [outcome.policy for outcome in results.outcomes] == ["order_up_to", "mine:build"]
     before = [cell.folder for cell in read_experiment("grid.yaml", allow_code=True)[1]]

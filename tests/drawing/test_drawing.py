@@ -82,7 +82,9 @@ def test_what_is_at_its_capacity_is_marked_and_what_is_owed_is_written():
 
 
 def test_pools_are_bars_with_what_they_carry():
-    figure = drawn(PAIR + "pools: [{name: trucks, lanes: [north->south], capacity: 4}]", ask={"north_to_south": 9})
+    figure = drawn(
+        PAIR + "pools: [{name: trucks, lanes: [north->south], capacity: 4}]", ask={"north_to_south": 9}
+    )
     assert {"trucks", "4 of 4"} <= set(texts(figure))
 
 
@@ -90,9 +92,14 @@ def test_what_an_outage_closes_is_dashed_and_crossed():
     net = network(PAIR + "events: [{kind: outage, targets: [mill, north->south], probability: 0.1}]")
     available = torch.tensor([[0.0], [1.0], [1.0]], dtype=torch.float64)
     state, flows, _ = step(
-        net, initial_state(net, 1), Decision(requests(net)), Chance(torch.zeros(1, 2, 1, dtype=torch.float64), available=available)
+        net,
+        initial_state(net, 1),
+        Decision(requests(net)),
+        Chance(torch.zeros(1, 2, 1, dtype=torch.float64), available=available),
     )
-    closed, opened = (draw_network(net, state, flows, "", share) for share in (available, torch.ones_like(available)))
+    closed, opened = (
+        draw_network(net, state, flows, "", share) for share in (available, torch.ones_like(available))
+    )
     assert "closed" in texts(closed)
     assert "closed" not in texts(opened)
     assert [line.get_marker() for line in closed.axes[0].lines] == ["X"]
@@ -102,7 +109,9 @@ def test_what_moves_after_demand_has_a_style_of_its_own():
     both = PAIR.replace("lanes:", "lanes:\n  - {origin: south, destination: north, reactive: true}").replace(
         "storage: 25", "initial_stock: 20"
     )
-    assert pixels(drawn(both, demand={"north": 19}), REACTIVE) < pixels(drawn(both, demand={"north": 32}), REACTIVE)
+    assert pixels(drawn(both, demand={"north": 19}), REACTIVE) < pixels(
+        drawn(both, demand={"north": 32}), REACTIVE
+    )
     assert "12" in texts(drawn(both, demand={"north": 32}))
 
 
@@ -129,7 +138,9 @@ def test_every_place_has_room_of_its_own(name):
     assert min(left.min(), bottom.min()) > 0
     assert right.max() < layout.width
     assert top.max() < layout.height
-    apart = (left[:, None] > right) | (right[:, None] < left) | (bottom[:, None] > top) | (top[:, None] < bottom)
+    apart = (
+        (left[:, None] > right) | (right[:, None] < left) | (bottom[:, None] > top) | (top[:, None] < bottom)
+    )
     assert (apart | np.eye(len(boxes), dtype=bool)).all()
 
 
@@ -140,7 +151,10 @@ def of_kind(**generated: object) -> dict[str, tuple[float, float]]:
 
 
 def test_a_chain_runs_from_left_to_right():
-    across = [of_kind(generate="serial", size=4)[place][0] for place in ("supplier", "stage_4", "stage_3", "stage_2", "stage_1")]
+    across = [
+        of_kind(generate="serial", size=4)[place][0]
+        for place in ("supplier", "stage_4", "stage_3", "stage_2", "stage_1")
+    ]
     assert across == sorted(set(across))
 
 
@@ -233,7 +247,11 @@ def test_what_cannot_be_drawn_is_refused_in_words(tmp_path):
 
 def test_the_command_line_writes_pictures(tmp_path, monkeypatch, capsys):
     for name in ("after_30.png", "after_30.svg"):
-        monkeypatch.setattr(sys, "argv", ["marl-inv", "render", "two_warehouses", "--period", "30", "--out", str(tmp_path / name)])
+        monkeypatch.setattr(
+            sys,
+            "argv",
+            ["marl-inv", "render", "two_warehouses", "--period", "30", "--out", str(tmp_path / name)],
+        )
         with pytest.raises(SystemExit) as end:
             cli.main()
         assert not end.value.code
@@ -249,7 +267,11 @@ def test_human_shows_a_window_where_there_is_a_screen_and_prints_where_there_is_
 
     shown, closed = [], []
     figure = Figure(figsize=(2, 2))
-    window = drawing.Window(figure, lambda seconds: shown.append(figure.axes[0].images[0].get_array().copy()), lambda: closed.append(True))
+    window = drawing.Window(
+        figure,
+        lambda seconds: shown.append(figure.axes[0].images[0].get_array().copy()),
+        lambda: closed.append(True),
+    )
     monkeypatch.setattr(drawing, "open_window", lambda title: window)
     env = parallel_env(problem(PAIR), render_mode="human")
     env.reset(seed=0)

@@ -1,4 +1,5 @@
-"""Every scenario under PettingZoo's tests and ours (`marl_inv.testing`), then worked examples and what those tests do not look at."""
+"""Every scenario under PettingZoo's tests and ours (`marl_inv.testing`), then worked examples and what those
+tests do not look at."""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ def sampled(env: WarehouseEnv) -> dict[str, np.ndarray]:
 
 
 def play(env: WarehouseEnv, seed: int | None = None) -> Iterator[tuple]:
-    """A whole episode of random actions, the same at each call: what reset and then every step returns, each with the actions."""
+    """A whole episode of random actions, the same at each call: what reset and then every step returns, each
+    with the actions."""
     for index, agent in enumerate(env.possible_agents):
         env.action_space(agent).seed(index)
     yield env.reset(seed=seed), None
@@ -89,10 +91,15 @@ def test_every_scenario_is_the_same_in_every_process():
 
 
 def test_a_period_on_paper():
-    """shop_0 asks 7 of the far supplier and 8 of shop_1, which holds 6; it earns 5 a unit sold, pays 2 x 7 + 1 x 6 and, at level 1, 3."""
+    """shop_0 asks 7 of the far supplier and 8 of shop_1, which holds 6; it earns 5 a unit sold, pays 2 x 7 +
+    1 x 6 and, at level 1, 3."""
     env = parallel_env(problem(TWO_SHOPS), render_mode="ansi")
     env.reset(seed=0)
-    assert env.action_names("shop_0") == ["product.request.far->shop_0", "product.request.shop_1->shop_0", "product.promotion"]
+    assert env.action_names("shop_0") == [
+        "product.request.far->shop_0",
+        "product.request.shop_1->shop_0",
+        "product.promotion",
+    ]
     observations, earned, *_, infos = env.step({"shop_0": [7, 8, 1], "shop_1": []})
     assert infos["shop_0"]["requested"].tolist() == [7, 8]
     assert infos["shop_0"]["shipped"].tolist() == [7, 6]
@@ -122,8 +129,9 @@ def test_what_is_above_high_counts_as_high():
 
 
 def test_what_becomes_of_requests_on_paper():
-    """shop asks its depot for 9 of the 5 that it has and 2 of which it keeps, and the mill for 4 of the 3 it can make; the rest is owed,
-    and refused. The kiosk, out of stock, is short of 7 and gets what the shop has left, 8 - 3, along a reactive lane."""
+    """shop asks its depot for 9 of the 5 that it has and 2 of which it keeps, and the mill for 4 of the 3 it
+    can make; the rest is owed, and refused. The kiosk, out of stock, is short of 7 and gets what the shop has
+    left, 8 - 3, along a reactive lane."""
     env = parallel_env(problem(OWED))
     observations, _ = env.reset(seed=0)
     assert env.action_names("shop") == ["product.request.mill->shop", "product.request.depot->shop"]
@@ -144,7 +152,12 @@ def test_what_becomes_of_requests_on_paper():
     assert depot["product.inventory_level"] == 2
     assert depot["product.owed_to_others"] == 6
     assert depot["product.inventory_position"] == 2 - 6
-    assert dict(zip(env.observation_names("shop"), observations["shop"].tolist(), strict=True))["product.inventory_position"] == 6 + 6
+    assert (
+        dict(zip(env.observation_names("shop"), observations["shop"].tolist(), strict=True))[
+            "product.inventory_position"
+        ]
+        == 6 + 6
+    )
 
 
 OWED = """
@@ -171,7 +184,8 @@ def test_whole_units_are_asked_for_where_quantities_are_integer():
 
 
 def test_facts_are_bounded_where_they_truly_are():
-    """By what is lost, owed, planned, recovered (a level of 2 each period, half of which lasts: at most 4) and left of the season."""
+    """By what is lost, owed, planned, recovered (a level of 2 each period, half of which lasts: at most 4)
+    and left of the season."""
     env = parallel_env(problem(BOUNDED))
     low, high = bounds(env, "shop")
     assert low["product.inventory_level"] == low["product.inventory_position"] == 0
@@ -185,14 +199,22 @@ def test_facts_are_bounded_where_they_truly_are():
     assert low["product.inventory_level"] == 0
     assert low["product.inventory_position"] == -math.inf, "it may owe more than it has"
     low, _ = bounds(env, "yard")
-    assert low["product.inventory_level"] == low["product.demand_1_ago"] == low["product.forecast_1_ahead"] == -math.inf
+    assert (
+        low["product.inventory_level"]
+        == low["product.demand_1_ago"]
+        == low["product.forecast_1_ahead"]
+        == -math.inf
+    )
     check_environment(lambda: parallel_env(env.problem))
 
 
 def bounds(env: WarehouseEnv, agent: str) -> list[dict[str, float]]:
     """Least and most of every fact, by name."""
     space = env.observation_space(agent)
-    return [dict(zip(env.observation_names(agent), limits.tolist(), strict=True)) for limits in (space.low, space.high)]
+    return [
+        dict(zip(env.observation_names(agent), limits.tolist(), strict=True))
+        for limits in (space.low, space.high)
+    ]
 
 
 BOUNDED = """
@@ -217,7 +239,9 @@ lanes:
 
 @every_scenario
 def test_pettingzoos_own_tests_of_order_levels(name):
-    check_pettingzoo(problem_under_test(name), 2, levels=5, only=("parallel_api_test", "api_test", "seed_test"))
+    check_pettingzoo(
+        problem_under_test(name), 2, levels=5, only=("parallel_api_test", "api_test", "seed_test")
+    )
 
 
 @pytest.mark.parametrize("name", ["supplier_outage", "medical_supplies", "e_commerce"])
@@ -227,8 +251,8 @@ def test_whole_episodes_of_order_levels(name):
 
 
 def test_order_levels_on_paper():
-    """Poisson demand of 4: from the far supplier, who limits nothing, levels reach to 4 + 3 x 2 = 10, and to 8 on the lane that takes no more;
-    promotions reach to 2."""
+    """Poisson demand of 4: from the far supplier, who limits nothing, levels reach to 4 + 3 x 2 = 10, and to
+    8 on the lane that takes no more; promotions reach to 2."""
     env = parallel_env(problem(TWO_SHOPS), levels=5)
     assert env.action_space("shop_0").nvec.tolist() == [5, 5, 5]
     assert env.level_units("shop_0").tolist() == [[0, 2.5, 5, 7.5, 10], [0, 2, 4, 6, 8], [0, 0.5, 1, 1.5, 2]]
@@ -242,7 +266,8 @@ def test_order_levels_on_paper():
 
 
 def test_a_step_between_levels_is_a_whole_unit_where_quantities_are_integer():
-    """10 units in 3 steps are 3 apart; 15 steps go beyond the 8 that the other lane takes, and what does is masked."""
+    """10 units in 3 steps are 3 apart; 15 steps go beyond the 8 that the other lane takes, and what does is
+    masked."""
     whole = problem(TWO_SHOPS + "quantities: integer")
     assert parallel_env(whole, levels=4).level_units("shop_0")[0].tolist() == [0, 3, 6, 9]
     env = parallel_env(whole, levels=16)
@@ -252,10 +277,15 @@ def test_a_step_between_levels_is_a_whole_unit_where_quantities_are_integer():
 
 
 def test_levels_that_cannot_be_shipped_now_are_masked_and_ship_what_can_be():
-    """The mill makes 6 and is closed in period 1, when the lane of the owing depot still takes requests; the van carries 5 of volume 2."""
+    """The mill makes 6 and is closed in period 1, when the lane of the owing depot still takes requests; the
+    van carries 5 of volume 2."""
     env = parallel_env(problem(CLOSED), levels=5)
     _, infos = env.reset(seed=0)
-    assert env.action_names("shop") == ["product.request.mill->shop", "product.request.depot->shop", "product.request.van"]
+    assert env.action_names("shop") == [
+        "product.request.mill->shop",
+        "product.request.depot->shop",
+        "product.request.van",
+    ]
     assert env.level_units("shop")[:, 1].tolist() == [2, 2, 2]
     assert env.level_units("depot").tolist() == [[0, 2, 4, 6, 8]]
     masks = [infos["shop"]["action_mask"]]
@@ -300,28 +330,40 @@ def test_every_entry_has_a_name_of_its_own(name):
         ):
             assert len(set(names)) == len(names) == len(entries)
         requests = [entry for entry in env.action_names(agent) if ".request." in entry]
-        assert all(len(infos[agent][key]) == len(requests) for key in ("requested", "shipped", "owed", "refused"))
+        assert all(
+            len(infos[agent][key]) == len(requests) for key in ("requested", "shipped", "owed", "refused")
+        )
 
 
 @every_scenario
 def test_the_env_is_a_column_of_a_batch(name):
-    """Three episodes after reset(seed=5) are replications 0, 1 and 2 of that seed; a batch of them leads to the same stock, to the bit."""
+    """Three episodes after reset(seed=5) are replications 0, 1 and 2 of that seed; a batch of them leads to
+    the same stock, to the bit."""
     env, problem = made(name, max_cycles=periods(name)), problem_under_test(name)
     episodes = [list(play(env, 5 if episode == 0 else None)) for episode in range(3)]
     network, trace = problem.network, problem.trace("train", 5, 3)
     state = problem.opening(trace)
     for period in range(len(episodes[0]) - 1):
         decisions = [env._layout.decision(env._layout.read(episode[period + 1][1])) for episode in episodes]
-        joined = [[getattr(decision, kind) for decision in decisions] for kind in ("requests", "promotion", "reserve")]
-        decision = Decision(*(None if columns[0] is None else torch.cat(columns, dim=-1) for columns in joined))
+        joined = [
+            [getattr(decision, kind) for decision in decisions]
+            for kind in ("requests", "promotion", "reserve")
+        ]
+        decision = Decision(
+            *(None if columns[0] is None else torch.cat(columns, dim=-1) for columns in joined)
+        )
         state, _, costs = step(network, state, decision, trace.at(period))
         facts = observe(View(network, state, trace.known(period + 1, problem.scenario.ending == "finite")))
         for column, episode in enumerate(episodes):
             observations, earned, *_, infos = episode[period + 1][0]
             for n, agent in enumerate(env.possible_agents):
                 assert np.array_equal(observations[agent], facts[column, :, n].flatten().numpy())
-                assert infos[agent]["holding_cost"] == pytest.approx(float(costs.holding[:, n, column].double().sum()), rel=1e-12)
-            assert sum(earned.values()) == pytest.approx(float(costs.reward[..., column].double().sum()), rel=1e-4, abs=1e-3)
+                assert infos[agent]["holding_cost"] == pytest.approx(
+                    float(costs.holding[:, n, column].double().sum()), rel=1e-12
+                )
+            assert sum(earned.values()) == pytest.approx(
+                float(costs.reward[..., column].double().sum()), rel=1e-4, abs=1e-3
+            )
 
 
 def test_a_new_environment_without_a_seed_has_luck_of_its_own():
@@ -336,11 +378,18 @@ def test_evaluation_on_a_data_file_plays_the_files_own_weeks_whatever_the_seed(t
     (tmp_path / "sales.csv").write_text(f"period,product,shop\n{weeks}\n", encoding="utf-8")
     shop = TWO_SHOPS.split("suppliers")[0] + "warehouses: [{name: shop, initial_stock: 100, price: 5}]\n"
     (tmp_path / "shop.yaml").write_text(
-        shop.replace("history: 0", "demand: {kind: empirical, path: sales.csv, train: [0, 8], evaluate: [9, 12]}"), encoding="utf-8"
+        shop.replace(
+            "history: 0", "demand: {kind: empirical, path: sales.csv, train: [0, 8], evaluate: [9, 12]}"
+        ),
+        encoding="utf-8",
     )
     env = parallel_env(tmp_path / "shop.yaml", stream="evaluate")
     for seed in (0, None, 3):
-        assert [told[-1]["shop"]["revenue"] for told, actions in play(env, seed) if actions] == [5 * 9, 5 * 10, 5 * 11]
+        assert [told[-1]["shop"]["revenue"] for told, actions in play(env, seed) if actions] == [
+            5 * 9,
+            5 * 10,
+            5 * 11,
+        ]
 
 
 def test_a_season_terminates_and_an_ongoing_business_is_truncated():
@@ -367,7 +416,12 @@ def test_the_environment_of_a_network_five_times_as_large_takes_about_five_times
     """Ten thousand warehouses with forty thousand lanes take seconds."""
 
     def seconds(size: int) -> float:
-        ring = {"generate": "ring", "size": size, "replenishment": {"lead_time": 2}, "transfer": {"lead_time": 1}}
+        ring = {
+            "generate": "ring",
+            "size": size,
+            "replenishment": {"lead_time": 2},
+            "transfer": {"lead_time": 1},
+        }
         large = problem({"network": ring, "horizon": 3})
         begun = time.process_time()
         env = parallel_env(large)
@@ -381,13 +435,19 @@ def test_the_environment_of_a_network_five_times_as_large_takes_about_five_times
 @pytest.mark.parametrize(
     ("actions", "message"),
     [
-        ({"shop_0": [7, math.nan, 0]}, r"action of shop_0: product.request.shop_1->shop_0 is nan; give a number, 0 or more"),
+        (
+            {"shop_0": [7, math.nan, 0]},
+            r"action of shop_0: product.request.shop_1->shop_0 is nan; give a number, 0 or more",
+        ),
         ({"shop_0": [7, 1, math.inf]}, r"action of shop_0: product.promotion is inf; give"),
         ({"shop_0": [-1, 1, 0]}, r"action of shop_0: product.request.far->shop_0 is -1.0; give"),
         ({"shop_0": [1, 2]}, r"action of shop_0: has shape \(2,\); give \(3,\)"),
         ({"shop_0": ["lots", 1, 0]}, r"action of shop_0: is \['lots', 1, 0\]; give an array of numbers"),
         ({"shop_0": [1, 1, 0], "shop_9": [1]}, r"actions: 'shop_9' is no agent; did you mean shop_1?"),
-        ({"shop_0": None}, r"action of shop_0: has shape \(\); give \(3,\), as in env.action_names\('shop_0'\)"),
+        (
+            {"shop_0": None},
+            r"action of shop_0: has shape \(\); give \(3,\), as in env.action_names\('shop_0'\)",
+        ),
     ],
 )
 def test_a_bad_action_is_refused_in_words_and_changes_nothing(actions, message):
@@ -406,7 +466,10 @@ def test_a_bad_action_is_refused_in_words_and_changes_nothing(actions, message):
 def test_a_bad_level_is_refused_in_words(level, told):
     env = parallel_env(problem(TWO_SHOPS), levels=5)
     env.reset(seed=0)
-    message = f"action of shop_0: product.request.shop_1->shop_0 is {told}; give a level, a whole number from 0 to 4"
+    message = (
+        f"action of shop_0: product.request.shop_1->shop_0 is {told}; give a level, a whole number "
+        "from 0 to 4"
+    )
     with pytest.raises(InputError, match=message):
         env.step({"shop_0": [0, level, 0], "shop_1": []})
 
@@ -423,7 +486,10 @@ def test_calls_out_of_order_and_wrong_options_are_refused_in_words():
         env.reset(seed=-1)
     with pytest.raises(InputError, match="render_mode: is 'video'; give one of human, ansi, rgb_array"):
         parallel_env("two_warehouses", render_mode="video")
-    with pytest.raises(InputError, match="settings: change a scenario as it is read, and this is a Problem; give them to load_problem"):
+    with pytest.raises(
+        InputError,
+        match="settings: change a scenario as it is read, and this is a Problem; give them to load_problem",
+    ):
         parallel_env(env.problem, settings=["horizon=4"])
     assert parallel_env(env.problem.scenario).possible_agents == env.possible_agents
     with pytest.raises(InputError, match="agent: 'shop_2' is no agent; did you mean"):
@@ -432,17 +498,23 @@ def test_calls_out_of_order_and_wrong_options_are_refused_in_words():
         parallel_env("two_warehouses", max_cycles=0)
     with pytest.raises(InputError, match="levels: is 1; give a whole number, 2 or more"):
         parallel_env("two_warehouses", levels=1)
-    with pytest.raises(InputError, match="level_units: the environment takes quantities; make it with levels"):
+    with pytest.raises(
+        InputError, match="level_units: the environment takes quantities; make it with levels"
+    ):
         env.level_units("shop_0")
 
 
 WRONG_TYPES = {
-    "parallel_env(5)": "scenario: is 5; give a bare name such as 'two_warehouses', a path, a networkx graph, a Scenario or a Problem",
+    "parallel_env(5)": "scenario: is 5; give a bare name such as 'two_warehouses', a path, a networkx "
+    "graph, a Scenario or a Problem",
     "parallel_env(None)": "scenario: is None; give a bare name",
-    "parallel_env('two_warehouses', settings='horizon=3')": "settings: are 'horizon=3'; give a list of texts, like ['horizon=50']",
-    "parallel_env('two_warehouses', settings=['horizon=3', 4])": "settings: are ['horizon=3', 4]; give a list of texts",
+    "parallel_env('two_warehouses', "
+    "settings='horizon=3')": "settings: are 'horizon=3'; give a list of texts, like ['horizon=50']",
+    "parallel_env('two_warehouses', settings=['horizon=3', "
+    "4])": "settings: are ['horizon=3', 4]; give a list of texts",
     "parallel_env('two_warehouses', settings=None)": "settings: are None; give a list of texts",
-    "parallel_env('two_warehouses', stream=None)": "stream: is None; give one of train, tune, validate, evaluate",
+    "parallel_env('two_warehouses', "
+    "stream=None)": "stream: is None; give one of train, tune, validate, evaluate",
     "parallel_env('two_warehouses', max_cycles=2.5)": "max_cycles: is 2.5; give a whole number, 1 or more",
     "parallel_env('two_warehouses').reset(seed='a')": "seed: is 'a'; give a whole number, 0 or more",
 }
@@ -451,16 +523,24 @@ WRONG_TYPES = {
 def test_wrong_types_are_refused_in_words():
     """In a process of its own: here the tests' own checks of types would speak first."""
     program = ["from marl_inv.environment import parallel_env"]
-    program += [f"try: {call}\nexcept ValueError as error: print(type(error).__name__, error)" for call in WRONG_TYPES]
-    printed = subprocess.run([sys.executable, "-c", "\n".join(program)], capture_output=True, text=True, check=True).stdout.splitlines()
+    program += [
+        f"try: {call}\nexcept ValueError as error: print(type(error).__name__, error)" for call in WRONG_TYPES
+    ]
+    printed = subprocess.run(
+        [sys.executable, "-c", "\n".join(program)], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
     for line, message in zip(printed, WRONG_TYPES.values(), strict=True):
         assert line.startswith(f"InputError {message}")
 
 
 def test_every_scenario_is_registered_under_a_versioned_id():
-    assert {f"marl_inv/{name}-v0" for name in library()} <= pettingzoo.parallel_registry.keys() & pettingzoo.aec_registry.keys()
+    assert {
+        f"marl_inv/{name}-v0" for name in library()
+    } <= pettingzoo.parallel_registry.keys() & pettingzoo.aec_registry.keys()
     env = pettingzoo.make("parallel", "marl_inv/two_warehouses-v0", max_cycles=4, settings=["horizon=20"])
     assert env.problem.scenario.horizon == 20
     assert isinstance(env, WarehouseEnv)
     assert len(list(play(env))) == 5
-    assert pettingzoo.make("aec", "marl_inv/two_warehouses", render_mode="ansi").unwrapped.render_mode == "ansi"
+    assert (
+        pettingzoo.make("aec", "marl_inv/two_warehouses", render_mode="ansi").unwrapped.render_mode == "ansi"
+    )

@@ -55,7 +55,8 @@ TOWN = """
     - {origin: a, destination: b, lead_time: 0, transport_cost: 0.1, capacity: 4}
     - {origin: b, destination: a, lead_time: 0, transport_cost: 0.1}
 """
-"""All kinds of chance there are: regimes, forecasts, outages, surges, delays, planned promotions and lead times by luck."""
+"""All kinds of chance there are: regimes, forecasts, outages, surges, delays, planned promotions and lead
+times by luck."""
 
 PAIR = """
   horizon: 14
@@ -84,7 +85,8 @@ def pair() -> Problem:
 
 
 def with_another_future(made: Problem, trace: Trace, now: int) -> Trace:
-    """What is known before deciding in period `now` stays as it is; all else is that of other luck, and plans beyond notice are dropped."""
+    """What is known before deciding in period `now` stays as it is; all else is that of other luck, and plans
+    beyond notice are dropped."""
     other = made.trace("evaluate", 1, trace.replications, len(trace))
     first_new = {"demand": trace.history + now, "lead_time": now, "available": now + 1, "forecast": now + 1}
     changed = {"opening": trace.opening}
@@ -93,7 +95,9 @@ def with_another_future(made: Problem, trace: Trace, now: int) -> Trace:
         changed[name] = None if ours is None else torch.cat([ours[:first], theirs[first:]])
     if trace.promotion is not None:
         beyond = now + len(trace.promotion) - len(trace)
-        changed["promotion"] = torch.cat([trace.promotion[:beyond], 1 - trace.promotion[beyond:].clamp(max=1)])
+        changed["promotion"] = torch.cat(
+            [trace.promotion[:beyond], 1 - trace.promotion[beyond:].clamp(max=1)]
+        )
     return replace(trace, **changed)
 
 
@@ -102,7 +106,9 @@ def decisions(made: Problem, policy: Policy, trace: Trace, periods: int) -> list
         return [moment.decision for moment in islice(play(made, policy, trace), periods)]
 
 
-def first_told_by_the_future(made: Problem, policy: Policy, replications: int = 3, periods: tuple[int, ...] = (0, 3, 8)) -> str | None:
+def first_told_by_the_future(
+    made: Problem, policy: Policy, replications: int = 3, periods: tuple[int, ...] = (0, 3, 8)
+) -> str | None:
     """What a decision owes to the future, if one does: it differs where only what comes after it does."""
     trace = made.trace("evaluate", 0, replications)
     usual = decisions(made, policy, trace, max(periods) + 1)
@@ -112,7 +118,10 @@ def first_told_by_the_future(made: Problem, policy: Policy, replications: int = 
             for field in fields(Decision):
                 one, other = getattr(ours, field.name), getattr(theirs, field.name)
                 if one is not None and not torch.equal(one, other):
-                    return f"{policy.name}: {field.name} of period {period} depend on what comes after period {now} begins"
+                    return (
+                        f"{policy.name}: {field.name} of period {period} depend on what comes after "
+                        f"period {now} begins"
+                    )
     return None
 
 
@@ -134,7 +143,8 @@ def test_another_future_is_another_in_all_that_is_drawn_and_in_nothing_that_is_k
 
 
 def test_what_is_known_can_be_read_off_a_trace():
-    """Two periods are remembered, forecasts reach over two, and plans are told three periods ahead, this one included."""
+    """Two periods are remembered, forecasts reach over two, and plans are told three periods ahead, this one
+    included."""
     trace = town().trace("evaluate", 0, 3)
     known = trace.known(4, finite=True)
     assert (known.period, known.replications, known.periods_left) == (4, 3, 10)
@@ -170,7 +180,9 @@ def test_a_service_makes_what_is_known_without_a_trace():
 def test_nothing_but_what_is_known_can_be_reached_from_a_view():
     def reachable(record: Any) -> set[type]:
         inside = [value for value in vars(record).values() if hasattr(value, "__dict__")]
-        return {type(record)}.union(*(reachable(value) for value in inside if type(value).__module__.startswith("marl_inv")))
+        return {type(record)}.union(
+            *(reachable(value) for value in inside if type(value).__module__.startswith("marl_inv"))
+        )
 
     moment = next(play(town(), policy_named("order_up_to", town()), town().trace("evaluate", 0, 2)))
     assert Known in reachable(moment.view)
@@ -180,7 +192,9 @@ def test_nothing_but_what_is_known_can_be_reached_from_a_view():
 # Whoever decides on it
 
 NAMES = [name for name in BASELINES if name != "just_in_time"]
-LAYERED = ["capped_order_up_to+" + "+".join(layers) for layers in (LAYERS, ("lp_balancing", "promotion_calendar"))]
+LAYERED = [
+    "capped_order_up_to+" + "+".join(layers) for layers in (LAYERS, ("lp_balancing", "promotion_calendar"))
+]
 
 
 @pytest.mark.parametrize("name", [*NAMES, *LAYERED, "following_order_up_to+threshold_balancing"])
@@ -191,7 +205,9 @@ def test_no_baseline_looks_ahead(name: str):
 
 @pytest.mark.parametrize("name", ["rolling_lp", "rolling_lp_2"])
 def test_no_rolling_plan_looks_ahead(name: str):
-    assert first_told_by_the_future(town(), policy_named(name, town()), replications=1, periods=(0, 4)) is None
+    assert (
+        first_told_by_the_future(town(), policy_named(name, town()), replications=1, periods=(0, 4)) is None
+    )
 
 
 def test_the_optimal_policy_does_not_look_ahead():
@@ -199,7 +215,12 @@ def test_the_optimal_policy_does_not_look_ahead():
 
 
 TRAINED: list[dict[str, Any]] = [{"algorithm": algorithm} for algorithm in ALGORITHM_NAMES]
-TRAINED += [{"critic": "privileged"}, {"head": "levels"}, {"head": "quantity", "model": "mlp"}, {"memory": "gru"}]
+TRAINED += [
+    {"critic": "privileged"},
+    {"head": "levels"},
+    {"head": "quantity", "model": "mlp"},
+    {"memory": "gru"},
+]
 
 
 @pytest.mark.parametrize("settings", TRAINED, ids=lambda settings: " ".join(settings.values()))
@@ -216,7 +237,11 @@ def test_no_learned_policy_looks_ahead(settings: dict[str, Any]):
 
 
 def test_just_in_time_says_that_it_looks_ahead_and_does():
-    for name in ("just_in_time", "just_in_time+threshold_balancing", "just_in_time+lp_balancing+promotion_calendar"):
+    for name in (
+        "just_in_time",
+        "just_in_time+threshold_balancing",
+        "just_in_time+lp_balancing+promotion_calendar",
+    ):
         policy = policy_named(name, town())
         assert FUTURE in policy.knows
         assert "requests of period 0" in first_told_by_the_future(town(), policy)
@@ -256,11 +281,15 @@ def test_who_looks_for_the_future_in_a_view_finds_none(peek: Callable[[View], An
 
 
 def test_who_is_told_the_future_by_others_is_found_out():
-    """A cheat that was handed the luck of both episodes: the check tells what it owes to it, and is silent on what is known."""
+    """A cheat that was handed the luck of both episodes: the check tells what it owes to it, and is silent on
+    what is known."""
     ours = town().trace("evaluate", 0, 3)
     handed = iter([ours] * 9 + [with_another_future(town(), ours, 0)])
     cheat = Peeking(lambda view: next(handed).demand[view.period + 2 :][:1])
-    assert first_told_by_the_future(town(), cheat) == "peeking: requests of period 0 depend on what comes after period 0 begins"
+    assert (
+        first_told_by_the_future(town(), cheat)
+        == "peeking: requests of period 0 depend on what comes after period 0 begins"
+    )
     assert first_told_by_the_future(town(), Peeking(lambda view: view.known.past_demand)) is None
     assert first_told_by_the_future(town(), Peeking(lambda view: view.known.forecast)) is None
 
@@ -271,7 +300,9 @@ def test_who_looks_ahead_without_saying_so_is_refused():
             return trace
 
     seer, trace = Seer(lambda view: view.known.past_demand), town().trace("evaluate", 0, 3)
-    with pytest.raises(InputError, match="peeking: has `foresee`, and knows 'own stock'; let `knows` say 'the future' too"):
+    with pytest.raises(
+        InputError, match="peeking: has `foresee`, and knows 'own stock'; let `knows` say 'the future' too"
+    ):
         decisions(town(), seer, trace, 1)
     seer.knows = "own stock, the future"
     assert first_memory(seer, town().network, trace) is trace

@@ -39,10 +39,19 @@ def with_entry(value):
     ("decision", "message"),
     [
         (with_entry(-1), "request for product at warehouse_0->warehouse_1 is -1.0; give a number, 0 or more"),
-        (with_entry(float("nan")), "request for product at warehouse_0->warehouse_1 is nan; give a number, 0 or more"),
-        (with_entry(float("inf")), "request for product at warehouse_0->warehouse_1 is inf; give a number, 0 or more"),
+        (
+            with_entry(float("nan")),
+            "request for product at warehouse_0->warehouse_1 is nan; give a number, 0 or more",
+        ),
+        (
+            with_entry(float("inf")),
+            "request for product at warehouse_0->warehouse_1 is inf; give a number, 0 or more",
+        ),
         (Decision(torch.ones(1, 4, 3)), "requests are (1, 4, 3); give (1, 4, 2): products, lanes, batch"),
-        (Decision(REQUESTS, torch.full((1, 2, 2), 6.0)), "promotion for product at warehouse_0 is 6.0; give a number, 0 to 5"),
+        (
+            Decision(REQUESTS, torch.full((1, 2, 2), 6.0)),
+            "promotion for product at warehouse_0 is 6.0; give a number, 0 to 5",
+        ),
     ],
 )
 def test_a_decision_that_cannot_be_played_is_refused(decision, message):

@@ -49,21 +49,33 @@ SHOP = """
 def test_a_record_adds_up_the_periods_after_the_warm_up():
     """3 a period come in. Stock after demand: 3 - 1, 5 - 4, 4 - 9: 2, 1, 5 short. Period 0 is not scored."""
     shop = problem(SHOP % "lost")
-    record = score(play(shop, Always(torch.full((1, 1, 1), 3.0).double()), trace(shop, 1, 4, 9)), [0.0, 1.0, 1.0])
+    record = score(
+        play(shop, Always(torch.full((1, 1, 1), 3.0).double()), trace(shop, 1, 4, 9)), [0.0, 1.0, 1.0]
+    )
     assert record.periods == 2
     sums = {name: value.item() for name, value in record.sums.items()}
     assert (sums["demand"], sums["unmet"], sums["on_hand"], sums["backorders"]) == (13, 5, 1, 0)
-    assert (sums["holding_cost"], sums["shortage_cost"], sums["transport_cost"], sums["reward"]) == (1, 50, 12, -63)
+    assert (sums["holding_cost"], sums["shortage_cost"], sums["transport_cost"], sums["reward"]) == (
+        1,
+        50,
+        12,
+        -63,
+    )
     assert record.per_period("reward").item() == -31.5
     assert record.fill_rate.item() == pytest.approx(1 - 5 / 13)
     assert record.lane_sums["shipped"].item() == 6
 
 
 def test_a_backorder_that_waits_is_unmet_once():
-    """2 are wanted of nothing for ever: 2 unmet of 2 in the first period, and none after it, though they wait."""
+    """2 are wanted of nothing for ever: 2 unmet of 2 in the first period, and none after it, though they
+    wait."""
     shop = problem((SHOP % "backordered").replace("initial_stock: 3", "initial_stock: 0"))
     record = score(play(shop, Always(torch.zeros(1, 1, 1).double()), trace(shop, 2, 0, 0)))
-    assert (record.sums["unmet"].item(), record.sums["backorders"].item(), record.fill_rate.item()) == (2, 6, 0)
+    assert (record.sums["unmet"].item(), record.sums["backorders"].item(), record.fill_rate.item()) == (
+        2,
+        6,
+        0,
+    )
 
 
 def test_transferred_counts_what_moves_between_warehouses():
@@ -73,7 +85,10 @@ def test_transferred_counts_what_moves_between_warehouses():
       lanes: [{origin: mill, destination: a, lead_time: 1}, {origin: a, destination: b, lead_time: 1}]
     """)
     requests = torch.tensor([[[8.0], [3.0]]]).double()
-    assert score(play(pair, Always(requests), pair.trace("train", 0, range(1), horizon=4))).transferred.item() == 3
+    assert (
+        score(play(pair, Always(requests), pair.trace("train", 0, range(1), horizon=4))).transferred.item()
+        == 3
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -95,7 +110,8 @@ def test_an_episode_that_is_all_warm_up_cannot_be_scored():
 
 
 def test_a_discount_counts_later_periods_less():
-    """Of holding costs 1, 1 and 1, with half of each period's weight in the next: 1 + 0.5 + 0.25 over a weight of 1.75."""
+    """Of holding costs 1, 1 and 1, with half of each period's weight in the next: 1 + 0.5 + 0.25 over a
+    weight of 1.75."""
     shop = problem((SHOP % "lost").replace("initial_stock: 3", "initial_stock: 1"))
     halved = shop.scenario.model_copy(update={"discount_factor": 0.5})
     nothing = Always(torch.zeros(1, 1, 1).double())
@@ -105,14 +121,26 @@ def test_a_discount_counts_later_periods_less():
     after_one = score(
         play(shop, nothing, trace(shop, 0, 0, 9)), period_weights(halved.model_copy(update={"warm_up": 1}), 3)
     )  # holding 1, then 8 lost at half
-    assert (after_one.sums["reward"].item(), after_one.per_period("reward").item()) == (-1 - 0.5 * 80, pytest.approx(-41 / 1.5))
+    assert (after_one.sums["reward"].item(), after_one.per_period("reward").item()) == (
+        -1 - 0.5 * 80,
+        pytest.approx(-41 / 1.5),
+    )
 
 
 def test_the_cycle_service_level_is_the_share_of_periods_without_a_stockout():
-    """3 on hand for 1, 4 and 2: the second falls short, the third too; the hub, which has no customers, does not count."""
-    given = (SHOP % "lost").replace("holding_cost: 1,", "").replace("warehouses: [", "warehouses: [{name: hub, faces_demand: false}, ")
+    """3 on hand for 1, 4 and 2: the second falls short, the third too; the hub, which has no customers, does
+    not count."""
+    given = (
+        (SHOP % "lost")
+        .replace("holding_cost: 1,", "")
+        .replace("warehouses: [", "warehouses: [{name: hub, faces_demand: false}, ")
+    )
     shop = problem(given)
-    luck = Trace(torch.tensor([0.0, 1, 4, 2]).double().reshape(-1, 1, 1, 1) * torch.tensor([0.0, 1.0]).reshape(1, 1, 2, 1), history=1)
+    luck = Trace(
+        torch.tensor([0.0, 1, 4, 2]).double().reshape(-1, 1, 1, 1)
+        * torch.tensor([0.0, 1.0]).reshape(1, 1, 2, 1),
+        history=1,
+    )
     record = score(play(shop, Always(torch.zeros(1, 1, 1).double()), luck))
     assert record.cycle_service_level.item() == pytest.approx(1 / 3)
     assert record.fill_rate.item() == pytest.approx(3 / 7)
@@ -128,14 +156,16 @@ def test_who_asks_for_exactly_the_demand_has_no_stockout(dtype: torch.dtype):
     """
     shop = problem(given, dtype)
     asked = torch.tensor([[[0.1], [0.7]]], dtype=dtype)
-    luck = Trace(torch.tensor([0, 0.8, 0.8000000000000002, 0.8001, 0.7], dtype=dtype).reshape(-1, 1, 1, 1), history=1)
+    luck = Trace(
+        torch.tensor([0, 0.8, 0.8000000000000002, 0.8001, 0.7], dtype=dtype).reshape(-1, 1, 1, 1), history=1
+    )
     record = score(play(shop, Always(asked), luck))
     assert record.sums["stockout"].item() == 1  # of the demand of 0.8001
 
 
 def test_lanes_are_measured_one_by_one():
-    """b asks for 3 a period of the 2 that a has, and a owes the rest, which never comes: 2 shipped, owed 1, 4 and 7. c's lane forgets. What
-    b lacks then comes from d."""
+    """b asks for 3 a period of the 2 that a has, and a owes the rest, which never comes: 2 shipped, owed 1, 4
+    and 7. c's lane forgets. What b lacks then comes from d."""
     net = problem("""
       warehouses: [{name: a, initial_stock: 2}, {name: b, shortage_cost: 1}, {name: c}, {name: d, initial_stock: 5}]
       lanes:
@@ -147,7 +177,13 @@ def test_lanes_are_measured_one_by_one():
     demand[1, 0, 1] = 3
     record = score(play(net, Always(torch.tensor([[[3.0], [1.0]]]).double()), Trace(demand, history=1)))
     lanes = {measure: value.flatten().tolist() for measure, value in record.lane_sums.items()}
-    assert lanes == {"requested": [9, 3], "shipped": [2, 2], "owed": [12, 0], "refused": [0, 1], "transshipped": [3]}
+    assert lanes == {
+        "requested": [9, 3],
+        "shipped": [2, 2],
+        "owed": [12, 0],
+        "refused": [0, 1],
+        "transshipped": [3],
+    }
     assert record.per_lane("owed").flatten().tolist() == [4, 0]
     assert record.transferred.item() == pytest.approx((2 + 2 + 3) / 3)
 

@@ -1,4 +1,5 @@
-"""What can be said of many comparisons and of many scenarios together, on numbers a reader can do on paper."""
+"""What can be said of many comparisons and of many scenarios together, on numbers a reader can do on
+paper."""
 
 from __future__ import annotations
 
@@ -35,7 +36,10 @@ def test_holm_multiplies_the_smallest_by_all_the_next_by_one_less_and_never_fall
     [
         ([[0.0, 1.0, 2.0, 100.0]], 1.5),  # the middle two
         ([[5.0]], 5.0),
-        ([[0.0, 6.0, 100.0]], (0 / 12 + 6 / 3 + 100 / 12) / (1 / 2)),  # a twelfth of each outer one is in the middle half
+        (
+            [[0.0, 6.0, 100.0]],
+            (0 / 12 + 6 / 3 + 100 / 12) / (1 / 2),
+        ),  # a twelfth of each outer one is in the middle half
         ([[0.0], [8.0, 8.0]], 4.0),  # two scenarios weigh alike, whatever their seeds
     ],
 )
@@ -57,7 +61,9 @@ def test_a_bootstrap_over_traces_is_about_students_interval_of_their_mean():
     samples = torch.randn(1, 400, generator=torch.Generator().manual_seed(1)).double()
     drawn, student = bootstrapped(interquartile_mean, [samples]), Interval.of(samples)
     assert drawn.mean == pytest.approx(student.mean)
-    assert (drawn.low, drawn.high) == pytest.approx((student.low, student.high), abs=0.15 * student.half_width)
+    assert (drawn.low, drawn.high) == pytest.approx(
+        (student.low, student.high), abs=0.15 * student.half_width
+    )
 
 
 def test_a_bootstrap_draws_the_same_traces_for_both_and_seeds_anew():
@@ -81,7 +87,8 @@ def test_another_unit_may_turn_an_interval_round():
 
 
 def draws(seeds: float, traces: float, both: float, S: int = 5, R: int = 256, count: int = 2_000):
-    """Rewards of a policy and of a reference that needs no training, with these standard deviations; as a two-way layout with interaction."""
+    """Rewards of a policy and of a reference that needs no training, with these standard deviations; as a
+    two-way layout with interaction."""
     chance = torch.Generator().manual_seed(7)
 
     def normal(*shape: int) -> torch.Tensor:
@@ -105,8 +112,11 @@ def draws(seeds: float, traces: float, both: float, S: int = 5, R: int = 256, co
     ],
     ids=["small", "alike", "larger", "dominant", "seeds differ by trace", "three seeds", "two seeds"],
 )
-def test_intervals_cover_the_truth_and_false_alarms_are_rare(S: int, seeds: float, traces: float, both: float):
-    """`alike`: 0.06 of five seeds is about what 1.0 of 256 traces is. Of 2,000 draws, where 95% are to be covered, the rest are alarms."""
+def test_intervals_cover_the_truth_and_false_alarms_are_rare(
+    S: int, seeds: float, traces: float, both: float
+):
+    """`alike`: 0.06 of five seeds is about what 1.0 of 256 traces is. Of 2,000 draws, where 95% are to be
+    covered, the rest are alarms."""
     covered = alarms = 0
     for ours, theirs in draws(seeds, traces, both, S):
         interval = Interval.over_seeds(ours, theirs, Spread.of([ours]))
@@ -121,7 +131,9 @@ def test_two_trained_policies_are_as_alike_as_they_are():
     alarms = 0
     pairs = zip(*[iter(draws(0.2, 0.0, 0.5, count=4_000))] * 2, strict=True)
     for (ours, luck), (theirs, other) in pairs:
-        alarms += Interval.over_seeds(ours, theirs - other + luck, Spread.of([ours]), Spread.of([theirs])).significant
+        alarms += Interval.over_seeds(
+            ours, theirs - other + luck, Spread.of([ours]), Spread.of([theirs])
+        ).significant
     assert 0.01 <= alarms / 2_000 <= 0.06
 
 
@@ -135,7 +147,9 @@ def test_a_p_value_is_where_the_interval_would_just_reach_0():
     assert student.p_value == pytest.approx(float(stats.ttest_1samp([1.0, 2.0, 4.0], 0).pvalue))
     tiny = 1.5 + torch.randn(400, generator=torch.Generator().manual_seed(5)).double()
     assert Interval.of(tiny).p_value < 1e-80
-    assert Interval.of(tiny).p_value == pytest.approx(float(stats.ttest_1samp(tiny.numpy(), 0).pvalue), rel=1e-6, abs=0)
+    assert Interval.of(tiny).p_value == pytest.approx(
+        float(stats.ttest_1samp(tiny.numpy(), 0).pvalue), rel=1e-6, abs=0
+    )
     assert Interval.of(torch.tensor([1e6, 1e6 + 1, 1e6 - 1] * 300)).p_value == 0
     assert Interval.of(torch.tensor([-1.0, 1.0])).p_value == 1
 
@@ -162,7 +176,10 @@ def test_two_policies_of_one_spread_are_as_uncertain_as_both_their_seeds():
     (ours, luck), (theirs, other) = list(draws(1.0, 0.0, 0.0, S=3, R=64, count=2))
     spread = Spread.of([ours, theirs])
     assert spread.degrees == 4
-    both, one = Interval.over_seeds(ours, theirs - other + luck, spread, spread), Interval.over_seeds(ours - luck, None, spread)
+    both, one = (
+        Interval.over_seeds(ours, theirs - other + luck, spread, spread),
+        Interval.over_seeds(ours - luck, None, spread),
+    )
     assert both.half_width == pytest.approx(math.sqrt(2) * one.half_width)
 
 

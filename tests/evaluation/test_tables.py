@@ -29,7 +29,12 @@ def test_a_mean_has_as_many_digits_as_its_interval_justifies(mean, half, text):
 
 
 def test_quantities():
-    assert [quantity(units) for units in (3.14159, 4567.8, 76_722_700.0, -0.01)] == ["3.1", "4,568", "76,723k", "0.0"]
+    assert [quantity(units) for units in (3.14159, 4567.8, 76_722_700.0, -0.01)] == [
+        "3.1",
+        "4,568",
+        "76,723k",
+        "0.0",
+    ]
 
 
 def test_an_interval_is_students():
@@ -42,7 +47,9 @@ def test_an_interval_is_students():
 
 def test_differences_are_paired_on_the_same_traces():
     problem = load_problem("two_warehouses")
-    random, ours, again = evaluate(problem, [RandomRequests.of(problem), OrderUpTo.of(problem), OrderUpTo.of(problem)], replications=16)
+    random, ours, again = evaluate(
+        problem, [RandomRequests.of(problem), OrderUpTo.of(problem), OrderUpTo.of(problem)], replications=16
+    )
     assert again.gain_over(ours) == Interval.exactly(0.0)
     gain = ours.gain_over(random)
     assert gain.mean == pytest.approx(ours.reward.mean - random.reward.mean)

@@ -23,7 +23,9 @@ from marl_inv.experiments.experiment import read_experiment
 from marl_inv.experiments.run import run
 from small_grid import SMALL, metrics, same
 
-needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason='Ray is an extra: pip install -c constraints.txt -e ".[ray]"')
+needs_ray = pytest.mark.skipif(
+    find_spec("ray") is None, reason='Ray is an extra: pip install -c constraints.txt -e ".[ray]"'
+)
 both = pytest.mark.parametrize("engine", ["processes", pytest.param("ray", marks=needs_ray)])
 
 CUBE = """scenarios:
@@ -55,7 +57,10 @@ def finished(folder: Path) -> dict[str, int]:
 
 @needs_ray
 def test_ray_computes_what_this_process_computes(tmp_path: Path):
-    file = written(tmp_path, SMALL.replace("seeds: 2", "seeds: 1").replace("    one_at_a_time: {reward_mix: [0.0]}\n", ""))
+    file = written(
+        tmp_path,
+        SMALL.replace("seeds: 2", "seeds: 1").replace("    one_at_a_time: {reward_mix: [0.0]}\n", ""),
+    )
     (tmp_path / "here").mkdir()
     for cell in read_experiment(file)[1]:
         compute(cell, tmp_path / "here")
@@ -107,10 +112,25 @@ def alive(process: int) -> bool:
 @both
 def test_a_grid_whose_driver_and_workers_are_killed_ends_as_an_unbroken_one(engine: str, tmp_path: Path):
     """Finished cells are left as they are, and no worker outlives its driver."""
-    file = written(tmp_path, SMALL.replace("decisions: 2000", "decisions: 100000").replace("validations: 2", "validations: 20"))
+    file = written(
+        tmp_path,
+        SMALL.replace("decisions: 2000", "decisions: 100000").replace("validations: 2", "validations: 20"),
+    )
     run(file, tmp_path / "whole", workers=2)
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "marl_inv", "run", str(file), "--workers", "2", "--engine", engine, "--out", str(out)]
+    command = [
+        sys.executable,
+        "-m",
+        "marl_inv",
+        "run",
+        str(file),
+        "--workers",
+        "2",
+        "--engine",
+        engine,
+        "--out",
+        str(out),
+    ]
 
     driver = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     while len(finished(out)) < 2:
@@ -187,22 +207,30 @@ class Forgetful(Processes):
 def test_a_cell_that_is_nowhere_to_be_seen_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(grid, "ARRIVAL", 0.0)
     monkeypatch.setitem(engines.ENGINES, "processes", Forgetful)
-    with pytest.raises(InputError, match="was computed, and is not to be seen here; give an --out that all machines share"):
+    with pytest.raises(
+        InputError, match="was computed, and is not to be seen here; give an --out that all machines share"
+    ):
         run(written(tmp_path, SMALL), tmp_path / "out")
 
 
 def test_a_worker_that_does_not_see_the_folder_says_so(tmp_path: Path):
-    with pytest.raises(InputError, match=r"nowhere: is not there on .*; give an --out that all machines share"):
+    with pytest.raises(
+        InputError, match=r"nowhere: is not there on .*; give an --out that all machines share"
+    ):
         grid._in_folder(compute, tmp_path / "nowhere", read_experiment(written(tmp_path, SMALL))[1][0])
 
 
 def test_an_engine_that_is_not_there_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch):
-    with pytest.raises(InputError, match=r"engine: rya is no engine; did you mean ray\?|known are processes, ray"):
+    with pytest.raises(
+        InputError, match=r"engine: rya is no engine; did you mean ray\?|known are processes, ray"
+    ):
         engine_named("rya", 1)
     with pytest.raises(InputError, match="leave it out, or give --engine ray"):
         engine_named("processes", 1, "auto")
     monkeypatch.setattr(engines, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r'ray is not installed; add it with `pip install -c constraints.txt -e "\.\[ray\]"`'):
+    with pytest.raises(
+        InputError, match=r'ray is not installed; add it with `pip install -c constraints.txt -e "\.\[ray\]"`'
+    ):
         engine_named("ray", 1)
 
 

@@ -43,7 +43,9 @@ def test_a_search_goes_on_where_it_was_stopped_and_never_sees_evaluation_traces(
     assert [(trial.number, trial.values, trial.gain) for trial in again.trials] == [
         (trial.number, trial.values, trial.gain) for trial in found.trials
     ]
-    assert [trial.gain for trial in found.trials] == sorted((trial.gain for trial in found.trials), reverse=True)
+    assert [trial.gain for trial in found.trials] == sorted(
+        (trial.gain for trial in found.trials), reverse=True
+    )
     assert all(cell.stream == "validate" for cell in [*found.search.own, *found.search.references])
     best = training_settings((), found.best)
     assert best.algorithm == "pathwise"

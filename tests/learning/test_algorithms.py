@@ -1,6 +1,8 @@
-"""Every algorithm's targets are exact, per product and warehouse; its update waits for the device once; and it learns.
+"""Every algorithm's targets are exact, per product and warehouse; its update waits for the device once; and
+it learns.
 
-Numbers are of two products at three warehouses, and powers of two away from whole numbers, so that results are exact.
+Numbers are of two products at three warehouses, and powers of two away from whole numbers, so that results
+are exact.
 """
 
 import pytest
@@ -26,7 +28,8 @@ from training import SMALL, Waits, counts_of_steps, small_training
 
 
 class ValueIsTheObservation(nn.Module):
-    """A critic that reads the value of every product and warehouse off the observation: (rows, K, N, 1) -> (rows, K, N)."""
+    """A critic that reads the value of every product and warehouse off the observation: (rows, K, N, 1) ->
+    (rows, K, N)."""
 
     def forward(self, observation):
         return observation.squeeze(-1)
@@ -41,7 +44,8 @@ def reading_values(units=None):
 
 
 def targets_of_an_episode(terminated: bool, units=None, foreseen=False):
-    """Two periods, one replication. The critic sees the values, in units of theirs, where it looks: with the actor, or by itself."""
+    """Two periods, one replication. The critic sees the values, in units of theirs, where it looks: with the
+    actor, or by itself."""
     algorithm = reading_values(units)
     rewards = torch.tensor([[[[1.0, 2.0, 3.0], [10.0, 20.0, 30.0]]], [[[4.0, 5.0, 6.0], [40.0, 50.0, 60.0]]]])
     values = torch.tensor([[[[2.0, 4.0, 6.0], [8.0, 16.0, 24.0]]], [[[4.0, 8.0, 12.0], [16.0, 32.0, 48.0]]]])
@@ -93,7 +97,10 @@ def test_an_episode_does_not_see_the_next_one():
         )
         buffer.end_here(torch.full((1, 1, 1, 1), 8.0))
     batch, indices = buffer.sample(0)
-    assert algorithm._add_returns_and_advantages(batch, buffer, indices).returns.flatten().tolist() == [5.0, 1004.0]
+    assert algorithm._add_returns_and_advantages(batch, buffer, indices).returns.flatten().tolist() == [
+        5.0,
+        1004.0,
+    ]
 
 
 @pytest.mark.parametrize("terminated", [True, False])
@@ -139,12 +146,17 @@ def played(training):
 
 @pytest.mark.parametrize("settings", [{}, {"memory": "gru"}, {"memory": "gru", "algorithm": "reinforce"}])
 def test_ratios_are_one_before_the_first_step(settings):
-    """Every row is in one of the parts that gradient steps are made from, where a memory is what it was when the row was played."""
+    """Every row is in one of the parts that gradient steps are made from, where a memory is what it was when
+    the row was played."""
     training = small_training(**settings)
     policy, buffer, batch = training.algorithm.policy, training.collector.buffer, played(training)
     seen = []
-    for rows, episodes in minibatches(policy, len(buffer), buffer.replications, 3, torch.Generator().manual_seed(0)):
-        ratio = (policy.distribution(batch.obs[rows], episodes).log_prob(batch.act[rows]) - batch.logp[rows]).exp()
+    for rows, episodes in minibatches(
+        policy, len(buffer), buffer.replications, 3, torch.Generator().manual_seed(0)
+    ):
+        ratio = (
+            policy.distribution(batch.obs[rows], episodes).log_prob(batch.act[rows]) - batch.logp[rows]
+        ).exp()
         assert torch.allclose(ratio, torch.ones_like(ratio), atol=1e-4)
         seen.append(rows)
     assert len(seen) == 3
@@ -168,7 +180,9 @@ def test_tianshous_own_ppo_gives_the_same_advantages_for_one_warehouse_and_produ
     from tianshou.algorithm.algorithm_base import _gae
 
     generator = torch.Generator().manual_seed(0)
-    reward, value, following = (torch.randn(40, 1, 2, 3, generator=generator, dtype=torch.float64) for _ in range(3))
+    reward, value, following = (
+        torch.randn(40, 1, 2, 3, generator=generator, dtype=torch.float64) for _ in range(3)
+    )
     done = torch.rand(40, 1, generator=generator) < 0.1
     terminated = done & (torch.rand(40, 1, generator=generator) < 0.5)
     ours = advantages(reward, value, following, terminated, done, 0.97, 0.9)
@@ -176,12 +190,20 @@ def test_tianshous_own_ppo_gives_the_same_advantages_for_one_warehouse_and_produ
         for warehouse in range(3):
             column = (Ellipsis, product, warehouse)
             v_s_ = (following[column] * ~terminated).flatten().numpy()
-            theirs = _gae(value[column].flatten().numpy(), v_s_, reward[column].flatten().numpy(), done.flatten().numpy(), 0.97, 0.9)
+            theirs = _gae(
+                value[column].flatten().numpy(),
+                v_s_,
+                reward[column].flatten().numpy(),
+                done.flatten().numpy(),
+                0.97,
+                0.9,
+            )
             assert torch.allclose(ours[column].flatten(), torch.from_numpy(theirs), atol=1e-12)
 
 
 def with_other_demand(training, factor):
-    """A rollout of a few periods whose demand is `factor` times what it would have been, and as forecast by nobody."""
+    """A rollout of a few periods whose demand is `factor` times what it would have been, and as forecast by
+    nobody."""
     trace = training.problem.trace("train", 0, training.collector.replications)
     trace.demand[trace.history :] *= factor
     training.collector._trace = lambda batch: trace
@@ -190,7 +212,9 @@ def with_other_demand(training, factor):
 
 @pytest.mark.parametrize("model", ["graph", "mlp"])
 def test_a_privileged_critic_knows_the_coming_demand_and_the_actor_does_not(model):
-    usual, doubled = (small_training("ring_transshipment", model=model, critic="privileged") for _ in range(2))
+    usual, doubled = (
+        small_training("ring_transshipment", model=model, critic="privileged") for _ in range(2)
+    )
     rows = usual.collector.replications
     batches = [with_other_demand(training, factor)[:rows] for training, factor in ((usual, 1), (doubled, 2))]
     assert torch.equal(batches[0].obs, batches[1].obs)
@@ -198,7 +222,10 @@ def test_a_privileged_critic_knows_the_coming_demand_and_the_actor_does_not(mode
     ours = batches[0].obs.shape[-1]
     assert torch.equal(batches[0].critic_obs[..., :ours], batches[0].obs)
     assert torch.equal(batches[1].critic_obs[..., :ours], batches[0].obs)
-    values = [training.algorithm._values(batch.critic_obs) for training, batch in zip((usual, doubled), batches, strict=True)]
+    values = [
+        training.algorithm._values(batch.critic_obs)
+        for training, batch in zip((usual, doubled), batches, strict=True)
+    ]
     assert (values[0] != values[1]).float().mean() > 0.9
     assert usual.learned().encoding.features == ours
 
@@ -228,7 +255,11 @@ def weighed(terminated: bool, done: bool):
     buffer = TensorBuffer(periods=2, replications=2)
     for period, reward in enumerate((first, second)):
         last = torch.full((2,), period == 1)
-        ended = {"terminated": last & terminated, "truncated": last & (done and not terminated), "done": last & done}
+        ended = {
+            "terminated": last & terminated,
+            "truncated": last & (done and not terminated),
+            "done": last & done,
+        }
         buffer.add_period(rew=torch.tensor(reward), act=torch.zeros(2, 3, 1), **ended)
     batch, indices = buffer.sample(0)
     return buffer.by_period(algorithm._preprocess_batch(batch, buffer, indices).adv)
@@ -236,7 +267,8 @@ def weighed(terminated: bool, done: bool):
 
 def test_reinforce_compares_what_is_earned_from_now_on_with_the_other_replications():
     advantage = weighed(terminated=True, done=True)
-    # Returns of period 1 are its rewards; of period 0 [[3, 5, 7], [30, 50, 70]] and [[2, 1, 1], [10, 10, 20]].
+    # Returns of period 1 are its rewards; of period 0 [[3, 5, 7], [30, 50, 70]] and [[2, 1, 1], [10, 10,
+    # 20]].
     assert advantage[1, 0].tolist() == [[2.0, 4.0, 6.0], [20.0, 40.0, 60.0]]
     assert advantage[0, 0].tolist() == [[1.0, 4.0, 6.0], [20.0, 40.0, 50.0]]
     assert torch.equal(advantage[:, 1], -advantage[:, 0])
@@ -244,7 +276,8 @@ def test_reinforce_compares_what_is_earned_from_now_on_with_the_other_replicatio
 
 @pytest.mark.parametrize("done", [True, False])
 def test_reinforce_weighs_a_period_by_how_much_of_its_future_it_saw(done):
-    """Truncated, or cut off by the end of the rollout: 1 - 1/4 of the future of period 0 was seen, and half of that of period 1."""
+    """Truncated, or cut off by the end of the rollout: 1 - 1/4 of the future of period 0 was seen, and half
+    of that of period 1."""
     advantage, whole = weighed(terminated=False, done=done), weighed(terminated=True, done=True)
     assert torch.equal(advantage[0], 0.75 * whole[0])
     assert torch.equal(advantage[1], 0.5 * whole[1])
@@ -254,11 +287,16 @@ def test_a_replication_is_no_part_of_its_own_baseline():
     returns = torch.tensor([1.0, 2.0, 6.0]).reshape(1, 3, 1, 1)
     assert above_the_others(returns).flatten().tolist() == pytest.approx([1 - 4, 2 - 3.5, 6 - 1.5])
     more = returns + torch.tensor([10.0, 0.0, 0.0]).reshape(1, 3, 1, 1)
-    assert (above_the_others(more) - above_the_others(returns)).flatten().tolist() == pytest.approx([10, -5, -5])
+    assert (above_the_others(more) - above_the_others(returns)).flatten().tolist() == pytest.approx(
+        [10, -5, -5]
+    )
 
 
 def test_returns_do_not_reach_into_the_next_episode():
-    reward, done = torch.tensor([1.0, 2.0, 4.0, 8.0]).reshape(4, 1, 1, 1), torch.tensor([False, True, False, True]).reshape(4, 1)
+    reward, done = (
+        torch.tensor([1.0, 2.0, 4.0, 8.0]).reshape(4, 1, 1, 1),
+        torch.tensor([False, True, False, True]).reshape(4, 1),
+    )
     returns, seen = returns_to_go(reward, done & torch.tensor([[True]] * 2 + [[False]] * 2), done, 0.5)
     assert returns.flatten().tolist() == [2.0, 2.0, 8.0, 8.0]
     assert seen.flatten().tolist() == [1.0, 1.0, 0.75, 0.5]
@@ -290,13 +328,19 @@ lanes:
 
 @pytest.mark.parametrize(
     ("ending", "factor", "earned"),
-    [("finite", 1, (-49 - 45) / 2), ("continuing", 1, (-49 - 45 + 43) / 2), ("continuing", 0.5, (-49 - 45 / 2 + 43 / 4) / 1.5)],
+    [
+        ("finite", 1, (-49 - 45) / 2),
+        ("continuing", 1, (-49 - 45 + 43) / 2),
+        ("continuing", 0.5, (-49 - 45 / 2 + 43 / 4) / 1.5),
+    ],
 )
 def test_pathwise_learns_from_what_an_episode_earns_and_leaves(ending, factor, earned):
-    """Up to 8 is ordered of all but bread in the east, of which up to 6: so 3 units arrive every period but 1 there in the first.
+    """Up to 8 is ordered of all but bread in the east, of which up to 6: so 3 units arrive every period but 1
+    there in the first.
 
-    Procurement and holding cost 5, 7, 1 + 6 of bread and 8, 10, 12 of cake in the first period, 3 + 0 of bread in the east in the second.
-    Then there are 5, 5 and 3 loaves and 15 cakes, worth 13 + 30, which counts if life goes on.
+    Procurement and holding cost 5, 7, 1 + 6 of bread and 8, 10, 12 of cake in the first period, 3 + 0 of
+    bread in the east in the second. Then there are 5, 5 and 3 loaves and 15 cakes, worth 13 + 30, which
+    counts if life goes on.
     """
     given = problem(THREE_BAKERIES + f"ending: {ending}\ndiscount_factor: {factor}", torch.float32)
     start = OrderUpTo(torch.tensor([[8.0, 8.0, 6.0], [8.0, 8.0, 8.0]]))
@@ -306,13 +350,22 @@ def test_pathwise_learns_from_what_an_episode_earns_and_leaves(ending, factor, e
 
 
 def test_pathwise_learns_the_transfers_that_a_starving_warehouse_needs():
-    """North gets too much and south nothing from the mill: only north's lane can feed south, and at first nothing is asked of it."""
+    """North gets too much and south nothing from the mill: only north's lane can feed south, and at first
+    nothing is asked of it."""
     problem = load_problem("two_warehouses", ["horizon=15", "lanes.1.capacity=0.5"])
     settings = TrainSettings(
-        algorithm="pathwise", decisions=150_000, decisions_per_update=3_000, hidden=16, validations=4, model="mlp", lr=3e-2
+        algorithm="pathwise",
+        decisions=150_000,
+        decisions_per_update=3_000,
+        hidden=16,
+        validations=4,
+        model="mlp",
+        lr=3e-2,
     )
     start = OrderUpTo.of(problem)
-    before, after = evaluate(problem, [start, train(problem, settings, baseline=start).policy], replications=128)
+    before, after = evaluate(
+        problem, [start, train(problem, settings, baseline=start).policy], replications=128
+    )
     assert float(before.record.transferred.mean()) == 0
     assert float(after.record.transferred.mean()) > 1
     assert after.gain_in_percent_over(before).low > 5
@@ -320,15 +373,22 @@ def test_pathwise_learns_the_transfers_that_a_starving_warehouse_needs():
 
 @pytest.mark.parametrize("memory", ["none", "gru"])
 def test_the_pathwise_gradient_is_that_of_what_an_episode_earns(memory):
-    """Along a random direction in weights, to the precision of finite differences; and stock left at the end is worth what it cost."""
+    """Along a random direction in weights, to the precision of finite differences; and stock left at the end
+    is worth what it cost."""
     problem = load_problem("one_warehouse_many_shops", ["horizon=12", "warm_up=2"], dtype=torch.float64)
     torch.manual_seed(0)
-    training = prepare(problem, TrainSettings(**(SMALL | {"algorithm": "pathwise", "memory": memory})), OrderUpTo.of(problem))
+    training = prepare(
+        problem, TrainSettings(**(SMALL | {"algorithm": "pathwise", "memory": memory})), OrderUpTo.of(problem)
+    )
     training.policy.actor.double()
     trace, weights = problem.trace("train", 0, 40), list(training.policy.actor.parameters())
     direction = [torch.randn_like(weight) for weight in weights]
     training.algorithm.earned(trace).mean().backward()
-    slope = sum(float((weight.grad * along).sum()) for weight, along in zip(weights, direction, strict=True) if weight.grad is not None)
+    slope = sum(
+        float((weight.grad * along).sum())
+        for weight, along in zip(weights, direction, strict=True)
+        if weight.grad is not None
+    )
 
     def moved(step: float) -> float:
         with torch.no_grad():
@@ -344,19 +404,27 @@ def test_the_pathwise_gradient_is_that_of_what_an_episode_earns(memory):
 @pytest.mark.parametrize("memory", ["none", "gru"])
 def test_periods_that_are_played_again_have_the_same_gradient_and_remember_less(memory):
     problem = load_problem("one_warehouse_many_shops", ["horizon=12", "warm_up=2"])
-    training = prepare(problem, TrainSettings(**(SMALL | {"algorithm": "pathwise", "memory": memory})), OrderUpTo.of(problem))
+    training = prepare(
+        problem, TrainSettings(**(SMALL | {"algorithm": "pathwise", "memory": memory})), OrderUpTo.of(problem)
+    )
     trace, found = problem.trace("train", 0, 4), {}
     for recompute in (False, True):
         training.algorithm.recompute = recompute
         training.policy.actor.zero_grad()
         with Saved() as saved:
             training.algorithm.earned(trace).mean().backward()
-        found[recompute] = saved.bytes, [weight.grad.clone() for weight in training.policy.actor.parameters() if weight.grad is not None]
+        found[recompute] = (
+            saved.bytes,
+            [weight.grad.clone() for weight in training.policy.actor.parameters() if weight.grad is not None],
+        )
     assert all(torch.equal(*pair) for pair in zip(found[False][1], found[True][1], strict=True))
     assert found[True][0] < found[False][0] / 10
 
 
-@pytest.mark.parametrize(("algorithm", "memory"), [*((name, "none") for name in ALGORITHMS), ("mappo", "gru"), ("reinforce", "gru")])
+@pytest.mark.parametrize(
+    ("algorithm", "memory"),
+    [*((name, "none") for name in ALGORITHMS), ("mappo", "gru"), ("reinforce", "gru")],
+)
 def test_every_algorithm_learns_to_raise_a_level_that_is_far_too_low(algorithm, memory):
     problem = load_problem("lost_sales", ["horizon=40", "warm_up=10"])
     low = OrderUpTo(OrderUpTo.of(problem).levels * 0.6)
@@ -386,7 +454,10 @@ def test_every_algorithm_learns_to_raise_a_level_that_is_far_too_low(algorithm, 
 @pytest.mark.parametrize("scenario", ["two_warehouses", "ring_transshipment"])
 def test_an_update_waits_for_the_device_once_to_read_its_losses(scenario, settings, reads):
     training = small_training(scenario, **settings)
-    algorithm, buffer = training.algorithm, training.trainer.params.buffer if training.collector is None else training.collector.buffer
+    algorithm, buffer = (
+        training.algorithm,
+        training.trainer.params.buffer if training.collector is None else training.collector.buffer,
+    )
     arguments = (400,) if training.collector is None else (None, 2)
     algorithm.policy.is_within_training_step = True
     if training.collector is not None:
@@ -398,7 +469,8 @@ def test_an_update_waits_for_the_device_once_to_read_its_losses(scenario, settin
 
 
 @pytest.mark.parametrize(
-    ("schedule", "shares"), [("linear", [1, 0.75, 0.5, 0.25, 0]), ("cosine", [1, 0.8536, 0.5, 0.1464, 0]), ("constant", [1] * 5)]
+    ("schedule", "shares"),
+    [("linear", [1, 0.75, 0.5, 0.25, 0]), ("cosine", [1, 0.8536, 0.5, 0.1464, 0]), ("constant", [1] * 5)],
 )
 def test_the_learning_rate_follows_its_schedule(schedule, shares):
     training = small_training(schedule=schedule, lr=0.25)
@@ -416,8 +488,12 @@ def test_training_stops_when_validations_do_not_get_better_for_long(monkeypatch,
     """Scores of the start and then of eight validations, whose best are the first and the fourth."""
     scores = [5.0, 6.0, 6.0, 5.0, 7.0, 6.0, 7.0, 6.0, 6.5]
     waiting, seen = iter(scores), []
-    monkeypatch.setattr("marl_inv.learning.train._score", lambda stats: seen.append(next(waiting)) or seen[-1])
+    monkeypatch.setattr(
+        "marl_inv.learning.train._score", lambda stats: seen.append(next(waiting)) or seen[-1]
+    )
     start = load_problem("two_warehouses")
-    settings = TrainSettings(**(SMALL | {"decisions_per_update": 1_000, "validations": 8, "patience": patience}))
+    settings = TrainSettings(
+        **(SMALL | {"decisions_per_update": 1_000, "validations": 8, "patience": patience})
+    )
     train(start, settings, baseline=OrderUpTo.of(start))
     assert len(seen) == 1 + validated

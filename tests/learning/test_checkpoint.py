@@ -1,4 +1,5 @@
-"""A run that is killed at any moment goes on to the same weights, bit for bit; a file is as it was written, or refused."""
+"""A run that is killed at any moment goes on to the same weights, bit for bit; a file is as it was written,
+or refused."""
 
 from __future__ import annotations
 
@@ -60,7 +61,9 @@ def trained_for(training, epochs):
 
 
 def weights(training):
-    tensors = {name: tensor for name, tensor in training.algorithm.state_dict().items() if name != "_optimizers"}
+    tensors = {
+        name: tensor for name, tensor in training.algorithm.state_dict().items() if name != "_optimizers"
+    }
     return {name: tensor.clone() for name, tensor in (tensors | training.best).items()}
 
 
@@ -246,7 +249,10 @@ def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(tmp_path):
 @pytest.mark.slow
 def test_a_hundred_kills_leave_no_unreadable_checkpoint(tmp_path):
     numbers, unfinished = readable_after_kills(100, tmp_path / "run")
-    print(f"100 kills, 0 unreadable, {unfinished} while a file was half written, after {sum(numbers) + len(numbers)} checkpoints")
+    print(
+        f"100 kills, 0 unreadable, {unfinished} while a file was half written, after "
+        f"{sum(numbers) + len(numbers)} checkpoints"
+    )
     assert unfinished > 10
 
 
@@ -256,7 +262,18 @@ def test_twenty_kills_of_the_command_at_random_moments(algorithm, tmp_path):
     """Again and again until 20 were killed at work: every run ends with the policy of an unbroken one."""
     model = "graph" if algorithm == "mappo" else "mlp"
     length = ["decisions=80_000", "decisions_per_update=2_000", "validations=40", f"model={model}"]
-    command = [sys.executable, "-m", "marl_inv", "train", *ARGUMENTS, *length, "--algorithm", algorithm, "--resume", "--out"]
+    command = [
+        sys.executable,
+        "-m",
+        "marl_inv",
+        "train",
+        *ARGUMENTS,
+        *length,
+        "--algorithm",
+        algorithm,
+        "--resume",
+        "--out",
+    ]
 
     def attempt(folder, seconds):
         """Whether it finished within so long."""
@@ -298,7 +315,9 @@ def epochs_in(folder):
 
 def test_every_byte_of_a_file_is_vouched_for(tmp_path):
     file, chance = tmp_path / "small.safetensors", random.Random(3)
-    write_sealed(file, {"levels": torch.tensor([1.0, 2.0]), "none": torch.zeros(0)}, {"name": 'a "sha256":"0000"'})
+    write_sealed(
+        file, {"levels": torch.tensor([1.0, 2.0]), "none": torch.zeros(0)}, {"name": 'a "sha256":"0000"'}
+    )
     content = file.read_bytes()
     about, tensors = read_sealed(file, "")
     assert about == {"name": 'a "sha256":"0000"'}
@@ -359,12 +378,17 @@ def test_a_checkpoint_with_a_changed_byte_or_a_lost_end_is_refused(folder):
     file, chance = folder / CHECKPOINT, random.Random(4)
     content = file.read_bytes()
     for place in [0, 7, 8, len(content) - 1, *(chance.randrange(len(content)) for _ in range(60))]:
-        file.write_bytes(content[:place] + bytes([content[place] ^ 1 << chance.randrange(8)]) + content[place + 1 :])
+        file.write_bytes(
+            content[:place] + bytes([content[place] ^ 1 << chance.randrange(8)]) + content[place + 1 :]
+        )
         with pytest.raises(InputError, match=r"checkpoint\.safetensors: cannot be read"):
             read_checkpoint(folder, {}, say_nothing)
     for length in (0, 7, 8, 1000, len(content) - 1):
         file.write_bytes(content[:length])
-        with pytest.raises(InputError, match=r"checkpoint\.safetensors: cannot be read .*; delete it to train from the beginning"):
+        with pytest.raises(
+            InputError,
+            match=r"checkpoint\.safetensors: cannot be read .*; delete it to train from the beginning",
+        ):
             run_training(scenario(), settings(), folder, resume=True)
 
 
@@ -375,10 +399,14 @@ class Bomb:
         return open, ("crater", "w")
 
 
-@pytest.mark.parametrize("write", [lambda file: torch.save(Bomb(), file), lambda file: file.write_bytes(pickle.dumps(Bomb()))])
+@pytest.mark.parametrize(
+    "write", [lambda file: torch.save(Bomb(), file), lambda file: file.write_bytes(pickle.dumps(Bomb()))]
+)
 def test_nothing_in_a_file_is_run(write, folder, marl_inv):
     write(folder / CHECKPOINT)
-    assert "run/checkpoint.safetensors: cannot be read" in refusal(marl_inv("train", *ARGUMENTS, "--out", "run", "--resume"))
+    assert "run/checkpoint.safetensors: cannot be read" in refusal(
+        marl_inv("train", *ARGUMENTS, "--out", "run", "--resume")
+    )
     write(folder / POLICY)
     assert "run/policy.safetensors: cannot be read" in refusal(marl_inv("compare", "two_warehouses", "run"))
     assert not Path("crater").exists()
@@ -393,11 +421,16 @@ def test_nothing_in_a_file_is_run(write, folder, marl_inv):
 def test_a_run_goes_on_only_with_the_scenario_and_settings_it_began_with(folder, marl_inv):
     again = ["--out", "run", "--resume"]
     assert "run.yaml:" in (line := refusal(marl_inv("train", *ARGUMENTS, "lr=0.01", *again)))
-    assert "training.lr was 0.001 and is now 0.01; go on with what the run began with, or give another --out" in line
+    assert (
+        "training.lr was 0.001 and is now 0.01; go on with what the run began with, or give another --out"
+        in line
+    )
     line = refusal(marl_inv("train", *ARGUMENTS, "warehouses.1.price=99", *again))
     assert "scenario.warehouses.1.price was " in line
     assert " and is now 99.0" in line
-    assert "scenario.objective was 'profit' and is now 'cost'" in refusal(marl_inv("train", "ring_transshipment", *ARGUMENTS[1:], *again))
+    assert "scenario.objective was 'profit' and is now 'cost'" in refusal(
+        marl_inv("train", "ring_transshipment", *ARGUMENTS[1:], *again)
+    )
 
 
 def test_a_checkpoint_of_another_run_is_refused(folder, tmp_path):
@@ -412,12 +445,17 @@ def test_a_checkpoint_of_another_run_is_refused(folder, tmp_path):
     with pytest.raises(InputError, match=r"checkpoint\.safetensors: is no checkpoint; delete it"):
         run_training(scenario(), settings(), other, resume=True)
     write_checkpoint(other, run_of(scenario(), settings()), {"events": {}})
-    with pytest.raises(InputError, match=r"checkpoint\.safetensors: does not fit this version of marl_inv \('baseline'\); train again"):
+    with pytest.raises(
+        InputError,
+        match=r"checkpoint\.safetensors: does not fit this version of marl_inv \('baseline'\); train again",
+    ):
         run_training(scenario(), settings(), other, resume=True)
 
 
 def test_resume_needs_the_folder_of_a_run(marl_inv, tmp_path):
-    assert "--resume is given without the folder of the run; add --out" in refusal(marl_inv("train", *ARGUMENTS, "--resume"))
+    assert "--resume is given without the folder of the run; add --out" in refusal(
+        marl_inv("train", *ARGUMENTS, "--resume")
+    )
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
     line = refusal(marl_inv("train", *ARGUMENTS, "--out", "mine", "--resume"))
@@ -429,7 +467,9 @@ def test_resume_needs_the_folder_of_a_run(marl_inv, tmp_path):
     assert line == "marl-inv: mine/thesis.tex: cannot be made (File exists); give another --out"
 
 
-def test_a_run_without_a_checkpoint_yet_begins_and_one_that_has_finished_says_so(folder, marl_inv, monkeypatch):
+def test_a_run_without_a_checkpoint_yet_begins_and_one_that_has_finished_says_so(
+    folder, marl_inv, monkeypatch
+):
     left = next(iter(folder.glob("events.out.tfevents.*"))).name
     (folder / CHECKPOINT).unlink()
     (folder / "checkpoint.safetensors.123.tmp").touch()
@@ -455,7 +495,10 @@ def test_other_versions_are_said_and_tuning_is_not_repeated(folder, monkeypatch)
     monkeypatch.setattr(train, "tune", None)
     lines = []
     _, trained = run_training(scenario(), settings(), folder, resume=True, say=lines.append)
-    assert any("was written with torch " in line and ", and this is 9.9; results may differ" in line for line in lines)
+    assert any(
+        "was written with torch " in line and ", and this is 9.9; results may differ" in line
+        for line in lines
+    )
     assert f"{folder}: goes on after validation 2 of {VALIDATIONS}" in lines
     assert trained.baseline.name == "tuned order-up-to"
 

@@ -1,4 +1,5 @@
-"""What TensorBoard shows of a run: the page it opens on, curves by warehouse, histograms, flows, and settings by which runs are sorted."""
+"""What TensorBoard shows of a run: the page it opens on, curves by warehouse, histograms, flows, and settings
+by which runs are sorted."""
 
 from __future__ import annotations
 
@@ -15,14 +16,23 @@ from marl_inv.learning.dashboard import BEST, bound
 from marl_inv.learning.runs import run_training, training_settings
 from marl_inv.scenario import load_scenario
 
-SMALL = {"decisions": 2_000, "decisions_per_update": 500, "validations": 2, "validation_replications": 4, "hidden": 8, "model": "mlp"}
+SMALL = {
+    "decisions": 2_000,
+    "decisions_per_update": 500,
+    "validations": 2,
+    "validation_replications": 4,
+    "hidden": 8,
+    "model": "mlp",
+}
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     folder = tmp_path_factory.mktemp("run")
     scenario = load_scenario("ring_transshipment", ["horizon=20", "warm_up=5"])
-    _, trained = run_training(scenario, training_settings(**SMALL, algorithm="mappo", start="newsvendor"), folder / "it")
+    _, trained = run_training(
+        scenario, training_settings(**SMALL, algorithm="mappo", start="newsvendor"), folder / "it"
+    )
     return folder / "it", trained.percent_over_baseline
 
 
@@ -34,11 +44,17 @@ def test_the_page_it_opens_on_asks_for_curves_that_are_there(run: tuple[Path, fl
     events = shown(run[0])
     layout = layout_pb2.Layout()
     layout.ParseFromString(events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0])
-    tags = {chart.title: list(chart.multiline.tag) for category in layout.category for chart in category.chart}
+    tags = {
+        chart.title: list(chart.multiline.tag) for category in layout.category for chart in category.chart
+    }
     assert tags["percent better than tuned order-up-to"] == ["test/percent_over_baseline"]
     assert tags["fill rate by warehouse"] == [f"^fill_rate/warehouse_{n}$" for n in range(6)]
     scalars = set(events.Tags()["scalars"])
-    assert {"test/percent_over_baseline", "test/money/cost", *(f"on_hand/warehouse_{n}" for n in range(6))} <= scalars
+    assert {
+        "test/percent_over_baseline",
+        "test/money/cost",
+        *(f"on_hand/warehouse_{n}" for n in range(6)),
+    } <= scalars
 
 
 def test_curves_by_warehouse_are_those_of_the_validations(run: tuple[Path, float]):
@@ -65,7 +81,10 @@ def test_runs_are_sorted_by_their_settings_and_what_came_of_them(run: tuple[Path
 
 
 def test_the_baseline_and_the_bound_are_level_lines(run: tuple[Path, float]):
-    cost = {name: [event.value for event in shown(run[0] / name).Scalars("test/money/cost")] for name in (BASELINE_EVENTS, BOUND_EVENTS)}
+    cost = {
+        name: [event.value for event in shown(run[0] / name).Scalars("test/money/cost")]
+        for name in (BASELINE_EVENTS, BOUND_EVENTS)
+    }
     least = bound(load_problem("ring_transshipment", ["horizon=20", "warm_up=5"]))
     assert cost[BOUND_EVENTS] == pytest.approx([least, least], rel=1e-5)
     assert cost[BASELINE_EVENTS][0] == cost[BASELINE_EVENTS][1] > least
@@ -77,7 +96,9 @@ def test_a_run_that_comes_to_nothing_ends_all_the_same(tmp_path: Path):
     """Its best policy is the one that it began with."""
     settings = SMALL | {"lr": 1e30, "optimizer": "adam", "max_grad_norm": 1e30}
     scenario = load_scenario("two_warehouses", ["horizon=10", "warm_up=0"])
-    _, trained = run_training(scenario, training_settings(**settings, algorithm="mappo", start="newsvendor"), tmp_path / "it")
+    _, trained = run_training(
+        scenario, training_settings(**settings, algorithm="mappo", start="newsvendor"), tmp_path / "it"
+    )
     events = shown(tmp_path / "it")
     assert np.isnan([event.value for event in events.Scalars("test/percent_over_baseline")][-1])
     assert np.isfinite(trained.percent_over_baseline)

@@ -1,4 +1,5 @@
-"""Memory that does not surprise: what an update will need is told before, and evaluation takes what it has place for."""
+"""Memory that does not surprise: what an update will need is told before, and evaluation takes what it has
+place for."""
 
 from __future__ import annotations
 
@@ -22,11 +23,19 @@ from marl_inv.learning.train import prepare
 
 def prepared(scenario="ring_transshipment", changes=("horizon=20", "warm_up=0"), **settings):
     problem = load_problem(scenario, changes)
-    chosen = {"decisions": 8_000, "decisions_per_update": 4_000, "hidden": 16, "validations": 1, "validation_replications": 2}
+    chosen = {
+        "decisions": 8_000,
+        "decisions_per_update": 4_000,
+        "hidden": 16,
+        "validations": 1,
+        "validation_replications": 2,
+    }
     return prepare(problem, TrainSettings(**chosen | settings), OrderUpTo.of(problem))
 
 
-@pytest.mark.parametrize("settings", [{}, {"memory": "gru"}, {"model": "mlp"}, {"decisions_per_update": 1_000}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"memory": "gru"}, {"model": "mlp"}, {"decisions_per_update": 1_000}]
+)
 @pytest.mark.parametrize("scenario", ["ring_transshipment", "storage_bound"])
 def test_what_a_pathwise_gradient_remembers_is_foreseen(scenario, settings):
     training = prepared(scenario, algorithm="pathwise", **settings)
@@ -37,7 +46,8 @@ def test_what_a_pathwise_gradient_remembers_is_foreseen(scenario, settings):
 
 
 def test_playing_again_remembers_two_periods_and_what_each_began_with():
-    """What a period begins with: its stock, and with lead times of up to 4 what is due in three later ones; 6 warehouses, in float32."""
+    """What a period begins with: its stock, and with lead times of up to 4 what is due in three later ones; 6
+    warehouses, in float32."""
     training = prepared(algorithm="pathwise")
     plain = needed(training).gradient
     training.algorithm.recompute = True
@@ -53,7 +63,9 @@ def test_what_ppo_keeps_is_foreseen():
         training.collector.gather(training.collector.buffer.periods)
     batch, _ = training.collector.buffer.sample(0)
     own = sum(batch[key].nbytes for key in batch.get_keys())
-    assert own + training.problem.trace_bytes * training.collector.replications == pytest.approx(needed(training).experience, rel=0.2)
+    assert own + training.problem.trace_bytes * training.collector.replications == pytest.approx(
+        needed(training).experience, rel=0.2
+    )
     rows = len(batch.obs) // training.settings.minibatches
     with Saved() as saved:
         training.policy.distribution(batch.obs[:rows].clone())
@@ -68,7 +80,9 @@ def test_more_than_there_is_is_refused_and_what_is_advised_fits(algorithm, monke
     training = prepared(**settings)
     there = needed(training).total // 3
     monkeypatch.setattr(memory, "free_memory", lambda device: there)
-    with pytest.raises(memory.InputError, match=r"an update needs about .* and .* are free; give decisions_per_update=\d+") as refusal:
+    with pytest.raises(
+        memory.InputError, match=r"an update needs about .* and .* are free; give decisions_per_update=\d+"
+    ) as refusal:
         check_memory(training, say_nothing)
     advised = int(re.search(r"decisions_per_update=(\d+)", str(refusal.value))[1])
     said = []
@@ -82,7 +96,8 @@ def test_what_is_free_is_told_where_the_system_tells():
 
 
 def test_memory_is_kept_where_the_c_library_can_be_told():
-    """In a process of its own: freed arrays of 20 MB are handed out again without the system's help, which a page fault would show."""
+    """In a process of its own: freed arrays of 20 MB are handed out again without the system's help, which a
+    page fault would show."""
     script = """
 import resource, torch
 from marl_inv.common.machine import keep_memory
@@ -93,7 +108,9 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 print(faults(), keep_memory(), faults(), faults())
 """
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    told = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout.split()
     if told[1] == "True":
         assert int(told[3]) < int(told[0]) / 10
 
@@ -107,4 +124,6 @@ def test_evaluation_in_parts_is_the_same(monkeypatch):
     for score in evaluation.evaluate(problem, [policy, policy], replications=10):
         assert torch.equal(score.samples, whole.samples)
         assert all(torch.equal(score.record.sums[name], sums) for name, sums in whole.record.sums.items())
-        assert all(torch.equal(score.record.lane_sums[name], sums) for name, sums in whole.record.lane_sums.items())
+        assert all(
+            torch.equal(score.record.lane_sums[name], sums) for name, sums in whole.record.lane_sums.items()
+        )

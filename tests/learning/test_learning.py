@@ -1,4 +1,5 @@
-"""The learner sees the right data, learns, repeats itself bit for bit, and never waits for the device while it plays."""
+"""The learner sees the right data, learns, repeats itself bit for bit, and never waits for the device while
+it plays."""
 
 import pytest
 import torch
@@ -32,7 +33,10 @@ def test_the_collector_stores_what_the_simulator_paid_to_every_warehouse():
     policy.is_within_training_step = True
     with torch.no_grad():
         played = collector.gather(10)
-    stored = collector.buffer.by_period(collector.buffer.sample(0)[0].rew) * collector.reward_scale + collector.usual
+    stored = (
+        collector.buffer.by_period(collector.buffer.sample(0)[0].rew) * collector.reward_scale
+        + collector.usual
+    )
     for period, moment in enumerate(played):
         assert torch.allclose(stored[period], moment.costs.reward.permute(2, 0, 1), rtol=1e-5, atol=1e-5)
     assert (stored.abs().sum((0, 1, 2)) > 0).all()  # the centre and every shop
@@ -108,7 +112,13 @@ def test_mappo_learns_to_raise_a_level_that_is_far_too_low(tmp_path):
     problem = load_problem("two_warehouses", ["horizon=15"])
     low = OrderUpTo(OrderUpTo.of(problem).levels * 0.6)
     settings = TrainSettings(
-        decisions=80_000, decisions_per_update=4_000, hidden=16, lr=3e-3, validations=4, model="mlp", periods_per_update=15
+        decisions=80_000,
+        decisions_per_update=4_000,
+        hidden=16,
+        lr=3e-3,
+        validations=4,
+        model="mlp",
+        periods_per_update=15,
     )
     policy = train(problem, settings, baseline=low).policy
     before, after = evaluate(problem, [low, policy], replications=128)
@@ -129,14 +139,16 @@ def test_a_graph_policy_plays_a_larger_network_and_an_mlp_says_that_it_cannot(tm
             assert evaluate(large, [load_policy(tmp_path, large)], replications=4)[0].fill_rate > 0.5
         else:
             with pytest.raises(
-                InputError, match=r"policy\.safetensors: holds a mlp policy of 9 warehouses, which does not fit two_warehouses"
+                InputError,
+                match=r"policy\.safetensors: holds a mlp policy of 9 warehouses, which does not fit two_warehouses",
             ):
                 load_policy(tmp_path, small)
 
 
 def test_reward_scale_is_per_product():
     problem = load_problem(
-        "two_warehouses", ["products=[{name: a}, {name: b}]", "warehouses.0.price=[10, 1000]", "warehouses.1.price=[10, 1000]"]
+        "two_warehouses",
+        ["products=[{name: a}, {name: b}]", "warehouses.0.price=[10, 1000]", "warehouses.1.price=[10, 1000]"],
     )
     scale = reward_scale(problem, OrderUpTo.of(problem), seed=0)
     assert scale.shape == (2, 1)
@@ -144,7 +156,11 @@ def test_reward_scale_is_per_product():
 
 
 def test_settings_of_an_optimizer_reach_it():
-    for name, kind in (("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("rmsprop", torch.optim.RMSprop)):
+    for name, kind in (
+        ("adam", torch.optim.Adam),
+        ("adamw", torch.optim.AdamW),
+        ("rmsprop", torch.optim.RMSprop),
+    ):
         optimizer = small_training(optimizer=name, lr=0.0123).algorithm.optim._optim
         assert type(optimizer) is kind
         assert optimizer.defaults["lr"] == 0.0123
@@ -160,16 +176,28 @@ def test_training_plays_episodes_one_after_the_other_with_new_luck():
 
 
 def test_what_is_kept_is_the_best_or_the_last():
-    """With a ruinous learning rate the best is where training began, whose actions are all 0, and the last is much worse."""
-    problem, ruin = load_problem("two_warehouses"), SMALL | {"lr": 1.0, "schedule": "constant", "max_grad_norm": 100.0}
+    """With a ruinous learning rate the best is where training began, whose actions are all 0, and the last is
+    much worse."""
+    problem, ruin = (
+        load_problem("two_warehouses"),
+        SMALL | {"lr": 1.0, "schedule": "constant", "max_grad_norm": 100.0},
+    )
     baseline = OrderUpTo.of(problem)
-    best, last = (train(problem, TrainSettings(**ruin, keep=keep), baseline=baseline) for keep in ("best", "last"))
+    best, last = (
+        train(problem, TrainSettings(**ruin, keep=keep), baseline=baseline) for keep in ("best", "last")
+    )
     assert best.percent_over_baseline == pytest.approx(0, abs=1)
     assert last.percent_over_baseline < -10
     trace = problem.trace("validate", 0, range(8))
     for trained in (best, last):
         ours, theirs = (
-            sum(moment.costs.reward.sum() for moment in play(problem, policy, trace) if moment.view.period >= problem.scenario.warm_up)
+            sum(
+                moment.costs.reward.sum()
+                for moment in play(problem, policy, trace)
+                if moment.view.period >= problem.scenario.warm_up
+            )
             for policy in (trained.policy, baseline)
         )
-        assert float(100 * (ours - theirs) / theirs.abs()) == pytest.approx(trained.percent_over_baseline, abs=0.01)
+        assert float(100 * (ours - theirs) / theirs.abs()) == pytest.approx(
+            trained.percent_over_baseline, abs=0.01
+        )

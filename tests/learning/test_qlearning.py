@@ -48,11 +48,17 @@ def test_exploration_is_even_over_what_is_open_and_as_likely_as_it_says():
 
 
 def remembered(ends: dict[int, bool], periods: int, slots: int, n_step: int = 2) -> TensorReplay:
-    """Periods that are observed as, do and earn their number, in two replications; `ends` says after which an episode ends, and if for good."""
+    """Periods that are observed as, do and earn their number, in two replications; `ends` says after which an
+    episode ends, and if for good."""
     replay = TensorReplay(slots, 2, torch.Generator().manual_seed(0), n_step, discount=0.5)
     for period in range(periods):
         number = torch.full((2, 1, 1), float(period))
-        replay.add_period(obs=number.unsqueeze(-1), act=number, rew=number, terminated=torch.full((2,), ends.get(period, False)))
+        replay.add_period(
+            obs=number.unsqueeze(-1),
+            act=number,
+            rew=number,
+            terminated=torch.full((2,), ends.get(period, False)),
+        )
         if period in ends:
             replay.end_here(torch.full((2, 1, 1, 1), 100.0 + period), over=True)
     if periods - 1 not in ends:
@@ -61,7 +67,8 @@ def remembered(ends: dict[int, bool], periods: int, slots: int, n_step: int = 2)
 
 
 def learned_from(replay: TensorReplay) -> dict[float, tuple[float, float, float]]:
-    """Of every period that is remembered: what is earned ahead, what is observed then, and what that counts for."""
+    """Of every period that is remembered: what is earned ahead, what is observed then, and what that counts
+    for."""
     batch, _ = replay.sample(400)
     columns = (batch.obs.flatten(), batch.rew.flatten(), batch.after.flatten(), batch.factor)
     return {period: rest for period, *rest in zip(*(column.tolist() for column in columns), strict=True)}
@@ -82,14 +89,21 @@ def test_two_periods_ahead_are_counted_unless_an_episode_ends_before():
 
 def test_what_is_old_is_overwritten_and_never_mixed_with_what_is_new():
     found = learned_from(remembered({3: False, 7: False}, periods=10, slots=6))
-    assert found == {6: [6 + 7 / 2, 107, 1 / 4], 7: [7, 107, 1 / 2], 8: [8 + 9 / 2, 10, 1 / 4], 9: [9, 10, 1 / 2]}
+    assert found == {
+        6: [6 + 7 / 2, 107, 1 / 4],
+        7: [7, 107, 1 / 2],
+        8: [8 + 9 / 2, 10, 1 / 4],
+        9: [9, 10, 1 / 2],
+    }
 
 
 def test_a_collection_goes_on_where_the_last_one_ended():
     replay = remembered({}, periods=3, slots=8)
     replay.begin()
     number = torch.full((2, 1, 1), 3.0)
-    replay.add_period(obs=number.unsqueeze(-1), act=number, rew=number, terminated=torch.zeros(2, dtype=torch.bool))
+    replay.add_period(
+        obs=number.unsqueeze(-1), act=number, rew=number, terminated=torch.zeros(2, dtype=torch.bool)
+    )
     replay.end_here(torch.full((2, 1, 1, 1), 4.0), over=False)
     found = learned_from(replay)
     assert found[2] == [2 + 3 / 2, 4, 1 / 4]
@@ -125,8 +139,9 @@ class LevelsFromObservation(nn.Module):
     ],
 )
 def test_targets_are_exact(mixer, double, expected):
-    """After two periods 3 and 7 are seen of warehouse 0 and 5 and 1 of warehouse 1, which counts 1/2. What is believed now has 7 and 5 the best;
-    what was believed before is -2 times as much, so that there 3 and 1 are the best, at -6 and -2."""
+    """After two periods 3 and 7 are seen of warehouse 0 and 5 and 1 of warehouse 1, which counts 1/2. What is
+    believed now has 7 and 5 the best; what was believed before is -2 times as much, so that there 3 and 1 are
+    the best, at -6 and -2."""
     training = small_training(algorithm="iql")
     algorithm = training.algorithm
     algorithm.policy.actor, algorithm.model_old = LevelsFromObservation(1.0), LevelsFromObservation(-2.0)
@@ -134,7 +149,10 @@ def test_targets_are_exact(mixer, double, expected):
     algorithm.is_double, algorithm.reward_mix = double, 0.0
     replay = TensorReplay(4, 1, torch.Generator(), n_step=1, discount=0.5)
     replay.add_period(
-        obs=torch.zeros(1, 1, 2, 2), act=torch.zeros(1, 1, 2), rew=torch.tensor([[[1.0, 3.0]]]), terminated=torch.tensor([False])
+        obs=torch.zeros(1, 1, 2, 2),
+        act=torch.zeros(1, 1, 2),
+        rew=torch.tensor([[[1.0, 3.0]]]),
+        terminated=torch.tensor([False]),
     )
     replay.end_here(torch.tensor([[[[3.0, 7.0], [5.0, 1.0]]]]), over=True)
     batch, indices = replay.sample(1)
@@ -146,7 +164,10 @@ def test_a_mixing_network_never_falls_and_knows_no_order_of_warehouses():
     settings = TrainSettings(algorithm="qmix")
     encoding = encode(made, OrderUpTo.of(made), settings)
     mixer, warehouses = Monotone(encoding, settings), len(made.network.warehouses)
-    worth, observation = torch.randn(64, 1, warehouses, requires_grad=True), torch.randn(64, 1, warehouses, encoding.features)
+    worth, observation = (
+        torch.randn(64, 1, warehouses, requires_grad=True),
+        torch.randn(64, 1, warehouses, encoding.features),
+    )
     total = mixer(worth, observation)
     assert total.shape == (64, 1, 1)
     total.sum().backward()
@@ -181,7 +202,9 @@ def test_values_begin_at_what_the_starting_policy_asks_for():
     assert observation[0, 0, :, POSITION].abs().max() < 5
     torch.manual_seed(0)
     chosen = Actor(encoding, settings)(observation).mode
-    assert OrderLevels.of(made.network, settings.levels).decision(chosen.permute(1, 2, 0)).requests.flatten().tolist() == [5, 1, 0]
+    assert OrderLevels.of(made.network, settings.levels).decision(
+        chosen.permute(1, 2, 0)
+    ).requests.flatten().tolist() == [5, 1, 0]
 
 
 def test_closed_levels_are_worth_nothing_and_dueling_takes_no_mean_of_them():
@@ -198,7 +221,9 @@ def test_closed_levels_are_worth_nothing_and_dueling_takes_no_mean_of_them():
     assert torch.equal(values.isfinite(), mask)
     nn.init.zeros_(actor.head.level.weight)
     nn.init.zeros_(actor.head.level.bias)
-    assert torch.allclose(actor(encoding(view)).values.masked_fill(~mask, 0).sum(-1), torch.zeros(()), atol=1e-4)
+    assert torch.allclose(
+        actor(encoding(view)).values.masked_fill(~mask, 0).sum(-1), torch.zeros(()), atol=1e-4
+    )
 
 
 def test_less_and_less_is_left_to_chance():

@@ -1,4 +1,5 @@
-"""What raw actions mean under each head, order levels with their masks, and that every head learns, repeats itself and plays what was saved."""
+"""What raw actions mean under each head, order levels with their masks, and that every head learns, repeats
+itself and plays what was saved."""
 
 from __future__ import annotations
 
@@ -45,25 +46,34 @@ lanes:
 
 
 def first_view(made: Problem, replications: int = 1) -> View:
-    return View(made.network, initial_state(made.network, replications), made.trace("train", 0, replications).known(0))
+    return View(
+        made.network, initial_state(made.network, replications), made.trace("train", 0, replications).known(0)
+    )
 
 
 def decided(made: Problem, raw: list[float], **settings) -> dict[str, list[float]]:
     """What raw actions ask for: the requests, then promotions and reserves."""
     encoding = encode(made, OrderUpTo.of(made), TrainSettings(**settings))
-    decision = Decider(encoding, None, settings["head"])(torch.tensor([[raw]]).to(made.network.size), first_view(made))
+    decision = Decider(encoding, None, settings["head"])(
+        torch.tensor([[raw]]).to(made.network.size), first_view(made)
+    )
     return {kind: getattr(decision, kind)[0, :, 0].tolist() for kind in ("requests", "promotion", "reserve")}
 
 
 def test_levels_are_steps_of_what_passes_a_warehouse():
-    """4 + 3 x 2 and 9 + 3 x 3 in 4 steps, and 8 where a lane takes no more; promotions to 2 and reserves to 12."""
+    """4 + 3 x 2 and 9 + 3 x 3 in 4 steps, and 8 where a lane takes no more; promotions to 2 and reserves to
+    12."""
     asked = decided(problem(TWO_SHOPS), [4, 3, 2, 1, 0, 0, 3], head="levels", levels=5)
     assert asked == {"requests": [10, 13.5, 4], "promotion": [0.5, 0], "reserve": [0, 9]}
 
 
 def test_the_quantity_head_begins_at_what_passes_a_warehouse_and_without_transfers():
     made = problem(TWO_SHOPS)
-    assert decided(made, [0.0] * 7, head="quantity") == {"requests": [4, 9, 0], "promotion": [0, 0], "reserve": [0, 0]}
+    assert decided(made, [0.0] * 7, head="quantity") == {
+        "requests": [4, 9, 0],
+        "promotion": [0, 0],
+        "reserve": [0, 0],
+    }
     sd_of_three_periods = 2 * 3**0.5
     asked = decided(made, [1.0, -9.0, 1.0, 0.5, 9.0, 0.5, 0.5], head="quantity")
     assert asked["requests"] == pytest.approx([4 + sd_of_three_periods, 0, 0.8 * 4])
@@ -72,10 +82,13 @@ def test_the_quantity_head_begins_at_what_passes_a_warehouse_and_without_transfe
 
 
 def test_log_probabilities_of_the_lanes_of_a_warehouse_add_up():
-    """Levels of probability 1/2, 1/4, 1/4 on two lanes into one warehouse, and 1, 0, 0 on one into the other."""
+    """Levels of probability 1/2, 1/4, 1/4 on two lanes into one warehouse, and 1, 0, 0 on one into the
+    other."""
     logits = torch.tensor([[[[0.5, 0.25, 0.25], [0.5, 0.25, 0.25], [1.0, 0.0, 0.0]]]]).log()
     levels = PerAgentLevels(logits, owner=torch.tensor([1, 1, 0]), warehouses=2)
-    assert levels.log_prob(torch.tensor([[[0.0, 2.0, 0.0]]]))[0, 0].exp().tolist() == pytest.approx([1, 1 / 8])
+    assert levels.log_prob(torch.tensor([[[0.0, 2.0, 0.0]]]))[0, 0].exp().tolist() == pytest.approx(
+        [1, 1 / 8]
+    )
     assert levels.log_prob(torch.tensor([[[0.0, 2.0, 1.0]]]))[0, 0, 0] < -20
     assert levels.entropy()[0, 0].tolist() == pytest.approx([0, 2 * 1.5 * math.log(2)], abs=1e-6)
     assert levels.mode[0, 0].tolist() == [0, 0, 0]
@@ -84,7 +97,9 @@ def test_log_probabilities_of_the_lanes_of_a_warehouse_add_up():
 
 def test_levels_are_drawn_as_often_as_they_are_likely_and_masked_ones_never():
     logits = torch.tensor([0.5, 0.3, 0.2, 0.0]).log().expand(1000, 1, 100, 4)
-    drawn = PerAgentLevels(logits, torch.zeros(100, dtype=torch.long), 1).draw(torch.Generator().manual_seed(0))
+    drawn = PerAgentLevels(logits, torch.zeros(100, dtype=torch.long), 1).draw(
+        torch.Generator().manual_seed(0)
+    )
     often = [float((drawn == level).float().mean()) for level in range(4)]
     assert often == pytest.approx([0.5, 0.3, 0.2, 0], abs=3 * (0.25 / 100_000) ** 0.5)
     assert often[3] == 0
@@ -103,7 +118,8 @@ OUTAGE = {**SMALL, "head": "levels", "levels": 8, "periods_per_update": 20}
 
 
 def test_what_is_masked_is_neither_drawn_nor_played_and_ratios_know_it():
-    """Where the supplier overseas is closed, half of the lanes leave only level 0; there is exploration everywhere else."""
+    """Where the supplier overseas is closed, half of the lanes leave only level 0; there is exploration
+    everywhere else."""
     made = load_problem("supplier_outage", ["events.0.probability=0.3", "horizon=20", "warm_up=5"])
     training = prepare(made, TrainSettings(**OUTAGE, model="mlp"), OrderUpTo.of(made))
     policy, collector = training.policy, training.collector
@@ -141,13 +157,18 @@ def test_masks_come_back_from_what_is_observed():
 @pytest.mark.parametrize("head", ["quantity", "levels"])
 def test_same_seed_same_run_bit_for_bit_and_what_is_saved_plays_the_same(head, algorithm, tmp_path):
     made = load_problem("two_warehouses", ["horizon=30", "warm_up=5"])
-    settings = TrainSettings(**SMALL | {"decisions": 4_000, "model": "mlp"}, head=head, levels=6, algorithm=algorithm)
+    settings = TrainSettings(
+        **SMALL | {"decisions": 4_000, "model": "mlp"}, head=head, levels=6, algorithm=algorithm
+    )
 
     def trained():
         return train(made, settings, baseline=OrderUpTo.of(made)).policy
 
     first, again = trained(), trained()
-    weights = [torch.cat([weight.flatten() for weight in policy.actor.state_dict().values()]) for policy in (first, again)]
+    weights = [
+        torch.cat([weight.flatten() for weight in policy.actor.state_dict().values()])
+        for policy in (first, again)
+    ]
     assert torch.equal(*weights)
     first.save(tmp_path, settings)
     scores = evaluate(made, [first, load_policy(tmp_path, made)], replications=8)

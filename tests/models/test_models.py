@@ -29,7 +29,9 @@ def made(scenario: str = "ring_transshipment", **settings) -> tuple[Actor, torch
     torch.manual_seed(0)
     problem = load_problem(scenario)
     encoding = Encoding.of(problem, OrderUpTo.of(problem))
-    features = torch.randn(5, len(problem.network.products), len(problem.network.warehouses), encoding.features)
+    features = torch.randn(
+        5, len(problem.network.products), len(problem.network.warehouses), encoding.features
+    )
     return Actor(encoding, ModelSettings(hidden=16, **settings)), features
 
 
@@ -41,8 +43,13 @@ def test_a_policy_that_follows_demand_decides_in_multiples_of_it():
     trace, doubled = (problem.trace("train", 0, 4) for _ in range(2))
     doubled.demand[:] *= 2
     state = initial_state(problem.network, 4, None)
-    twice = replace(state, inventory_level=2 * state.inventory_level, due=tuple(2 * units for units in state.due))
-    once, again = View(problem.network, state, trace.known(0, True)), View(problem.network, twice, doubled.known(0, True))
+    twice = replace(
+        state, inventory_level=2 * state.inventory_level, due=tuple(2 * units for units in state.due)
+    )
+    once, again = (
+        View(problem.network, state, trace.known(0, True)),
+        View(problem.network, twice, doubled.known(0, True)),
+    )
     assert torch.allclose(encoding(once), encoding(again), atol=1e-5)
     decide = Decider(encoding, None, "order_up_to")
     raw = torch.rand(4, 1, decide.factor.shape[1])
@@ -62,7 +69,9 @@ def test_dense_and_sparse_messages_are_the_same(scenario: str, messages: str):
 
 @pytest.mark.parametrize("messages", ["lane", "attention", "mean"])
 @pytest.mark.parametrize(
-    ("hops", "hearing"), [(0, {3}), (1, {2, 3, 4}), (2, {1, 2, 3, 4, 5}), ("global", {0, 1, 2, 3, 4, 5})], ids=lambda value: str(value)
+    ("hops", "hearing"),
+    [(0, {3}), (1, {2, 3, 4}), (2, {1, 2, 3, 4, 5}), ("global", {0, 1, 2, 3, 4, 5})],
+    ids=lambda value: str(value),
 )
 def test_an_agent_hears_as_far_as_its_hops(hops: int | str, hearing: set[int], messages: str):
     actor, features = made(hops=hops, messages=messages)
@@ -81,48 +90,74 @@ def test_attention_depends_on_who_speaks_to_whom_and_adds_up_to_one():
 
 
 RINGS = [
-    "{generate: ring, size: 4, warehouse: {shortage_cost: 9, holding_cost: 1, demand: {kind: poisson, mean: 5}}, replenishment: {lead_time: 2}}",
-    "{generate: ring, size: 7, warehouse: {shortage_cost: 30, holding_cost: 4, demand: {kind: poisson, mean: 8}}, replenishment: {lead_time: 4}}",
+    "{generate: ring, size: 4, warehouse: {shortage_cost: 9, holding_cost: 1, demand: {kind: poisson, mean: "
+    "5}}, replenishment: {lead_time: 2}}",
+    "{generate: ring, size: 7, warehouse: {shortage_cost: 30, holding_cost: 4, demand: {kind: poisson, "
+    "mean: 8}}, replenishment: {lead_time: 4}}",
 ]
 
 
 def networks(folder: Path, listed: str) -> Problem:
-    text = f"network: {{{listed}, supplier: {{capacity_per_warehouse: 9}}, transfer: {{lead_time: 1, transport_cost: 0.5}}}}\n"
+    text = (
+        f"network: {{{listed}, supplier: {{capacity_per_warehouse: 9}}, transfer: {{lead_time: 1, "
+        f"transport_cost: 0.5}}}}\n"
+    )
     (folder / "it.yaml").write_text(f"history: 2\n{text}")
     return load_problem(folder / "it.yaml")
 
 
 @pytest.fixture
 def apart(tmp_path: Path) -> tuple[Problem, list[tuple[Problem, slice]]]:
-    """Two rings in one scenario, and each as one of its own, with the places of its warehouses in the first."""
+    """Two rings in one scenario, and each as one of its own, with the places of its warehouses in the
+    first."""
     alone = [networks(tmp_path, ring[1:-1]) for ring in RINGS]
-    return networks(tmp_path, f"networks: [{', '.join(RINGS)}]"), list(zip(alone, (slice(0, 4), slice(4, 11)), strict=True))
+    return networks(tmp_path, f"networks: [{', '.join(RINGS)}]"), list(
+        zip(alone, (slice(0, 4), slice(4, 11)), strict=True)
+    )
 
 
 @pytest.mark.parametrize("messages", ["lane", "attention"])
 @pytest.mark.parametrize("hops", [2, "global"])
-def test_networks_apart_from_each_other_are_seen_and_decided_as_if_alone(apart, hops: int | str, messages: str):
+def test_networks_apart_from_each_other_are_seen_and_decided_as_if_alone(
+    apart, hops: int | str, messages: str
+):
     together, each = apart
     torch.manual_seed(0)
     beginning, settings = OrderUpTo.of(together), ModelSettings(hidden=16, hops=hops, messages=messages)
     encoding = Encoding.of(together, beginning)
-    actor, critic, mixer = Actor(encoding, settings), Critic(encoding, settings, True), Monotone(encoding, settings)
+    actor, critic, mixer = (
+        Actor(encoding, settings),
+        Critic(encoding, settings, True),
+        Monotone(encoding, settings),
+    )
     features, worth = torch.randn(5, 1, 11, encoding.features), torch.randn(5, 1, 11)
     for problem, places in each:
         own = Encoding.of(problem, OrderUpTo.of(problem), encoding.vocabulary)
         assert torch.allclose(own.warehouse, encoding.warehouse[:, places], atol=1e-6)
         names = [f"network_{each.index((problem, places))}.{name}" for name in problem.network.lanes]
-        rows = [together.network.lanes.index(name.replace("->", f"->{name.partition('.')[0]}.")) for name in names]
+        rows = [
+            together.network.lanes.index(name.replace("->", f"->{name.partition('.')[0]}.")) for name in names
+        ]
         assert torch.allclose(own.lane, encoding.lane[:, rows], atol=1e-6)
-        for model, kind in ((actor, Actor(own, settings)), (critic, Critic(own, settings, True)), (mixer, Monotone(own, settings))):
+        for model, kind in (
+            (actor, Actor(own, settings)),
+            (critic, Critic(own, settings, True)),
+            (mixer, Monotone(own, settings)),
+        ):
             kind.load_state_dict(model.state_dict())
             if model is actor:
-                assert torch.allclose(kind(features[:, :, places]).mean, actor(features).mean[:, :, rows], atol=1e-5)
+                assert torch.allclose(
+                    kind(features[:, :, places]).mean, actor(features).mean[:, :, rows], atol=1e-5
+                )
             elif model is critic:
                 assert torch.allclose(kind(features[:, :, places]), critic(features)[:, :, places], atol=1e-5)
             else:
                 mixed = kind(worth[:, :, places], features[:, :, places])
-                assert torch.allclose(mixed.expand(-1, -1, problem.network.size.shape[1]), mixer(worth, features)[:, :, places], atol=1e-5)
+                assert torch.allclose(
+                    mixed.expand(-1, -1, problem.network.size.shape[1]),
+                    mixer(worth, features)[:, :, places],
+                    atol=1e-5,
+                )
 
 
 def test_a_mean_is_taken_over_ones_own_component(apart):
@@ -135,16 +170,26 @@ def test_a_mean_is_taken_over_ones_own_component(apart):
 
 def test_features_of_another_network_are_put_into_the_words_of_training():
     words = Vocabulary(("inventory_level", "due_in_1", "due_in_2", "demand_1_ago"), False, 3)
-    matrix = words.translation(("inventory_level", "due_in_1", "due_in_2", "due_in_3", "due_in_4", "demand_1_ago", "demand_2_ago"))
+    matrix = words.translation(
+        ("inventory_level", "due_in_1", "due_in_2", "due_in_3", "due_in_4", "demand_1_ago", "demand_2_ago")
+    )
     assert (torch.tensor([1.0, 2, 3, 4, 5, 6, 7]) @ matrix).tolist() == [1, 2, 3 + 4 + 5, 6]
-    assert (torch.tensor([1.0, 2]) @ words.translation(("inventory_level", "due_in_1"))).tolist() == [1, 2, 0, 0]
+    assert (torch.tensor([1.0, 2]) @ words.translation(("inventory_level", "due_in_1"))).tolist() == [
+        1,
+        2,
+        0,
+        0,
+    ]
     assert words.translation(words.facts) is None
-    with pytest.raises(InputError, match="periods_left can be seen here or where it was trained, and not in both"):
+    with pytest.raises(
+        InputError, match="periods_left can be seen here or where it was trained, and not in both"
+    ):
         words.translation((*words.facts, "periods_left"))
 
 
 def test_a_policy_plays_networks_it_was_not_trained_on(apart, tmp_path: Path):
-    """Other sizes, lead times, and with a lane or a limit that training had not; and those that it has seen, as in training."""
+    """Other sizes, lead times, and with a lane or a limit that training had not; and those that it has seen,
+    as in training."""
     together, _ = apart
     training = small_training(together, algorithm="pathwise", decisions=20_000, start="newsvendor")
     training.trainer.reset()
@@ -157,7 +202,10 @@ def test_a_policy_plays_networks_it_was_not_trained_on(apart, tmp_path: Path):
         asked = requests(load_policy(tmp_path, problem), problem)
         assert asked.isfinite().all()
         assert float(asked.sum()) > 0
-    with pytest.raises(InputError, match=r"policy.safetensors: does not fit seasonal_retail: forecast_0_ahead, .* and not in both"):
+    with pytest.raises(
+        InputError,
+        match=r"policy.safetensors: does not fit seasonal_retail: forecast_0_ahead, .* and not in both",
+    ):
         load_policy(tmp_path, load_problem("seasonal_retail"))
 
 
@@ -186,17 +234,24 @@ def test_with_separate_parameters_only_ones_own_weights_decide(model: str):
     assert own
     for weight in own:
         touched = weight.grad.abs().sum((1, 2)) > 0
-        places = {3} if len(weight) == 6 else set((actor.head.choices.destination == 3).nonzero().flatten().tolist())
+        places = (
+            {3}
+            if len(weight) == 6
+            else set((actor.head.choices.destination == 3).nonzero().flatten().tolist())
+        )
         assert set(touched.nonzero().flatten().tolist()) <= places
 
 
 def requests(policy, problem) -> torch.Tensor:
-    return torch.stack([moment.decision.requests for moment in play(problem, policy, problem.trace("evaluate", 0, 4))])
+    return torch.stack(
+        [moment.decision.requests for moment in play(problem, policy, problem.trace("evaluate", 0, 4))]
+    )
 
 
 @pytest.mark.parametrize("memory", ["none", "gru"])
 def test_a_memory_is_what_a_warehouse_saw_before_in_its_episode(memory, tmp_path):
-    """Two pasts and the same present decide differently if there is a memory, which is empty when an episode begins and which a file keeps."""
+    """Two pasts and the same present decide differently if there is a memory, which is empty when an episode
+    begins and which a file keeps."""
     problem = load_problem("ring_transshipment")
     settings = TrainSettings(**SMALL | {"algorithm": "pathwise", "memory": memory})
     torch.manual_seed(0)
@@ -217,5 +272,8 @@ def test_a_memory_is_what_a_warehouse_saw_before_in_its_episode(memory, tmp_path
 
 
 def test_a_memory_is_refused_where_nobody_trains_it():
-    with pytest.raises(InputError, match="memory is gru and algorithm vdn, which learns from periods out of order; use algorithm=mappo"):
+    with pytest.raises(
+        InputError,
+        match="memory is gru and algorithm vdn, which learns from periods out of order; use algorithm=mappo",
+    ):
         training_settings(["memory=gru"], algorithm="vdn")

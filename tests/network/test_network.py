@@ -1,4 +1,5 @@
-"""What the tensors of a network say, and what it works out for itself: source lanes, throughput, largest requests."""
+"""What the tensors of a network say, and what it works out for itself: source lanes, throughput, largest
+requests."""
 
 from __future__ import annotations
 
@@ -21,7 +22,10 @@ def sources(net: TransferNetwork) -> list[str | None]:
 
 def lanes(*routes: str, **fields: object) -> list[dict[str, object]]:
     """Lanes from `origin->destination` texts."""
-    return [{"origin": route.split("->")[0], "destination": route.split("->")[1], "lead_time": 1} | fields for route in routes]
+    return [
+        {"origin": route.split("->")[0], "destination": route.split("->")[1], "lead_time": 1} | fields
+        for route in routes
+    ]
 
 
 AB = {"suppliers": [{"name": "s"}, {"name": "z"}], "warehouses": [{"name": "a"}, {"name": "b"}]}
@@ -42,7 +46,9 @@ def test_replenishment_lanes_come_first_and_each_kind_in_the_scenarios_order():
 def test_lanes_arrive_by_lead_time():
     net = network(AB | {"lanes": [*lanes("s->a"), *lanes("s->b", lead_time=3), *lanes("a->b", lead_time=0)]})
     carried = torch.tensor([[[5.0], [6.0], [7.0]]], dtype=torch.float64)
-    assert {lead: arriving(carried).flatten().tolist() for lead, arriving in net.arrivals_by_lead_time.items()} == {
+    assert {
+        lead: arriving(carried).flatten().tolist() for lead, arriving in net.arrivals_by_lead_time.items()
+    } == {
         1: [5, 0],
         3: [0, 6],
         0: [0, 7],
@@ -107,30 +113,48 @@ def test_limits_are_of_lanes_then_each_pool_then_suppliers():
                 *lanes("s->a", "z->b"),
                 {"origin": "a", "destination": "b", "reactive": True, "capacity": 5},
             ],
-            "pools": [{"name": "p", "lanes": ["z->b", "a->b"], "capacity": 2}, {"name": "q", "lanes": ["s->a"], "capacity": 3}],
+            "pools": [
+                {"name": "p", "lanes": ["z->b", "a->b"], "capacity": 2},
+                {"name": "q", "lanes": ["s->a"], "capacity": 3},
+            ],
         }
     )
     told = [(limit.names, limit.group.tolist(), limit.reactive_group.tolist()) for limit in net.limits]
     assert net.lanes == ("s->a", "z->b", "b->a")
-    assert told == [(("b->a", "a->b"), [2, 2, 0], [1]), (("p",), [1, 0, 1], [0]), (("q",), [0, 1, 1], [1]), (("s",), [0, 1, 1], [1])]
+    assert told == [
+        (("b->a", "a->b"), [2, 2, 0], [1]),
+        (("p",), [1, 0, 1], [0]),
+        (("q",), [0, 1, 1], [1]),
+        (("s",), [0, 1, 1], [1]),
+    ]
     assert [limit.capacity.flatten().tolist()[:-1] for limit in net.limits] == [[4, 5], [2], [3], [9]]
     assert not net.interruptible
 
 
 def test_an_outage_limits_what_had_no_limit():
-    """z becomes a supplier with a limit that only an outage makes felt; rows of `Chance.available` are in the order of the events."""
-    events = [{"kind": "outage", "at": [1], "targets": ["z"]}, {"kind": "outage", "at": [1], "targets": ["s->a", "z"]}]
+    """z becomes a supplier with a limit that only an outage makes felt; rows of `Chance.available` are in the
+    order of the events."""
+    events = [
+        {"kind": "outage", "at": [1], "targets": ["z"]},
+        {"kind": "outage", "at": [1], "targets": ["s->a", "z"]},
+    ]
     net = network(AB | {"lanes": lanes("s->a", "z->b"), "events": events})
     assert net.interruptible
-    assert [(limit.names, limit.outage.tolist()) for limit in net.limits] == [(("s->a",), [1, 2]), (("z",), [0, 2])]
+    assert [(limit.names, limit.outage.tolist()) for limit in net.limits] == [
+        (("s->a",), [1, 2]),
+        (("z",), [0, 2]),
+    ]
 
 
 def test_a_source_is_as_available_as_its_lane_pool_and_supplier():
-    """a asks s on a lane in the pool, b asks z; nobody supplies c, and an outage of other lanes does not reach it."""
+    """a asks s on a lane in the pool, b asks z; nobody supplies c, and an outage of other lanes does not
+    reach it."""
     events = [{"kind": "outage", "at": [1], "targets": [name]} for name in ("s", "p", "z->b")]
     warehouses = [{"name": name} for name in "abc"]
     pool = {"name": "p", "lanes": ["s->a"], "capacity": 3}
-    net = network(AB | {"warehouses": warehouses, "lanes": lanes("s->a", "z->b"), "events": events, "pools": [pool]})
+    net = network(
+        AB | {"warehouses": warehouses, "lanes": lanes("s->a", "z->b"), "events": events, "pools": [pool]}
+    )
     available = torch.tensor([[0.5], [0.25], [0.75], [1]]).double()
     assert source_available(net, available).flatten().tolist() == [0.25, 0.75, 1]
     reactive = [{"name": "r", "origin": "a", "destination": "b", "reactive": True}]
@@ -141,9 +165,17 @@ def test_a_source_is_as_available_as_its_lane_pool_and_supplier():
 def test_lanes_are_sorted_by_the_rule_of_their_origin():
     """Priorities 1 and 2 and, last, the lanes without any; all lanes come back to their places."""
     warehouses = [{"name": name} for name in "ab"] + [{"name": "c", "rationing": "priority"}]
-    routes = [*lanes("c->a"), *lanes("a->b"), *lanes("c->b", priority=2), {"name": "x"} | lanes("c->a", priority=1)[0]]
+    routes = [
+        *lanes("c->a"),
+        *lanes("a->b"),
+        *lanes("c->b", priority=2),
+        {"name": "x"} | lanes("c->a", priority=1)[0],
+    ]
     net = network(AB | {"warehouses": warehouses, "lanes": [*routes, *lanes("s->c")]})
-    assert [(rule.name, rule.lanes.tolist()) for rule in net.stock_rules] == [("priority", [1, 3, 4]), ("proportional", [2])]
+    assert [(rule.name, rule.lanes.tolist()) for rule in net.stock_rules] == [
+        ("priority", [1, 3, 4]),
+        ("proportional", [2]),
+    ]
     assert [places.tolist() for places in net.stock_rules[0].rounds] == [[2], [1], [0]]
     joined = [0, 1, 3, 4, 2]
     assert [joined[place] for place in net.lane_order.tolist()] == [0, 1, 2, 3, 4]
@@ -152,7 +184,15 @@ def test_lanes_are_sorted_by_the_rule_of_their_origin():
 def test_initial_shipments_stand_in_the_pipeline_by_arrival():
     """Two lanes into a: 3 shipments of 2 units and, at a random lead time of 2 on average, two of 5."""
     drawn = {"values": [1, 3]}
-    net = network(AB | {"lanes": [*lanes("s->a", lead_time=3, initial_shipments=2), *lanes("z->a", lead_time=drawn, initial_shipments=5)]})
+    net = network(
+        AB
+        | {
+            "lanes": [
+                *lanes("s->a", lead_time=3, initial_shipments=2),
+                *lanes("z->a", lead_time=drawn, initial_shipments=5),
+            ]
+        }
+    )
     assert net.initial_pipeline[0, :, 0, 0].tolist() == [7, 7, 2]
     assert (net.lead_time.tolist(), net.longest_lead_time) == ([3, 2], 3)
 
@@ -186,7 +226,10 @@ def test_the_source_is_the_lane_that_is_cheapest_landed():
 def test_of_two_that_cost_the_same_the_quicker_is_the_source():
     slow, quick = {"name": "slow", "lead_time": 3}, {"name": "quick", "lead_time": 1}
     for given in ([slow, quick], [quick, slow]):
-        assert sources(network(AB | {"lanes": [*lanes("s->a", **given[0]), *lanes("s->a", **given[1])]})) == ["quick", None]
+        assert sources(network(AB | {"lanes": [*lanes("s->a", **given[0]), *lanes("s->a", **given[1])]})) == [
+            "quick",
+            None,
+        ]
 
 
 def test_of_two_that_are_the_same_the_first_supplier_is_the_source():
@@ -206,7 +249,8 @@ def test_a_warehouse_that_no_supplier_reaches_has_no_source():
 
 
 def test_throughput_adds_the_demand_of_all_who_are_fed():
-    """Shops of mean 2 and 3 behind a hub of its own demand 1: 6 flow through; variances 4 + 9 + 1 add up, too."""
+    """Shops of mean 2 and 3 behind a hub of its own demand 1: 6 flow through; variances 4 + 9 + 1 add up,
+    too."""
     net = network("""
       suppliers: [{name: mill}]
       warehouses:
@@ -220,7 +264,9 @@ def test_throughput_adds_the_demand_of_all_who_are_fed():
     """)
     assert net.mean_demand.tolist() == [[1, 2, 3]]
     assert net.throughput.tolist() == [[6, 2, 3]]
-    torch.testing.assert_close(net.throughput_sd, torch.tensor([[14.0, 4.0, 9.0]], dtype=torch.float64).sqrt())
+    torch.testing.assert_close(
+        net.throughput_sd, torch.tensor([[14.0, 4.0, 9.0]], dtype=torch.float64).sqrt()
+    )
 
 
 def test_a_circle_of_source_lanes_counts_everyone_once():
@@ -229,7 +275,8 @@ def test_a_circle_of_source_lanes_counts_everyone_once():
 
 
 def test_a_size_is_never_zero():
-    """The hub is nobody's source, but could serve both shops, one of which has another neighbour: 4 + 2 / 2. Nobody asks the cellar."""
+    """The hub is nobody's source, but could serve both shops, one of which has another neighbour: 4 + 2 / 2.
+    Nobody asks the cellar."""
     net = network("""
       demand: {kind: poisson, mean: 4}
       warehouses:
@@ -246,7 +293,8 @@ def test_a_size_is_never_zero():
 
 
 def test_the_largest_request_is_the_lanes_own_or_its_capacity_or_4_times_lead_time_demand():
-    """Demand is 5 a period; a lead time of 2 and the period of review make 3 periods: 4 x 3 x 5. A capacity of 30 holds 15 of volume 2."""
+    """Demand is 5 a period; a lead time of 2 and the period of review make 3 periods: 4 x 3 x 5. A capacity
+    of 30 holds 15 of volume 2."""
     net = network("""
       demand: {kind: poisson, mean: 5}
       products: [{name: cup, volume: 1}, {name: pot, volume: 2}]
@@ -264,7 +312,13 @@ def test_the_largest_request_is_the_lanes_own_or_its_capacity_or_4_times_lead_ti
 
 
 def test_a_network_comes_back_from_its_graph():
-    net = problem(AB | {"lanes": lanes("b->a", "s->b", capacity=3), "pools": [{"name": "p", "lanes": ["s->b"], "capacity": 2}]}).network
+    net = problem(
+        AB
+        | {
+            "lanes": lanes("b->a", "s->b", capacity=3),
+            "pools": [{"name": "p", "lanes": ["s->b"], "capacity": 2}],
+        }
+    ).network
     again = network_from_graph(net.graph, dtype=torch.float64)
     for name, value in vars(net).items():
         if isinstance(value, torch.Tensor):
@@ -273,12 +327,15 @@ def test_a_network_comes_back_from_its_graph():
             assert torch.equal(value.place, getattr(again, name).place), name
         elif name == "arrivals_by_lead_time":
             places = (
-                {lead: each.place.tolist() for lead, each in incidences.items()} for incidences in (value, again.arrivals_by_lead_time)
+                {lead: each.place.tolist() for lead, each in incidences.items()}
+                for incidences in (value, again.arrivals_by_lead_time)
             )
             assert next(places) == next(places)
         elif name not in ("graph", "limits", "stock_rules"):
             assert value == getattr(again, name), name
-    assert [limit.capacity.tolist() for limit in again.limits] == [limit.capacity.tolist() for limit in net.limits]
+    assert [limit.capacity.tolist() for limit in again.limits] == [
+        limit.capacity.tolist() for limit in net.limits
+    ]
 
 
 def test_a_graph_may_be_made_by_hand_and_needs_only_lead_times():
@@ -298,16 +355,24 @@ def test_a_graph_may_be_made_by_hand_and_needs_only_lead_times():
 @pytest.mark.parametrize(
     ("edges", "message"),
     [
-        ([("mill", "a", "lane", {"lead_time": -1})], "graph: lane lane: lead_time is -1; give a number, 0 or more"),
+        (
+            [("mill", "a", "lane", {"lead_time": -1})],
+            "graph: lane lane: lead_time is -1; give a number, 0 or more",
+        ),
         ([("mill", "a", "lane", {})], "graph: lane lane: lead_time is missing; add it"),
-        ([("a", "mill", "lane", {"lead_time": 1})], "graph: lane lane does not lead into a warehouse; suppliers only ship"),
+        (
+            [("a", "mill", "lane", {"lead_time": 1})],
+            "graph: lane lane does not lead into a warehouse; suppliers only ship",
+        ),
         (
             [("mill", "a", None, {"lead_time": 1}), ("mill", "a", None, {"lead_time": 2})],
             "graph: 2 lanes are named mill->a; key every edge by a name of its own",
         ),
     ],
 )
-def test_a_graph_that_cannot_be_is_refused(edges: list[tuple[str, str, str | None, dict[str, object]]], message: str):
+def test_a_graph_that_cannot_be_is_refused(
+    edges: list[tuple[str, str, str | None, dict[str, object]]], message: str
+):
     graph = networkx.MultiDiGraph()
     graph.add_node("mill", kind="supplier")
     graph.add_node("a")
@@ -336,7 +401,10 @@ def lane_by_lane(incidence: Incidence, units: Tensor, onto: Tensor | None = None
 
 
 def shuffled(values: list[int]) -> list[int]:
-    return [values[index] for index in torch.randperm(len(values), generator=torch.Generator().manual_seed(1)).tolist()]
+    return [
+        values[index]
+        for index in torch.randperm(len(values), generator=torch.Generator().manual_seed(1)).tolist()
+    ]
 
 
 PATH = [*range(600), *range(1, 600), *range(599)]
@@ -355,9 +423,12 @@ PLACES = {
 
 @pytest.mark.parametrize(("place", "lanes"), PLACES.values(), ids=PLACES)
 def test_lanes_add_up_in_order_at_their_places(place: list[int], lanes: list[int] | None):
-    """In every bit, to nothing; and to what is there but for rounding. Two products, of which each lane knows its own."""
+    """In every bit, to nothing; and to what is there but for rounding. Two products, of which each lane knows
+    its own."""
     chance = torch.Generator().manual_seed(0)
-    units, there = (torch.rand(2, size, 3, generator=chance) for size in (len(place) if lanes is None else 2000, 600))
+    units, there = (
+        torch.rand(2, size, 3, generator=chance) for size in (len(place) if lanes is None else 2000, 600)
+    )
     incidence = Incidence.of(place, 600, torch.ones(2, 1, 1), lanes, units.shape[1])
     assert torch.equal(incidence(units), lane_by_lane(incidence, units))
     assert torch.allclose(incidence(units, onto=there), lane_by_lane(incidence, units, there), rtol=1e-6)

@@ -33,10 +33,12 @@ def test_the_least_cost_and_the_most_profit_are_first(tmp_path: Path):
         BEGIN,
         "| experiment | scenario | first | second | third |",
         "|---|---|---|---|---|",
-        "| trial | ring, cost | learned 180.0 ± 5.0 (+10.0%) | lucky 199.0 ± 9.0 (+0.5% n.s.) ≈ | tuned 200.0 ± 2.0 |",
+        "| trial | ring, cost | learned 180.0 ± 5.0 (+10.0%) | lucky 199.0 ± 9.0 (+0.5% n.s.) ≈ | tuned "
+        "200.0 ± 2.0 |",
         "| trial | shop, profit | learned 60.0 ± 2.0 (+20.0%) | tuned 50.0 ± 1.0 |  |",
         "",
-        "In brackets the gain over the experiment's reference; n.s.: not told from 0; ≈: not told from the first (5%, after Holm).",
+        "In brackets the gain over the experiment's reference; n.s.: not told from 0; ≈: not told from the "
+        "first (5%, after Holm).",
         "Experiments without tables.csv are not in it: planned.",
         END,
         "after",

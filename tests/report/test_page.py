@@ -22,7 +22,14 @@ from marl_inv.experiments.experiment import Experiment
 from marl_inv.experiments.results import LISTING, Outcome, Results, grid_tables, read_results
 from marl_inv.experiments.run import run
 from marl_inv.report.findings import found_on
-from marl_inv.report.measurements import CURVE_SCALES, capacities_used, efficiency_curve, how_far, shadow_prices, telling
+from marl_inv.report.measurements import (
+    CURVE_SCALES,
+    capacities_used,
+    efficiency_curve,
+    how_far,
+    shadow_prices,
+    telling,
+)
 from marl_inv.report.page import write_report
 from marl_inv.report.pictures import counted_parts, looks
 from marl_inv.scenario import Scenario, library, load_scenario
@@ -60,7 +67,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert [(each.scenario, each.policy, each.seeds) for each in again.outcomes] == [
         (each.scenario, each.policy, each.seeds) for each in results.outcomes
     ]
-    assert all(torch.equal(one.samples, other.samples) for one, other in zip(again.outcomes, results.outcomes, strict=True))
+    assert all(
+        torch.equal(one.samples, other.samples)
+        for one, other in zip(again.outcomes, results.outcomes, strict=True)
+    )
     write_report(again)
     return Path(moved)
 
@@ -105,11 +115,17 @@ def test_the_page_holds_all_it_shows_and_names_everybody(folder: Path):
 def test_the_tables_hold_the_results_numbers(folder: Path):
     results = read_results([folder])
     rows = list(csv.DictReader((folder / "tables.csv").read_text(encoding="utf-8").splitlines()))
-    assert [(row["scenario"], row["policy"]) for row in rows] == [(name, policy) for name in ("short_one", "other") for policy in POLICIES]
+    assert [(row["scenario"], row["policy"]) for row in rows] == [
+        (name, policy) for name in ("short_one", "other") for policy in POLICIES
+    ]
     for row, outcome in zip(rows, results.outcomes, strict=True):
         judged = results.judged[outcome.scenario]
         result = measured(outcome.problem, judged.rewards[outcome.policy])
-        assert (float(row["mean"]), float(row["low"]), float(row["high"])) == (result.mean, result.low, result.high)
+        assert (float(row["mean"]), float(row["low"]), float(row["high"])) == (
+            result.mean,
+            result.low,
+            result.high,
+        )
         assert float(row["fill_rate"]) == float(outcome.measures["fill_rate"].mean())
         assert int(row["seeds"]) == len(outcome.seeds) == (2 if "learner" in outcome.policy else 1)
         if outcome.policy == "order_up_to":
@@ -119,7 +135,11 @@ def test_the_tables_hold_the_results_numbers(folder: Path):
             assert float(row["p_value_holm"]) == judged.gains[outcome.policy].p_value
     samples = list(csv.DictReader((folder / "samples.csv").read_text(encoding="utf-8").splitlines()))
     for row, outcome in zip(rows, results.outcomes, strict=True):
-        own = [float(each["result"]) for each in samples if (each["scenario"], each["policy"]) == (row["scenario"], row["policy"])]
+        own = [
+            float(each["result"])
+            for each in samples
+            if (each["scenario"], each["policy"]) == (row["scenario"], row["policy"])
+        ]
         assert len(own) == outcome.samples.numel()
         assert np.mean(own) == pytest.approx(float(row["mean"]))
     text = (folder / "report.md").read_text(encoding="utf-8")
@@ -163,7 +183,10 @@ def test_what_is_missing_is_told_and_the_rest_is_shown(folder: Path, tmp_path: P
     assert [len(each.samples) for each in results.outcomes] == [1, 1, 1, 1, 2]
     write_report(results, tmp_path / "told")
     text = Seen((tmp_path / "told" / "report.html").read_text(encoding="utf-8")).text
-    assert "Not complete: 2 cells are missing (learner_1 & <co>, seed 1, on short_one; order_up_to, on other)" in text
+    assert (
+        "Not complete: 2 cells are missing (learner_1 & <co>, seed 1, on short_one; order_up_to, on other)"
+        in text
+    )
     assert "On other, order_up_to is missing; gains are over threshold_balancing" in text
 
 
@@ -196,10 +219,27 @@ def made_up(**gains: list[float]) -> Results:
     luck = torch.tensor([1.0, -2.0, 3.0, -2.0]).double()
     problem = load_scenario("two_warehouses", ["objective=cost"])
     outcomes = [
-        Outcome("pair", policy, number, problem, False, (luck - 100 + torch.tensor(each)).unsqueeze(0), {}, {}, [1.0], [0], [], {})
+        Outcome(
+            "pair",
+            policy,
+            number,
+            problem,
+            False,
+            (luck - 100 + torch.tensor(each)).unsqueeze(0),
+            {},
+            {},
+            [1.0],
+            [0],
+            [],
+            {},
+        )
         for number, (policy, each) in enumerate(({"reference": [0.0] * 4} | gains).items())
     ]
-    return Results(Experiment(scenarios=["pair"], policies=["reference", *gains], reference="reference"), Path(), outcomes)
+    return Results(
+        Experiment(scenarios=["pair"], policies=["reference", *gains], reference="reference"),
+        Path(),
+        outcomes,
+    )
 
 
 CLOSE = [1.0, 2.0, 3.0, 8.0]
@@ -224,7 +264,9 @@ def test_gains_of_a_table_are_corrected_for_their_number():
 
 
 def with_measures(outcome: Outcome) -> Outcome:
-    return replace(outcome, measures={name: torch.ones(1).double() for name in ("fill_rate", "on_hand", "transferred")})
+    return replace(
+        outcome, measures={name: torch.ones(1).double() for name in ("fill_rate", "on_hand", "transferred")}
+    )
 
 
 def test_the_words_follow_from_the_numbers():
@@ -233,8 +275,14 @@ def test_the_words_follow_from_the_numbers():
     assert "5.0% (3.7 to 6.3) better than reference" in told
     assert "Not to be told apart from good: close" in told
     assert "Worse than reference: bad (by 5.0% (3.7 to 6.3))" in told
-    assert "No policy is shown to be better than reference: close has the best mean" in found_on(made_up(close=CLOSE).judged["pair"])[0]
-    assert "Nobody is shown to do better than reference" in found_on(made_up(bad=[-each for each in CLEAR]).judged["pair"])[0]
+    assert (
+        "No policy is shown to be better than reference: close has the best mean"
+        in found_on(made_up(close=CLOSE).judged["pair"])[0]
+    )
+    assert (
+        "Nobody is shown to do better than reference"
+        in found_on(made_up(bad=[-each for each in CLEAR]).judged["pair"])[0]
+    )
 
 
 def test_a_policy_looks_the_same_everywhere_and_like_no_other():
@@ -274,6 +322,11 @@ def test_capacities_are_told_by_what_is_shipped_and_the_scarce_come_first(folder
 
 
 def test_a_shadow_price_is_what_one_unit_more_would_bring():
-    assert shadow_prices(load_problem("ring_transshipment", ["horizon=30", "warm_up=0", "suppliers.0.capacity=50"]))["supplier"] > 0.1
+    assert (
+        shadow_prices(
+            load_problem("ring_transshipment", ["horizon=30", "warm_up=0", "suppliers.0.capacity=50"])
+        )["supplier"]
+        > 0.1
+    )
     with pytest.raises(InputError, match="has no capacity"):
         shadow_prices(load_problem("lost_sales"))

@@ -1,4 +1,5 @@
-"""Networks out and in again: the same scenario as a graph, in files of three formats, and from graphs that others made."""
+"""Networks out and in again: the same scenario as a graph, in files of three formats, and from graphs that
+others made."""
 
 from __future__ import annotations
 
@@ -81,9 +82,14 @@ def test_the_graph_is_networkx_all_through(everything: Scenario):
 
 
 def test_a_place_that_cannot_be_written_to_is_told(tmp_path: Path, everything: Scenario):
-    with pytest.raises(InputError, match=r"it\.xml: ends in \.xml; give \.yaml, \.json or \.graphml, or a folder for CSV tables$"):
+    with pytest.raises(
+        InputError,
+        match=r"it\.xml: ends in \.xml; give \.yaml, \.json or \.graphml, or a folder for CSV tables$",
+    ):
         write_scenario(everything, tmp_path / "it.xml")
-    with pytest.raises(InputError, match=r"cannot be written \(No such file or directory\); give another place$"):
+    with pytest.raises(
+        InputError, match=r"cannot be written \(No such file or directory\); give another place$"
+    ):
         write_scenario(everything, tmp_path / "nowhere" / "it.json")
 
 
@@ -97,7 +103,11 @@ def test_a_bare_graph_becomes_a_scenario_once_its_lanes_have_a_lead_time():
     graph.nodes[2].update(storage=np.float64(20), colour="red", initial_stock=None)
     scenario = scenario_from_graph(graph, demand={"kind": "poisson", "mean": 5}, horizon=9)
     assert [warehouse.name for warehouse in scenario.warehouses] == ["1", "2"]
-    assert [(lane.name, lane.lead_time) for lane in scenario.lanes] == [("0->1", 2), ("1->2", 2), ("1->2 2", 2)]
+    assert [(lane.name, lane.lead_time) for lane in scenario.lanes] == [
+        ("0->1", 2),
+        ("1->2", 2),
+        ("1->2 2", 2),
+    ]
     assert (scenario.warehouses[1].storage, scenario.horizon) == (20, 9)
 
 
@@ -140,7 +150,9 @@ def beside(folder: Path, network: str, **files: str) -> Path:
     """A scenario on the network that `files` hold."""
     for name, text in files.items():
         (folder / name.replace("_", ".")).write_text(text, encoding="utf-8")
-    (folder / "it.yaml").write_text(f"demand: {{kind: poisson, mean: 5}}\nnetwork: {{{network}}}\n", encoding="utf-8")
+    (folder / "it.yaml").write_text(
+        f"demand: {{kind: poisson, mean: 5}}\nnetwork: {{{network}}}\n", encoding="utf-8"
+    )
     return folder / "it.yaml"
 
 
@@ -148,7 +160,9 @@ LANES = "origin,destination,lead_time,transport_cost\nmill,depot,2,\ndepot,shop,
 
 
 def test_lanes_alone_make_a_network(tmp_path: Path):
-    scenario = load_scenario(beside(tmp_path, "lanes: lanes.csv, warehouse: {storage: {draw: [5, 9]}}", lanes_csv=LANES))
+    scenario = load_scenario(
+        beside(tmp_path, "lanes: lanes.csv, warehouse: {storage: {draw: [5, 9]}}", lanes_csv=LANES)
+    )
     assert [supplier.name for supplier in scenario.suppliers] == ["mill"]
     assert [warehouse.name for warehouse in scenario.warehouses] == ["depot", "shop"]
     assert all(5 <= warehouse.storage <= 9 for warehouse in scenario.warehouses)
@@ -156,17 +170,25 @@ def test_lanes_alone_make_a_network(tmp_path: Path):
 
 
 def test_templates_complete_what_a_file_leaves_out(tmp_path: Path):
-    network = "lanes: lanes.csv, warehouses: warehouses.csv, transfer: {lead_time: 4, transport_cost: 7}, warehouse: {demand: {kind: poisson, mean: 1}}"
+    network = (
+        "lanes: lanes.csv, warehouses: warehouses.csv, transfer: {lead_time: 4, transport_cost: 7}, "
+        "warehouse: {demand: {kind: poisson, mean: 1}}"
+    )
     files = {
         "warehouses_csv": "name,demand.mean,initial_stock\ndepot,3,\nshop,4.5,2.0\n",
         "lanes_csv": "origin,destination,transport_cost,lead_time\nshop,depot,,\ndepot,shop,1,2\nmill,shop,,6\n",
     }
     scenario = load_scenario(beside(tmp_path, network, **files))
-    assert [(w.demand.kind, w.demand.mean, w.initial_stock) for w in scenario.warehouses] == [("poisson", 3, 0), ("poisson", 4.5, 2)]
+    assert [(w.demand.kind, w.demand.mean, w.initial_stock) for w in scenario.warehouses] == [
+        ("poisson", 3, 0),
+        ("poisson", 4.5, 2),
+    ]
     assert [(lane.lead_time, lane.transport_cost) for lane in scenario.lanes] == [(4, 7), (2, 1), (6, 0)]
 
 
-def test_a_graph_file_tells_the_rest_of_the_scenario_unless_the_scenario_does(tmp_path: Path, everything: Scenario):
+def test_a_graph_file_tells_the_rest_of_the_scenario_unless_the_scenario_does(
+    tmp_path: Path, everything: Scenario
+):
     write_scenario(everything, tmp_path / "net.graphml")
     scenario = load_scenario(beside(tmp_path, "file: net.graphml"))
     assert scenario.horizon == 7
@@ -175,7 +197,9 @@ def test_a_graph_file_tells_the_rest_of_the_scenario_unless_the_scenario_does(tm
 
 
 def test_distances_in_a_file_count(tmp_path: Path):
-    graph = '{"nodes": [{"id": "a"}, {"id": "b"}], "links": [{"source": "a", "target": "b", "distance": 2.5}]}'
+    graph = (
+        '{"nodes": [{"id": "a"}, {"id": "b"}], "links": [{"source": "a", "target": "b", "distance": 2.5}]}'
+    )
     network = "file: net.json, transfer: {lead_time_per_distance: 1, transport_cost_per_distance: 2}"
     [lane] = load_scenario(beside(tmp_path, network, net_json=graph), ["ending=finite"]).lanes
     assert (lane.lead_time, lane.transport_cost) == (3, 5)
@@ -183,7 +207,12 @@ def test_distances_in_a_file_count(tmp_path: Path):
 
 BROKEN = {
     # network, the file's name and text, the message after the file's name
-    "no table": ("lanes: lanes.csv", "other.csv", "", " cannot be read (No such file or directory); give a CSV file with a header line"),
+    "no table": (
+        "lanes: lanes.csv",
+        "other.csv",
+        "",
+        " cannot be read (No such file or directory); give a CSV file with a header line",
+    ),
     "empty table": ("lanes: lanes.csv", "lanes.csv", "", ":1: has no column 'origin'; its columns are none"),
     "slip in a column": (
         "lanes: lanes.csv",
@@ -197,7 +226,12 @@ BROKEN = {
         LANES.replace("shop,1", "shop,-1"),
         ":3: lanes[1].lead_time is -1; give a number, 0 or more",
     ),
-    "no lead time": ("lanes: lanes.csv", "lanes.csv", LANES.replace("shop,1", "shop,"), ":3: lanes[1].lead_time is missing; add it"),
+    "no lead time": (
+        "lanes: lanes.csv",
+        "lanes.csv",
+        LANES.replace("shop,1", "shop,"),
+        ":3: lanes[1].lead_time is missing; add it",
+    ),
     "word for a number": (
         "lanes: lanes.csv",
         "lanes.csv",
@@ -210,7 +244,12 @@ BROKEN = {
         LANES.replace("shop,1,0.5", "shop,1"),
         ":3: has 3 cells for 4 columns; give one for each",
     ),
-    "no destination": ("lanes: lanes.csv", "lanes.csv", LANES.replace("depot,shop", "depot,"), ":3: destination is empty; give a name"),
+    "no destination": (
+        "lanes: lanes.csv",
+        "lanes.csv",
+        LANES.replace("depot,shop", "depot,"),
+        ":3: destination is empty; give a name",
+    ),
     "second lane": (
         "lanes: lanes.csv",
         "lanes.csv",
@@ -228,13 +267,15 @@ BROKEN = {
         "file: net.json",
         "net.json",
         '{"stores": []}',
-        ' holds no node-link graph; give {"nodes": [{"id": "shop"}], "edges": [{"source": "mill", "target": "shop", "lead_time": 2}]}, as networkx.node_link_data writes it',
+        ' holds no node-link graph; give {"nodes": [{"id": "shop"}], "edges": [{"source": "mill", "target": '
+        '"shop", "lead_time": 2}]}, as networkx.node_link_data writes it',
     ),
     "deep JSON": (
         "file: net.json",
         "net.json",
         "[" * 100_000,
-        ' is not valid JSON; give a network as {"nodes": [{"id": "shop"}], "edges": [{"source": "mill", "target": "shop", "lead_time": 2}]}',
+        ' is not valid JSON; give a network as {"nodes": [{"id": "shop"}], "edges": [{"source": "mill", '
+        '"target": "shop", "lead_time": 2}]}',
     ),
     "edge to nowhere": (
         "file: net.json",
@@ -261,7 +302,12 @@ BROKEN = {
         '<!DOCTYPE x [<!ENTITY a "b">]><graphml/>',
         " defines entities; give a GraphML file without",
     ),
-    "other ending": ("file: net.xml", "net.xml", "", " ends in .xml; give a network as .json (node-link) or .graphml"),
+    "other ending": (
+        "file: net.xml",
+        "net.xml",
+        "",
+        " ends in .xml; give a network as .json (node-link) or .graphml",
+    ),
 }
 
 
@@ -272,14 +318,37 @@ def test_a_broken_network_file_is_told_with_its_place(tmp_path: Path, mistake: s
     with pytest.raises(InputError) as refusal:
         load_scenario(beside(tmp_path, network))
     file = tmp_path / network.partition(": ")[2]
-    assert str(refusal.value).removeprefix(f"{file}").removeprefix(":" if message.startswith(" ") else "") == message
+    assert (
+        str(refusal.value).removeprefix(f"{file}").removeprefix(":" if message.startswith(" ") else "")
+        == message
+    )
 
 
 def test_a_name_in_two_tables_or_in_none_is_told(tmp_path: Path):
     tables = "lanes: lanes.csv, warehouses: warehouses.csv, suppliers: suppliers.csv"
-    with pytest.raises(InputError, match=r"warehouses\.csv:2: name is 'depot', which is taken; give every row a name of its own$"):
-        load_scenario(beside(tmp_path, tables, lanes_csv=LANES, warehouses_csv="name\ndepot\n", suppliers_csv="name\ndepot\n"))
     with pytest.raises(
-        InputError, match=r"lanes\.csv:3: destination is 'shop', which is in no table of warehouses or suppliers; did you mean shop2\?$"
+        InputError,
+        match=r"warehouses\.csv:2: name is 'depot', which is taken; give every row a name of its own$",
     ):
-        load_scenario(beside(tmp_path, tables, lanes_csv=LANES, warehouses_csv="name\ndepot\nshop2\n", suppliers_csv="name\nmill\n"))
+        load_scenario(
+            beside(
+                tmp_path,
+                tables,
+                lanes_csv=LANES,
+                warehouses_csv="name\ndepot\n",
+                suppliers_csv="name\ndepot\n",
+            )
+        )
+    with pytest.raises(
+        InputError,
+        match=r"lanes\.csv:3: destination is 'shop', which is in no table of warehouses or suppliers; did you mean shop2\?$",
+    ):
+        load_scenario(
+            beside(
+                tmp_path,
+                tables,
+                lanes_csv=LANES,
+                warehouses_csv="name\ndepot\nshop2\n",
+                suppliers_csv="name\nmill\n",
+            )
+        )

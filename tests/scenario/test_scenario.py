@@ -1,4 +1,5 @@
-"""Scenario files: what is assumed where nothing is said, how settings change them, and where each part stands."""
+"""Scenario files: what is assumed where nothing is said, how settings change them, and where each part
+stands."""
 
 from __future__ import annotations
 
@@ -40,7 +41,13 @@ def shop(tmp_path: Path) -> Path:
 
 def test_what_is_not_said_takes_its_default(shop: Path):
     scenario = load_scenario(shop)
-    assert (scenario.name, scenario.objective, scenario.ending, scenario.warm_up, scenario.history) == ("shop", "cost", "continuing", 0, 1)
+    assert (scenario.name, scenario.objective, scenario.ending, scenario.warm_up, scenario.history) == (
+        "shop",
+        "cost",
+        "continuing",
+        0,
+        1,
+    )
     assert [product.name for product in scenario.product_list] == ["product"]
     assert scenario.lanes[0].name == "mill->shop"
     assert (scenario.warehouses[0].storage, scenario.warehouses[1].storage) == (20, None)
@@ -51,11 +58,16 @@ def test_a_warehouse_takes_the_scenarios_demand_unless_it_has_its_own_or_none(sh
     scenario = load_scenario(shop, ["warehouses.kiosk.demand={kind: poisson, mean: 2}"])
     assert [scenario.demand_of(warehouse).mean for warehouse in scenario.warehouses] == [5, 2]
     assert load_scenario(shop, ["warehouses.kiosk.faces_demand=false"]).warehouses[1].faces_demand is False
-    assert scenario.demand_of(load_scenario(shop, ["warehouses.kiosk.faces_demand=false"]).warehouses[1]) is None
+    assert (
+        scenario.demand_of(load_scenario(shop, ["warehouses.kiosk.faces_demand=false"]).warehouses[1]) is None
+    )
 
 
 def test_products_may_be_counted_instead_of_named(shop: Path):
-    assert [product.name for product in load_scenario(shop, ["products={count: 2}"]).product_list] == ["product_0", "product_1"]
+    assert [product.name for product in load_scenario(shop, ["products={count: 2}"]).product_list] == [
+        "product_0",
+        "product_1",
+    ]
     names = [product.name for product in load_scenario(shop, ["products={count: 11}"]).product_list]
     assert (names[0], names[-1], len(names)) == ("product_00", "product_10", 11)
 
@@ -70,14 +82,28 @@ def test_a_number_stands_for_all_products():
 
 def test_settings_reach_into_lists_by_index_or_by_name(shop: Path):
     scenario = load_scenario(
-        shop, ["horizon=9", "warehouses.kiosk.storage=7", "lanes.0.lead_time=1", "demand.mean=2.5", "warehouses.0.promotion.uplift=0.5"]
+        shop,
+        [
+            "horizon=9",
+            "warehouses.kiosk.storage=7",
+            "lanes.0.lead_time=1",
+            "demand.mean=2.5",
+            "warehouses.0.promotion.uplift=0.5",
+        ],
     )
-    assert (scenario.horizon, scenario.warehouses[1].storage, scenario.lanes[0].lead_time, scenario.demand.mean) == (9, 7, 1, 2.5)
+    assert (
+        scenario.horizon,
+        scenario.warehouses[1].storage,
+        scenario.lanes[0].lead_time,
+        scenario.demand.mean,
+    ) == (9, 7, 1, 2.5)
     assert scenario.warehouses[0].promotion.uplift == 0.5
 
 
 def test_a_setting_may_be_a_whole_part(shop: Path):
-    scenario = load_scenario(shop, ["lanes=[{origin: shop, destination: kiosk, lead_time: 0}]", "suppliers=[]", "ending=finite"])
+    scenario = load_scenario(
+        shop, ["lanes=[{origin: shop, destination: kiosk, lead_time: 0}]", "suppliers=[]", "ending=finite"]
+    )
     assert [lane.name for lane in scenario.lanes] == ["shop->kiosk"]
 
 
@@ -95,12 +121,20 @@ def test_settings_change_the_document_and_not_the_file(shop: Path):
         ("horizon=soon", "horizon is 'soon'; give a whole number"),
         ("horizon=2024-02-30", "horizon is '2024-02-30'; give a whole number"),
         ("horizn=3", "horizn is not a known key; did you mean horizon?"),
-        ("warehouses.depot.storage=3", "warehouses.depot.storage: there is no entry 'depot'; give an index below 2 or one of shop, kiosk"),
-        ("warehouses.2.storage=3", "warehouses.2.storage: there is no entry '2'; give an index below 2 or one of shop, kiosk"),
+        (
+            "warehouses.depot.storage=3",
+            "warehouses.depot.storage: there is no entry 'depot'; give an index below 2 or one of shop, "
+            "kiosk",
+        ),
+        (
+            "warehouses.2.storage=3",
+            "warehouses.2.storage: there is no entry '2'; give an index below 2 or one of shop, kiosk",
+        ),
         ("warehouses=5", "warehouses is 5; give a list"),
         (
             "demand={kind: poisson, mean: -1}",
-            "demand.mean is -1; give a number, 0 or more, or a list of such numbers with one for each product",
+            "demand.mean is -1; give a number, 0 or more, or a list of such numbers with one for each "
+            "product",
         ),
         (
             "lanes=[{origin: mill, destination: shops, lead_time: 1}]",
@@ -116,7 +150,9 @@ def test_a_wrong_setting_is_told_from_a_wrong_file(shop: Path, setting: str, mes
 
 def test_a_setting_cannot_reach_into_a_number():
     document = Document("file", {"stock": [3]})
-    with pytest.raises(InputError, match=r"^command line: stock\.0\.x: 'x' would stand inside 3; give a shorter key$"):
+    with pytest.raises(
+        InputError, match=r"^command line: stock\.0\.x: 'x' would stand inside 3; give a shorter key$"
+    ):
         override(document, ["stock.0.x=1"])
 
 
@@ -125,13 +161,25 @@ def test_a_setting_cannot_reach_into_a_number():
 
 def test_every_part_of_a_document_knows_its_line_and_column(shop: Path):
     document = read_yaml(shop)
-    paths = [("horizon",), ("demand", "mean"), ("warehouses", 1, "name"), ("lanes", 0), ("lanes", 0, "lead_time")]
-    assert [document.place(path) for path in paths] == [f"{shop}:{place}" for place in ("2:1", "3:25", "9:5", "11:5", "13:5")]
-    assert document.place(("lanes", 0, "transport_cost")) == document.place(("lanes", 0))  # the nearest place above
+    paths = [
+        ("horizon",),
+        ("demand", "mean"),
+        ("warehouses", 1, "name"),
+        ("lanes", 0),
+        ("lanes", 0, "lead_time"),
+    ]
+    assert [document.place(path) for path in paths] == [
+        f"{shop}:{place}" for place in ("2:1", "3:25", "9:5", "11:5", "13:5")
+    ]
+    assert document.place(("lanes", 0, "transport_cost")) == document.place(
+        ("lanes", 0)
+    )  # the nearest place above
 
 
 def test_every_mistake_is_a_line_of_its_own(shop: Path):
-    shop.write_text(SHOP.replace("horizon: 5", "horizon: 0").replace("storage: 20", "storag: 20"), encoding="utf-8")
+    shop.write_text(
+        SHOP.replace("horizon: 5", "horizon: 0").replace("storage: 20", "storag: 20"), encoding="utf-8"
+    )
     with pytest.raises(InputError) as refusal:
         load_scenario(shop)
     assert str(refusal.value).splitlines() == [

@@ -60,7 +60,10 @@ def another_level(network, state, decision, chance):
 
 @pytest.mark.parametrize(
     ("faulty", "told"),
-    [(no_compiler, "is played as it is: no compiler"), (another_level, "is played as it is: what was compiled plays something else")],
+    [
+        (no_compiler, "is played as it is: no compiler"),
+        (another_level, "is played as it is: what was compiled plays something else"),
+    ],
 )
 def test_what_cannot_be_compiled_is_played_as_it_is(faulty, told, monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda *_, **__: faulty)
@@ -80,4 +83,8 @@ def test_a_period_is_played_by_the_problems_own_step():
         return problem.step(network, state, decision, chance)
 
     trace = problem.trace("train", 0, 2)
-    assert len(list(play(replace(problem, step=counted), OrderUpTo.of(problem), trace))) == len(periods) == len(trace)
+    assert (
+        len(list(play(replace(problem, step=counted), OrderUpTo.of(problem), trace)))
+        == len(periods)
+        == len(trace)
+    )

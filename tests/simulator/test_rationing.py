@@ -1,4 +1,5 @@
-"""How requests that do not fit are cut: lanes, then pools, suppliers, stock at the origin by its rule, free space; and to whole units."""
+"""How requests that do not fit are cut: lanes, then pools, suppliers, stock at the origin by its rule, free
+space; and to whole units."""
 
 from __future__ import annotations
 
@@ -11,11 +12,21 @@ from marl_inv.simulator.rationing import add_up, ration, whole
 Row = dict[str, float]
 
 
-def shipped(given: str, reserve: Row | None = None, available: Row | None = None, **asked: float) -> dict[str, float]:
+def shipped(
+    given: str, reserve: Row | None = None, available: Row | None = None, **asked: float
+) -> dict[str, float]:
     """What leaves on each lane in the first period, by lane name with `_to_` for `->`."""
     net = network(given)
-    played = play(net, ask=[asked], reserve=None if reserve is None else [reserve], available=None if available is None else [available])
-    return {lane.replace("->", "_to_"): amount for lane, amount in zip(net.lanes, units(played.flows[0].shipments), strict=True)}
+    played = play(
+        net,
+        ask=[asked],
+        reserve=None if reserve is None else [reserve],
+        available=None if available is None else [available],
+    )
+    return {
+        lane.replace("->", "_to_"): amount
+        for lane, amount in zip(net.lanes, units(played.flows[0].shipments), strict=True)
+    }
 
 
 def star(stock: object = 10, lanes: str = "", also: str = "") -> str:
@@ -51,7 +62,10 @@ def test_stock_at_the_origin_is_shared_in_proportion_to_requests():
 def test_every_product_is_shared_on_its_own():
     """Of cups 10 for 20, of pots 30 for 20."""
     net = network(star(stock=[10, 30], also="products: [{name: cup}, {name: pot, volume: 5}]"))
-    assert units(play(net, ask=[{"hub_to_a": [12, 12], "hub_to_b": [8, 8]}]).flows[0].shipments) == [[6, 4], [12, 8]]
+    assert units(play(net, ask=[{"hub_to_a": [12, 12], "hub_to_b": [8, 8]}]).flows[0].shipments) == [
+        [6, 4],
+        [12, 8],
+    ]
 
 
 def test_a_lane_carries_its_capacity():
@@ -60,7 +74,9 @@ def test_a_lane_carries_its_capacity():
 
 def test_products_share_a_lane_by_volume():
     """4 cups of volume 1 and 3 pots of volume 2 take 10 of a capacity of 5: half of each."""
-    net = network(mill(lanes="capacity: 5", also="products: [{name: cup, volume: 1}, {name: pot, volume: 2}]"))
+    net = network(
+        mill(lanes="capacity: 5", also="products: [{name: cup, volume: 1}, {name: pot, volume: 2}]")
+    )
     assert units(play(net, ask=[{"mill_to_a": [4, 3]}]).flows[0].shipments) == [[2, 0], [1.5, 0]]
 
 
@@ -75,13 +91,20 @@ def test_a_pool_is_shared_by_its_lanes_and_leaves_others_alone():
         - {origin: mill, destination: c, lead_time: 1}
       pools: [{name: fleet, lanes: [mill->a, mill->b], capacity: 6}]
     """
-    assert shipped(fleet, mill_to_a=8, mill_to_b=4, mill_to_c=9) == {"mill_to_a": 4, "mill_to_b": 2, "mill_to_c": 9}
+    assert shipped(fleet, mill_to_a=8, mill_to_b=4, mill_to_c=9) == {
+        "mill_to_a": 4,
+        "mill_to_b": 2,
+        "mill_to_c": 9,
+    }
 
 
 def test_a_lane_in_two_pools_keeps_to_both():
     """Fleet: 8 + 8 into 8, half of each. Then permit: 4 into 3."""
     assert shipped(
-        mill(also="pools: [{name: fleet, lanes: [mill->a, mill->b], capacity: 8}, {name: permit, lanes: [mill->a], capacity: 3}]"),
+        mill(
+            also="pools: [{name: fleet, lanes: [mill->a, mill->b], capacity: 8}, {name: permit, lanes: "
+            "[mill->a], capacity: 3}]"
+        ),
         mill_to_a=8,
         mill_to_b=8,
     ) == {"mill_to_a": 3, "mill_to_b": 4}
@@ -101,12 +124,18 @@ def test_a_pool_joins_replenishment_and_transfer():
 
 
 def test_a_supplier_rations_its_output():
-    assert shipped(mill(supplier="capacity: 9"), mill_to_a=12, mill_to_b=6) == {"mill_to_a": 6, "mill_to_b": 3}
+    assert shipped(mill(supplier="capacity: 9"), mill_to_a=12, mill_to_b=6) == {
+        "mill_to_a": 6,
+        "mill_to_b": 3,
+    }
 
 
 def test_limits_cut_one_after_the_other():
     """Lane: 10 and 10 become 5 and 10. Supplier: 15 into 9 makes 3 and 6."""
-    assert shipped(mill(supplier="capacity: 9", lanes="capacity: 5"), mill_to_a=10, mill_to_b=10) == {"mill_to_a": 3, "mill_to_b": 6}
+    assert shipped(mill(supplier="capacity: 9", lanes="capacity: 5"), mill_to_a=10, mill_to_b=10) == {
+        "mill_to_a": 3,
+        "mill_to_b": 6,
+    }
     # Lane: 20 and 10 become 5 and 10. Stock: 15 of 10 makes 10/3 and 20/3.
     net = network(star(lanes="capacity: 5"))
     assert units(ration(net, requests(net, hub_to_a=20, hub_to_b=10), net.initial_stock) * 3) == [10, 20]
@@ -124,9 +153,16 @@ def test_a_reserve_is_out_of_reach_of_others():
 
 def test_a_reserve_is_for_customers():
     """5 of 8 are kept, and 7 are wanted: what others left is sold, the reserve with it."""
-    pair = "warehouses: [{name: hub, initial_stock: 8}, {name: a}]\nlanes: [{origin: hub, destination: a, lead_time: 1}]"
+    pair = (
+        "warehouses: [{name: hub, initial_stock: 8}, {name: a}]\nlanes: [{origin: hub, destination: a, "
+        "lead_time: 1}]"
+    )
     played = play(network(pair), ask=[{"hub_to_a": 9}], demand=[{"hub": 7}], reserve=[{"hub": 5}])
-    assert (units(played.flows[0].shipments), units(played.flows[0].lost), played.stock()) == ([3], [2, 0], [[0, 3]])
+    assert (units(played.flows[0].shipments), units(played.flows[0].lost), played.stock()) == (
+        [3],
+        [2, 0],
+        [[0, 3]],
+    )
 
 
 # Rules of sharing
@@ -147,9 +183,20 @@ def rule(name: str, stock: object = 10, also: str = "") -> str:
 
 
 def test_by_priority_the_first_take_all_they_ask_for():
-    """4 to the first; the 6 left to the tied, who ask for 6 and 3, in proportion; nothing to the one without a priority."""
-    assert shipped(rule("priority"), first=4, second=6, tied=3, last=5) == {"first": 4, "second": 4, "tied": 2, "last": 0}
-    assert shipped(rule("priority", stock=16), first=4, second=6, tied=3, last=5) == {"first": 4, "second": 6, "tied": 3, "last": 3}
+    """4 to the first; the 6 left to the tied, who ask for 6 and 3, in proportion; nothing to the one without
+    a priority."""
+    assert shipped(rule("priority"), first=4, second=6, tied=3, last=5) == {
+        "first": 4,
+        "second": 4,
+        "tied": 2,
+        "last": 0,
+    }
+    assert shipped(rule("priority", stock=16), first=4, second=6, tied=3, last=5) == {
+        "first": 4,
+        "second": 6,
+        "tied": 3,
+        "last": 3,
+    }
     assert shipped(rule("priority"), first=40, second=6) == {"first": 10, "second": 0, "tied": 0, "last": 0}
 
 
@@ -158,10 +205,26 @@ def test_lanes_without_priority_come_last():
 
 
 def test_evenly_nobody_gets_more_than_one_who_still_wants_some():
-    """10 for 1, 2, 8 and 9: 1 and 2 are filled, and 7 are left for two. If all ask for more than 2.5, each gets that."""
-    assert shipped(rule("even"), first=1, second=2, tied=8, last=9) == {"first": 1, "second": 2, "tied": 3.5, "last": 3.5}
-    assert shipped(rule("even"), first=3, second=30, tied=300, last=4) == {"first": 2.5, "second": 2.5, "tied": 2.5, "last": 2.5}
-    assert shipped(rule("even"), first=1, second=2, tied=3, last=4) == {"first": 1, "second": 2, "tied": 3, "last": 4}
+    """10 for 1, 2, 8 and 9: 1 and 2 are filled, and 7 are left for two. If all ask for more than 2.5, each
+    gets that."""
+    assert shipped(rule("even"), first=1, second=2, tied=8, last=9) == {
+        "first": 1,
+        "second": 2,
+        "tied": 3.5,
+        "last": 3.5,
+    }
+    assert shipped(rule("even"), first=3, second=30, tied=300, last=4) == {
+        "first": 2.5,
+        "second": 2.5,
+        "tied": 2.5,
+        "last": 2.5,
+    }
+    assert shipped(rule("even"), first=1, second=2, tied=3, last=4) == {
+        "first": 1,
+        "second": 2,
+        "tied": 3,
+        "last": 4,
+    }
     assert shipped(rule("even"), first=50) == {"first": 10, "second": 0, "tied": 0, "last": 0}
 
 
@@ -182,7 +245,12 @@ def test_a_cross_dock_ships_all_it_has_in_proportion_to_requests():
 
 def test_a_cross_dock_shares_equally_if_nobody_asks():
     assert shipped(rule("full_shipment")) == {"first": 2.5, "second": 2.5, "tied": 2.5, "last": 2.5}
-    assert shipped(rule("full_shipment"), reserve={"hub": 9}) == {"first": 2.5, "second": 2.5, "tied": 2.5, "last": 2.5}
+    assert shipped(rule("full_shipment"), reserve={"hub": 9}) == {
+        "first": 2.5,
+        "second": 2.5,
+        "tied": 2.5,
+        "last": 2.5,
+    }
 
 
 def test_what_a_cross_dock_cannot_move_it_keeps():
@@ -193,7 +261,8 @@ def test_what_a_cross_dock_cannot_move_it_keeps():
 
 
 def test_every_origin_shares_by_its_own_rule_or_the_networks():
-    """Three hubs with 6 each, asked for 2 and 10: evenly 2 and 4, first come 0 and 6, and by the network's rule, in proportion, 1 and 5."""
+    """Three hubs with 6 each, asked for 2 and 10: evenly 2 and 4, first come 0 and 6, and by the network's
+    rule, in proportion, 1 and 5."""
     hubs, shops = ["fair", "strict", "plain"], ["a", "b"]
     rationing = {"fair": ", rationing: even", "strict": ", rationing: priority", "plain": ""}
     given = f"""
@@ -242,7 +311,12 @@ OUTAGE = """
 
 def test_without_an_outage_all_capacity_is_there():
     asked = {"mill_to_a": 50, "forge_to_a": 4, "a_to_b": 5, "truck": 2}
-    assert shipped(OUTAGE, available={}, **asked) == {"mill_to_a": 50, "forge_to_a": 4, "a_to_b": 4, "truck": 2}
+    assert shipped(OUTAGE, available={}, **asked) == {
+        "mill_to_a": 50,
+        "forge_to_a": 4,
+        "a_to_b": 4,
+        "truck": 2,
+    }
     assert shipped(OUTAGE, **asked) == {"mill_to_a": 50, "forge_to_a": 4, "a_to_b": 4, "truck": 2}
 
 
@@ -274,7 +348,8 @@ INSTANT = """
 
 
 def test_lanes_of_lead_time_0_share_the_free_space():
-    """3 of 10 are free and 4 + 2 asked for at once: half of each. What comes later is not cut when it leaves."""
+    """3 of 10 are free and 4 + 2 asked for at once: half of each. What comes later is not cut when it
+    leaves."""
     assert shipped(INSTANT, now=4, today=2, later=50) == {"now": 2, "today": 1, "later": 50, "back": 0}
 
 
@@ -288,7 +363,8 @@ def test_a_warehouse_without_storage_limit_takes_everything():
 
 
 def test_what_fills_backorders_takes_no_space():
-    """3 wait and 5 fit: of 10 asked for 8 are shipped. With the storage full of pots, 3 cups still come for those who wait."""
+    """3 wait and 5 fit: of 10 asked for 8 are shipped. With the storage full of pots, 3 cups still come for
+    those who wait."""
     given = """
       suppliers: [{name: mill}]
       products: [{name: cup}, {name: pot}]
@@ -296,13 +372,16 @@ def test_what_fills_backorders_takes_no_space():
       lanes: [{name: now, origin: mill, destination: shop, lead_time: 0}, {name: today, origin: mill, destination: shop, lead_time: 0}]
     """
     for pots, cups in ((0, 8), (5, 3)):
-        played = play(network(given % pots), ask=[{}, {"now": [5, 0], "today": [5, 0]}], demand=[{"shop": [3, 0]}, {}])
+        played = play(
+            network(given % pots), ask=[{}, {"now": [5, 0], "today": [5, 0]}], demand=[{"shop": [3, 0]}, {}]
+        )
         assert units(played.flows[1].shipments) == [[cups / 2, cups / 2], [0, 0]]
         assert played.stock()[1] == [[cups - 3], [pots]]
 
 
 def test_only_what_arrives_now_needs_space_now():
-    """Lead times of 0 and 1 are drawn: 3 of the 4 that arrive at once fit, and all of those that come later."""
+    """Lead times of 0 and 1 are drawn: 3 of the 4 that arrive at once fit, and all of those that come
+    later."""
     net = network("""
       suppliers: [{name: mill}]
       warehouses: [{name: shop, storage: 3}]
@@ -317,31 +396,42 @@ def test_only_what_arrives_now_needs_space_now():
 
 
 def test_the_largest_remainders_get_what_floors_leave():
-    """10 for 6, 8 and 6 make 3, 4 and 3; for 5, 8 and 7 they make 2.5, 4 and 3.5: of 2, 4 and 3 one is missing, and goes to the first of
-    the largest remainders, in lane order. For 4, 9 and 14 they make 1.48, 3.33 and 5.19: the missing one goes to 1.48."""
+    """10 for 6, 8 and 6 make 3, 4 and 3; for 5, 8 and 7 they make 2.5, 4 and 3.5: of 2, 4 and 3 one is
+    missing, and goes to the first of the largest remainders, in lane order. For 4, 9 and 14 they make 1.48,
+    3.33 and 5.19: the missing one goes to 1.48."""
     whole_units = rule("proportional", also="quantities: integer")
     assert shipped(whole_units, last=6, second=8, first=6) == {"last": 3, "second": 4, "first": 3, "tied": 0}
     assert shipped(whole_units, last=5, second=8, first=7) == {"last": 3, "second": 4, "first": 3, "tied": 0}
-    assert shipped(whole_units, last=4, second=9, first=14, tied=0) == {"last": 2, "second": 3, "first": 5, "tied": 0}
+    assert shipped(whole_units, last=4, second=9, first=14, tied=0) == {
+        "last": 2,
+        "second": 3,
+        "first": 5,
+        "tied": 0,
+    }
 
 
 def test_all_stock_is_shipped_in_whole_units_by_every_rule():
     for name in ("proportional", "priority", "even", "full_shipment"):
-        for asked in ({"first": 3, "second": 5, "tied": 7, "last": 9}, {"last": 11}, {"second": 9, "tied": 9}):
+        for asked in (
+            {"first": 3, "second": 5, "tied": 7, "last": 9},
+            {"last": 11},
+            {"second": 9, "tied": 9},
+        ):
             amounts = list(shipped(rule(name, stock=11, also="quantities: integer"), **asked).values())
             assert sum(amounts) == min(11, sum(asked.values()))
             assert all(amount == round(amount) for amount in amounts)
 
 
 def test_products_that_share_a_truck_fill_it():
-    """20 products at 1 unit each on a truck for 13: 0.65 of each, of which the first 13 get a whole one, not all none."""
+    """20 products at 1 unit each on a truck for 13: 0.65 of each, of which the first 13 get a whole one, not
+    all none."""
     net = network(mill(lanes="capacity: 13", also="quantities: integer\n      products: {count: 20}"))
     assert units(play(net, ask=[{"mill_to_a": [1] * 20}]).flows[0].shipments) == [[1, 0]] * 13 + [[0, 0]] * 7
 
 
 def test_odd_volumes_leave_what_is_too_large():
-    """5 pots of volume 2 and 5 cups of 0.75 take 13.75 of a truck for 6.875: 2.5 of each. 2 and 2 leave 1.375: too little for a third pot,
-    enough for a third cup."""
+    """5 pots of volume 2 and 5 cups of 0.75 take 13.75 of a truck for 6.875: 2.5 of each. 2 and 2 leave
+    1.375: too little for a third pot, enough for a third cup."""
     also = "quantities: integer\n      products: [{name: pot, volume: 2}, {name: cup, volume: 0.75}]"
     net = network(mill(lanes="capacity: 6.875", also=also))
     assert units(play(net, ask=[{"mill_to_a": [5, 5]}]).flows[0].shipments) == [[2, 0], [3, 0]]
@@ -396,7 +486,8 @@ def test_the_next_unit_asked_for_is_shipped_if_there_is_stock():
 
 
 def test_where_stock_is_short_a_unit_asked_for_is_taken_from_the_neighbour():
-    """10 of 20 asked are shipped, 6 of 12 to a; a 13th unit would get 13/21 x 10 - 6, and b lose as much: 1/5 to first order."""
+    """10 of 20 asked are shipped, 6 of 12 to a; a 13th unit would get 13/21 x 10 - 6, and b lose as much: 1/5
+    to first order."""
     net = network(star())
     asked = requests(net, hub_to_a=12, hub_to_b=8).requires_grad_()
     to_a, to_b = ration(net, asked, net.initial_stock)[0, :, 0]

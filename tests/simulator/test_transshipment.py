@@ -1,4 +1,5 @@
-"""Reactive lanes: what they move after demand, in which order, within which limits, and how near it is to the best plan."""
+"""Reactive lanes: what they move after demand, in which order, within which limits, and how near it is to the
+best plan."""
 
 from __future__ import annotations
 
@@ -22,13 +23,24 @@ def reactive(*routes: str, **fields: Any) -> list[dict[str, Any]]:
     for route in routes:
         ends, _, cost = route.partition(" at ")
         origin, destination = ends.split("->")
-        lanes.append({"origin": origin, "destination": destination, "reactive": True, "transport_cost": float(cost or 0)} | fields)
+        lanes.append(
+            {
+                "origin": origin,
+                "destination": destination,
+                "reactive": True,
+                "transport_cost": float(cost or 0),
+            }
+            | fields
+        )
     return lanes
 
 
 def shops(**stock: float) -> list[dict[str, Any]]:
     """Shops that pay 1 to hold a unit and 9 to miss one."""
-    return [{"name": name, "initial_stock": units, "holding_cost": 1, "shortage_cost": 9} for name, units in stock.items()]
+    return [
+        {"name": name, "initial_stock": units, "holding_cost": 1, "shortage_cost": 9}
+        for name, units in stock.items()
+    ]
 
 
 def moved(net: TransferNetwork, played: Played, period: int = 0) -> dict[str, float]:
@@ -36,7 +48,9 @@ def moved(net: TransferNetwork, played: Played, period: int = 0) -> dict[str, fl
     return {name: amount for name, amount in zip(net.reactive.names, amounts, strict=True) if amount}
 
 
-def moves(given: dict[str, Any], reserve: dict[str, float] | None = None, **demand: float) -> dict[str, float]:
+def moves(
+    given: dict[str, Any], reserve: dict[str, float] | None = None, **demand: float
+) -> dict[str, float]:
     """What the lanes move in the first period, where they move anything."""
     net = network(given)
     return moved(net, play(net, ask=[{}], demand=[demand], reserve=None if reserve is None else [reserve]))
@@ -46,23 +60,37 @@ def moves(given: dict[str, Any], reserve: dict[str, float] | None = None, **dema
 
 
 def test_surplus_meets_shortage_after_demand_at_once():
-    """a sells 2 of 10 and b is short of 3: they move, and are sold. Nothing is lost, and holding is on the 5 left."""
+    """a sells 2 of 10 and b is short of 3: they move, and are sold. Nothing is lost, and holding is on the 5
+    left."""
     net = network({"warehouses": shops(a=10, b=4), "lanes": reactive("a->b at 2", "b->a at 2")})
     played = play(net, ask=[{}], demand=[{"a": 2, "b": 7}])
     flows, costs = played.flows[0], played.costs[0]
     assert moved(net, played) == {"a->b": 3}
-    assert (units(flows.lost), units(flows.unmet), units(flows.served), played.stock()) == ([0, 0], [0, 0], [2, 7], [[5, 0]])
+    assert (units(flows.lost), units(flows.unmet), units(flows.served), played.stock()) == (
+        [0, 0],
+        [0, 0],
+        [2, 7],
+        [[5, 0]],
+    )
     assert (units(costs.holding), units(costs.transport), units(costs.shortage)) == ([5, 0], [0, 6], [0, 0])
 
 
 def test_shipments_on_request_come_first():
     """4 of a's 10 leave for c before demand: of the 6 left 5 are wanted, and 1 is surplus."""
-    net = network({"warehouses": shops(a=10, b=0, c=0), "lanes": [*reactive("a->b"), {"origin": "a", "destination": "c", "lead_time": 1}]})
+    net = network(
+        {
+            "warehouses": shops(a=10, b=0, c=0),
+            "lanes": [*reactive("a->b"), {"origin": "a", "destination": "c", "lead_time": 1}],
+        }
+    )
     assert moved(net, play(net, ask=[{"a_to_c": 4}], demand=[{"a": 5, "b": 3}])) == {"a->b": 1}
 
 
 def test_what_arrives_at_once_is_surplus_too():
-    supplied = {"suppliers": [{"name": "s"}], "lanes": [*reactive("a->b"), {"origin": "s", "destination": "a", "lead_time": 0}]}
+    supplied = {
+        "suppliers": [{"name": "s"}],
+        "lanes": [*reactive("a->b"), {"origin": "s", "destination": "a", "lead_time": 0}],
+    }
     net = network({"warehouses": shops(a=0, b=0)} | supplied)
     assert moved(net, play(net, ask=[{"s_to_a": 4}], demand=[{"b": 3}])) == {"a->b": 3}
 
@@ -78,7 +106,9 @@ def test_backorders_are_filled_too_and_the_shortage_that_is_left_waits():
 
 def test_nothing_is_passed_on():
     """b is short and gets 2 of a; it has nothing for c, which is short as well."""
-    assert moves({"warehouses": shops(a=2, b=0, c=0), "lanes": reactive("b->c", "a->b")}, b=3, c=3) == {"a->b": 2}
+    assert moves({"warehouses": shops(a=2, b=0, c=0), "lanes": reactive("b->c", "a->b")}, b=3, c=3) == {
+        "a->b": 2
+    }
 
 
 def test_a_reserve_is_kept_from_reactive_lanes_too():
@@ -91,7 +121,9 @@ def test_a_reserve_is_kept_from_reactive_lanes_too():
 def test_reactive_lanes_charge_what_lanes_charge():
     """5 move: 2 each, 30 for the shipment, 1 for each of 2 vehicles, and 4 each from b to a."""
     lane = reactive("a->b at 2", shipment_cost=30, vehicle_cost=1, vehicle_capacity=3, transfer_price=4)
-    costs = play(network({"warehouses": shops(a=5, b=0), "lanes": lane}), ask=[{}], demand=[{"b": 5}]).costs[0]
+    costs = play(network({"warehouses": shops(a=5, b=0), "lanes": lane}), ask=[{}], demand=[{"b": 5}]).costs[
+        0
+    ]
     parts = ("transport", "shipment", "vehicle", "transfer_payment")
     assert [units(getattr(costs, part)) for part in parts] == [[0, 10], [0, 30], [0, 2], [-20, 20]]
 
@@ -109,14 +141,18 @@ def test_a_unit_moves_if_that_saves_money(cost: float, units_moved: float):
 def saving(rules: dict[str, Any], lane: dict[str, Any] | None = None, **shop: Any) -> float:
     """Of a unit moved at a cost of 2, where holding costs 1 and shortage 9."""
     lanes = reactive("a->b at 2", **(lane or {}))
-    return network({"warehouses": [each | shop for each in shops(a=0, b=0)], "lanes": lanes} | rules).reactive.saving.item()
+    return network(
+        {"warehouses": [each | shop for each in shops(a=0, b=0)], "lanes": lanes} | rules
+    ).reactive.saving.item()
 
 
 def test_the_saving_counts_what_the_objective_counts():
     assert saving({}) == 1 + 9 - 2
     assert saving({}, price=50) == 1 + 9 - 2
     assert saving({"objective": "profit"}, price=50) == 1 + 9 + 50 - 2
-    assert saving({"objective": "profit"}, price=50, unmet_demand="backordered") == 1 + 9 - 2  # the sale is not lost
+    assert (
+        saving({"objective": "profit"}, price=50, unmet_demand="backordered") == 1 + 9 - 2
+    )  # the sale is not lost
     assert saving({"objective": "service", "service": {"price": 4}}) == 1 + 9 + 4 - 2
     assert saving({"weights": {"holding": 3, "shortage": 0.5, "transport": 0}}) == 3 + 4.5
     assert saving({"objective": "utility"}) == 0
@@ -148,9 +184,12 @@ def test_each_product_has_an_order_of_its_own():
 
 
 def test_lanes_with_nothing_in_common_move_at_once():
-    """Seven shops, each with a lane to every other at the same cost, take turns in a few waves, not one by one."""
+    """Seven shops, each with a lane to every other at the same cost, take turns in a few waves, not one by
+    one."""
     names = "abcdefg"
-    routes = [f"{origin}->{destination}" for origin in names for destination in names if origin != destination]
+    routes = [
+        f"{origin}->{destination}" for origin in names for destination in names if origin != destination
+    ]
     net = network({"warehouses": shops(**dict.fromkeys(names, 0)), "lanes": reactive(*routes)})
     assert len(net.reactive.waves) <= 8
     for wave in net.reactive.waves:
@@ -174,13 +213,22 @@ def test_a_reactive_lane_carries_its_capacity():
 
 def test_products_that_save_the_same_share_a_reactive_lane():
     """3 cups and 6 mugs for 6 places: 2 and 4."""
-    net = network({"products": [{"name": "cup"}, {"name": "mug"}], "warehouses": shops(a=9, b=0), "lanes": reactive("a->b", capacity=6)})
+    net = network(
+        {
+            "products": [{"name": "cup"}, {"name": "mug"}],
+            "warehouses": shops(a=9, b=0),
+            "lanes": reactive("a->b", capacity=6),
+        }
+    )
     assert units(play(net, ask=[{}], demand=[{"b": [3, 6]}]).flows[0].transshipped) == [[2], [4]]
 
 
 POOLED = {
     "warehouses": shops(a=9, b=0, c=9, d=0),
-    "lanes": [*reactive("a->b at 2", "c->d at 1"), {"name": "truck", "origin": "a", "destination": "c", "lead_time": 1}],
+    "lanes": [
+        *reactive("a->b at 2", "c->d at 1"),
+        {"name": "truck", "origin": "a", "destination": "c", "lead_time": 1},
+    ],
     "pools": [{"name": "fleet", "lanes": ["a->b", "c->d", "truck"], "capacity": 8}],
 }
 
@@ -204,7 +252,8 @@ def test_an_outage_closes_a_reactive_lane():
 
 
 def test_whole_units_move():
-    """A pool for 7 is shared by 4 and 8 that save the same: 2.33 and 4.67 are 2 and 5. One for 3.5 carries 3."""
+    """A pool for 7 is shared by 4 and 8 that save the same: 2.33 and 4.67 are 2 and 5. One for 3.5 carries
+    3."""
     for capacity, expected in ((7, [2, 5]), (3.5, [1, 2])):
         given = {
             "quantities": "integer",
@@ -227,9 +276,11 @@ def both_plans(net: TransferNetwork, level: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def test_greedy_may_be_worse_than_the_best_plan():
-    """a can help b at no cost or c at 1; d can help b only, at 2. Greedy moves a's unit to b, and c stays short: it saves 10. The best plan
-    is a to c and d to b: 9 + 8."""
-    net = network({"warehouses": shops(a=1, b=0, c=0, d=1), "lanes": reactive("a->b", "a->c at 1", "d->b at 2")})
+    """a can help b at no cost or c at 1; d can help b only, at 2. Greedy moves a's unit to b, and c stays
+    short: it saves 10. The best plan is a to c and d to b: 9 + 8."""
+    net = network(
+        {"warehouses": shops(a=1, b=0, c=0, d=1), "lanes": reactive("a->b", "a->c at 1", "d->b at 2")}
+    )
     level = torch.tensor([1.0, -1.0, -1.0, 1.0]).double().reshape(1, 4, 1)
     greedy, best = both_plans(net, level)
     assert (greedy.item(), best.item()) == (10, 17)
@@ -247,25 +298,41 @@ several = st.integers(2, 5).map(lambda size: "abcdefg"[:size])
 
 @given(several, st.data(), st.booleans(), seeds)
 @settings(max_examples=40)
-def test_greedy_is_best_from_one_origin_and_to_one_destination(names: str, data: st.DataObject, out: bool, seed: int):
+def test_greedy_is_best_from_one_origin_and_to_one_destination(
+    names: str, data: st.DataObject, out: bool, seed: int
+):
     """Parallel lanes too: what saves most per unit is best for every unit."""
-    ends = [("x", name) if out else (name, "x") for name in names for _ in range(data.draw(st.integers(1, 2)))]
-    lanes = [lane | {"name": f"lane_{e}"} for e, (a, b) in enumerate(ends) for lane in reactive(f"{a}->{b}{data.draw(costs)}")]
-    net = network({"products": {"count": 2}, "warehouses": shops(x=0, **dict.fromkeys(names, 0)), "lanes": lanes})
+    ends = [
+        ("x", name) if out else (name, "x") for name in names for _ in range(data.draw(st.integers(1, 2)))
+    ]
+    lanes = [
+        lane | {"name": f"lane_{e}"}
+        for e, (a, b) in enumerate(ends)
+        for lane in reactive(f"{a}->{b}{data.draw(costs)}")
+    ]
+    net = network(
+        {"products": {"count": 2}, "warehouses": shops(x=0, **dict.fromkeys(names, 0)), "lanes": lanes}
+    )
     torch.testing.assert_close(*both_plans(net, levels(net, seed)))
 
 
 @given(several, costs, seeds)
 @settings(max_examples=40)
-def test_greedy_is_best_on_a_complete_network_where_all_savings_are_the_same(names: str, cost: str, seed: int):
-    routes = [f"{origin}->{destination}{cost}" for origin in names for destination in names if origin != destination]
+def test_greedy_is_best_on_a_complete_network_where_all_savings_are_the_same(
+    names: str, cost: str, seed: int
+):
+    routes = [
+        f"{origin}->{destination}{cost}" for origin in names for destination in names if origin != destination
+    ]
     net = network({"warehouses": shops(**dict.fromkeys(names, 0)), "lanes": reactive(*routes)})
     torch.testing.assert_close(*both_plans(net, levels(net, seed)))
 
 
 @given(several, st.data(), seeds)
 @settings(max_examples=40)
-def test_greedy_is_never_better_than_the_best_plan_nor_worse_than_half_of_it(names: str, data: st.DataObject, seed: int):
+def test_greedy_is_never_better_than_the_best_plan_nor_worse_than_half_of_it(
+    names: str, data: st.DataObject, seed: int
+):
     """A unit that greedy moves can stand in the way of two others at most, each of which saves no more."""
     pairs = [(origin, destination) for origin in names for destination in names if origin != destination]
     chosen = data.draw(st.lists(st.sampled_from(pairs), min_size=1, unique=True))
@@ -278,5 +345,8 @@ def test_greedy_is_never_better_than_the_best_plan_nor_worse_than_half_of_it(nam
 
 def test_the_best_plan_keeps_to_reserves():
     net = network({"warehouses": shops(a=0, b=0), "lanes": reactive("a->b")})
-    level, reserve = torch.tensor([5.0, -4.0]).double().reshape(1, 2, 1), torch.tensor([2.0, 0.0]).double().reshape(1, 2, 1)
+    level, reserve = (
+        torch.tensor([5.0, -4.0]).double().reshape(1, 2, 1),
+        torch.tensor([2.0, 0.0]).double().reshape(1, 2, 1),
+    )
     assert best_transshipment(net, level, reserve).item() == 3

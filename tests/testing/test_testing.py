@@ -1,4 +1,5 @@
-"""The tests of the tests: a sound environment and a sound period pass, and every fault planted in them is found and named."""
+"""The tests of the tests: a sound environment and a sound period pass, and every fault planted in them is
+found and named."""
 
 from __future__ import annotations
 
@@ -21,7 +22,14 @@ from marl_inv.environment import WarehouseEnv, parallel_env
 from marl_inv.episodes.rollout import Moment
 from marl_inv.episodes.view import View
 from marl_inv.simulator import Decision, State, initial_state
-from marl_inv.testing import check_environment, check_laws, check_pettingzoo, check_processes, check_scenario, laws
+from marl_inv.testing import (
+    check_environment,
+    check_laws,
+    check_pettingzoo,
+    check_processes,
+    check_scenario,
+    laws,
+)
 
 SHOPS = """
 name: shops
@@ -206,7 +214,9 @@ class OneBuffer(Env):
 
     def __init__(self):
         super().__init__()
-        self.buffer = {agent: np.zeros(space.shape, np.float32) for agent, space in self.observation_spaces.items()}
+        self.buffer = {
+            agent: np.zeros(space.shape, np.float32) for agent, space in self.observation_spaces.items()
+        }
 
     def spoil(self, period, observations, rewards, terminations, truncations, infos):
         for agent, observation in observations.items():
@@ -264,7 +274,8 @@ class SharedLuck(Env):
 
 
 class Remembers(Env):
-    """seed 0, played again in the same environment, differs in episode 0: west, step 1: info steps is 1, or 19"""
+    """seed 0, played again in the same environment, differs in episode 0: west, step 1: info steps is 1, or
+    19"""
 
     def __init__(self):
         super().__init__()
@@ -296,7 +307,8 @@ class SoundLevels(Env):
 
 
 class NoMask(SoundLevels):
-    """east, step 3: info has no action_mask of its action space; give a tuple with an array for every entry"""
+    """east, step 3: info has no action_mask of its action space; give a tuple with an array for every
+    entry"""
 
     def spoil(self, period, observations, rewards, terminations, truncations, infos):
         if period == 3:
@@ -331,7 +343,11 @@ def test_a_planted_fault_is_found_and_named(faulty):
 
 
 def test_without_chance_every_seed_may_play_the_same():
-    check_environment(lambda: parallel_env(problem(SHOPS.replace("kind: poisson, mean: 4", "kind: known, values: [4]"), torch.float32)))
+    check_environment(
+        lambda: parallel_env(
+            problem(SHOPS.replace("kind: poisson, mean: 4", "kind: known, values: [4]"), torch.float32)
+        )
+    )
 
 
 # Laws
@@ -343,7 +359,15 @@ def a_period(**asked: float) -> Moment:
     net = network(LIMITED)
     trace = Trace(torch.zeros(1, 1, 2, 1, dtype=torch.float64), 0)
     view = View(net, initial_state(net, 1), trace.known(0))
-    return Moment(view, None, Decision(played.flows[0].requests), played.flows[0], played.costs[0], played.states[0], trace)
+    return Moment(
+        view,
+        None,
+        Decision(played.flows[0].requests),
+        played.flows[0],
+        played.costs[0],
+        played.states[0],
+        trace,
+    )
 
 
 LIMITED = SHOPS.replace("initial_stock: 30", "initial_stock: 30, storage: 40", 1).replace(
@@ -352,12 +376,21 @@ LIMITED = SHOPS.replace("initial_stock: 30", "initial_stock: 30, storage: 40", 1
 
 
 def broken(moment: Moment) -> set[str]:
-    return {broken for broken, _, excess, size in laws(moment) if bool((excess > 1e-9 * (1 + size.abs().max())).any())}
+    return {
+        broken
+        for broken, _, excess, size in laws(moment)
+        if bool((excess > 1e-9 * (1 + size.abs().max())).any())
+    }
 
 
 def shipping(units: float) -> Any:
     return lambda moment: replace(
-        moment, flows=replace(moment.flows, shipments=torch.tensor([[[0.0], [units]]], dtype=torch.float64), asked=moment.flows.asked * 99)
+        moment,
+        flows=replace(
+            moment.flows,
+            shipments=torch.tensor([[[0.0], [units]]], dtype=torch.float64),
+            asked=moment.flows.asked * 99,
+        ),
     )
 
 
@@ -383,9 +416,15 @@ def ending_with(**changes: float) -> Any:
         (shipping(31.0), "more is shipped than it held"),
         (shipping(-1.0), "less than nothing is shipped"),
         (shipping(4.5), "part of a unit is shipped"),
-        (lambda moment: replace(moment, flows=replace(moment.flows, asked=moment.flows.asked * 0)), "more is sent than was asked for"),
         (
-            lambda moment: replace(moment, decision=replace(moment.decision, reserve=torch.full((1, 2, 1), 26.0, dtype=torch.float64))),
+            lambda moment: replace(moment, flows=replace(moment.flows, asked=moment.flows.asked * 0)),
+            "more is sent than was asked for",
+        ),
+        (
+            lambda moment: replace(
+                moment,
+                decision=replace(moment.decision, reserve=torch.full((1, 2, 1), 26.0, dtype=torch.float64)),
+            ),
             "its reserve is shipped",
         ),
         (
@@ -393,7 +432,9 @@ def ending_with(**changes: float) -> Any:
             "the reward is not the sum of its parts",
         ),
         (
-            lambda moment: replace(moment, costs=replace(moment.costs, transfer_payment=moment.costs.transfer_payment + 1)),
+            lambda moment: replace(
+                moment, costs=replace(moment.costs, transfer_payment=moment.costs.transfer_payment + 1)
+            ),
             "what warehouses pay each other does not add up to nothing",
         ),
     ],
@@ -410,7 +451,10 @@ def test_a_simulator_that_breaks_a_law_is_found():
         return State(after.inventory_level + (after.inventory_level > 25), after.due), flows, costs
 
     check_laws(ONGOING)
-    with pytest.raises(CheckFailed, match=r"^shops: random, period \d, replication \d, product: units are lost or made, by \d$"):
+    with pytest.raises(
+        CheckFailed,
+        match=r"^shops: random, period \d, replication \d, product: units are lost or made, by \d$",
+    ):
         check_laws(replace(ONGOING, step=generous))
 
 
@@ -419,11 +463,16 @@ def test_a_simulator_that_breaks_a_law_is_found():
 
 def test_pettingzoos_failures_and_its_warnings_are_told(monkeypatch):
     monkeypatch.setattr("marl_inv.testing.pettingzoo.parallel_env", lambda given, **options: NewSpaces())
-    with pytest.raises(CheckFailed, match="shops: PettingZoo's parallel_api_test fails: action_space should return the exact same"):
+    with pytest.raises(
+        CheckFailed,
+        match="shops: PettingZoo's parallel_api_test fails: action_space should return the exact same",
+    ):
         check_pettingzoo(ONGOING)
     monkeypatch.undo()
     monkeypatch.setattr("marl_inv.testing.pettingzoo.ADVICE", [])
-    with pytest.raises(CheckFailed, match="shops: PettingZoo's api_test warns: We recommend agents to be named"):
+    with pytest.raises(
+        CheckFailed, match="shops: PettingZoo's api_test warns: We recommend agents to be named"
+    ):
         check_pettingzoo(ONGOING)
 
 
@@ -441,10 +490,14 @@ def test_a_scenario_is_checked_in_one_call(tmp_path):
 
 
 @pytest.mark.parametrize(("fails", "code"), [(False, 0), (True, 1)])
-def test_the_command_line_plays_a_scenario_and_says_what_does_not_hold(fails, code, tmp_path, monkeypatch, capsys):
+def test_the_command_line_plays_a_scenario_and_says_what_does_not_hold(
+    fails, code, tmp_path, monkeypatch, capsys
+):
     def check(scenario):
         if fails:
-            raise CheckFailed(f"{scenario.name}: random, period 3, replication 0, shop: more is shipped than it held, by 4")
+            raise CheckFailed(
+                f"{scenario.name}: random, period 3, replication 0, shop: more is shipped than it held, by 4"
+            )
 
     monkeypatch.setattr("marl_inv.testing.checks.check_scenario", check)
     (tmp_path / "shops.yaml").write_text(SHOPS, encoding="utf-8")

@@ -1,7 +1,9 @@
-"""Pathwise learning: the gradient of what episodes earn, through the simulator and the policy, on fresh traces.
+"""Pathwise learning: the gradient of what episodes earn, through the simulator and the policy, on fresh
+traces.
 
-After hindsight differentiable policy optimisation (Alvo, Russo and Kanoria 2023). All luck is in a trace, which does not depend on what is
-decided, so what an episode earns is a function of the weights: there is no critic and no exploration.
+After hindsight differentiable policy optimisation (Alvo, Russo and Kanoria 2023). All luck is in a trace,
+which does not depend on what is decided, so what an episode earns is a function of the weights: there is no
+critic and no exploration.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ from marl_inv.learning.reward import Reward, objective
 from marl_inv.simulator import inventory_position
 
 RECOMPUTED = 2
-"""An update that has more than so many times the decisions asked for, because one episode does, plays periods again for the gradient."""
+"""An update that has more than so many times the decisions asked for, because one episode does, plays periods
+again for the gradient."""
 
 
 def build(parts: Parts) -> Built:
@@ -103,15 +106,23 @@ class Pathwise(OfflineAlgorithm[JointPolicy]):
         return SimpleLossTrainingStats(loss=loss.item())
 
     def earned(self, trace: Trace) -> Float[Tensor, " B"]:
-        """Reward per period as evaluation counts it. An episode that goes on beyond its trace is left with stock, which is worth what
-        it cost to bring there."""
+        """Reward per period as evaluation counts it. An episode that goes on beyond its trace is left with
+        stock, which is worth what it cost to bring there."""
         *weights, afterwards = period_weights(self.problem.scenario, len(trace) + 1)
-        moments, total = play(self.problem, MeanActions(self.policy), trace, True, recompute=self.recompute), 0.0
+        moments, total = (
+            play(self.problem, MeanActions(self.policy), trace, True, recompute=self.recompute),
+            0.0,
+        )
         for moment, weight in zip(moments, weights, strict=True):
             if weight:
                 total = total + weight * self.reward(moment).sum((0, 1))
         if self.reward is not objective and torch.is_grad_enabled() and not total.requires_grad:
-            raise InputError("reward: has no gradient; make it of differentiable operations of torch, or train by another algorithm")
+            raise InputError(
+                "reward: has no gradient; make it of differentiable operations of torch, or train by "
+                "another algorithm"
+            )
         if self.left_over is not None:
-            total = total + afterwards * (self.left_over * inventory_position(self.problem.network, moment.state)).sum((0, 1))
+            total = total + afterwards * (
+                self.left_over * inventory_position(self.problem.network, moment.state)
+            ).sum((0, 1))
         return total / sum(weights)

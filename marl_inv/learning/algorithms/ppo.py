@@ -1,6 +1,8 @@
-"""PPO with credit per product and warehouse: returns, advantages and ratios are (rows, K, N), as fine as rewards are.
+"""PPO with credit per product and warehouse: returns, advantages and ratios are (rows, K, N), as fine as
+rewards are.
 
-Schulman et al. (2017); with a critic of the whole network it is MAPPO (Yu et al. 2022), with local critics IPPO (de Witt et al. 2020).
+Schulman et al. (2017); with a critic of the whole network it is MAPPO (Yu et al. 2022), with local critics
+IPPO (de Witt et al. 2020).
 """
 
 from __future__ import annotations
@@ -22,9 +24,11 @@ from marl_inv.models.learned import Critic
 
 
 class ValueUnits(nn.Module):
-    """Running mean and standard deviation of returns, per product and warehouse: a critic's output times one plus the other is a value.
+    """Running mean and standard deviation of returns, per product and warehouse: a critic's output times one
+    plus the other is a value.
 
-    Exponentially weighted, without bias towards the beginning (0 and 1, so that a critic says values themselves until there are returns).
+    Exponentially weighted, without bias towards the beginning (0 and 1, so that a critic says values
+    themselves until there are returns).
     """
 
     def __init__(self, products: int, warehouses: int) -> None:
@@ -52,11 +56,17 @@ class ValueUnits(nn.Module):
 
 def build(parts: Parts) -> Built:
     problem, settings, policy = parts.problem, parts.settings, parts.policy
-    plan = parts.plan(problem.scenario.horizon if policy.remembers else min(settings.periods_per_update, problem.scenario.horizon))
+    plan = parts.plan(
+        problem.scenario.horizon
+        if policy.remembers
+        else min(settings.periods_per_update, problem.scenario.horizon)
+    )
     foresight = Foresight.beyond(policy.encoding) if settings.critic_sees == "privileged" else None
     algorithm = JointPPO(
         policy=policy,
-        critic=Critic(foresight or policy.encoding, settings, settings.critic_sees != "local").to(problem.network.size.device),
+        critic=Critic(foresight or policy.encoding, settings, settings.critic_sees != "local").to(
+            problem.network.size.device
+        ),
         optim=parts.optimizer(plan),
         eps_clip=settings.clip,
         vf_coef=settings.value_weight,
@@ -70,7 +80,9 @@ def build(parts: Parts) -> Built:
         replications=plan.replications,
         minibatches=settings.minibatches,
         generator=parts.generator,
-        units=ValueUnits(*problem.network.size.shape).to(problem.network.size.device) if settings.value_normalisation else None,
+        units=ValueUnits(*problem.network.size.shape).to(problem.network.size.device)
+        if settings.value_normalisation
+        else None,
     )
     return on_policy(parts, plan, algorithm, settings.passes, foresight)
 
@@ -86,7 +98,8 @@ def advantages(
 ) -> Float[Tensor, "T B K N"]:
     """Generalised advantage estimates (Schulman et al. 2016), for every product and warehouse by itself.
 
-    A terminated episode is worth nothing afterwards; a truncated one what the critic says of the state it was cut off in.
+    A terminated episode is worth nothing afterwards; a truncated one what the critic says of the state it was
+    cut off in.
     """
     goes_on, unbroken = ~terminated[..., None, None], ~done[..., None, None]
     surprise = reward + discount * next_value * goes_on - value
@@ -98,9 +111,11 @@ def advantages(
 
 
 class JointPPO(PPO):
-    """Tianshou's PPO over a TensorBuffer, with the joint policy's actions judged product by product and warehouse by warehouse.
+    """Tianshou's PPO over a TensorBuffer, with the joint policy's actions judged product by product and
+    warehouse by warehouse.
 
-    The critic sees `critic_obs` where the buffer has it, else what the actor sees, and speaks in `units` where there are some.
+    The critic sees `critic_obs` where the buffer has it, else what the actor sees, and speaks in `units`
+    where there are some.
     """
 
     def __init__(
@@ -119,7 +134,9 @@ class JointPPO(PPO):
 
     def _add_returns_and_advantages(self, batch: Batch, buffer: TensorBuffer, indices: np.ndarray) -> Batch:
         with torch.no_grad():
-            value = buffer.by_period(self._values(batch.critic_obs if "critic_obs" in batch.get_keys() else batch.obs))
+            value = buffer.by_period(
+                self._values(batch.critic_obs if "critic_obs" in batch.get_keys() else batch.obs)
+            )
             next_value = torch.empty_like(value)
             next_value[:-1] = value[1:]
             for period, observation in buffer.after.items():
@@ -154,15 +171,28 @@ class JointPPO(PPO):
 
     def _losses(self, batch: Batch, passes: int) -> list[Tensor]:
         """Of every gradient step, still on the device."""
-        columns = [key for key in ("obs", "act", "logp", "adv", "returns", "critic_obs") if key in batch.get_keys()]
+        columns = [
+            key for key in ("obs", "act", "logp", "adv", "returns", "critic_obs") if key in batch.get_keys()
+        ]
         losses: list[Tensor] = []
         for _ in range(passes):
-            for rows, episodes in minibatches(self.policy, len(batch.adv), self.replications, self.minibatches, self.generator):
-                losses.append(self._step(episodes, **{key: batch[key].index_select(0, rows) for key in columns}))
+            for rows, episodes in minibatches(
+                self.policy, len(batch.adv), self.replications, self.minibatches, self.generator
+            ):
+                losses.append(
+                    self._step(episodes, **{key: batch[key].index_select(0, rows) for key in columns})
+                )
         return losses
 
     def _step(
-        self, episodes: int | None, obs: Tensor, act: Tensor, logp: Tensor, adv: Tensor, returns: Tensor, critic_obs: Tensor | None = None
+        self,
+        episodes: int | None,
+        obs: Tensor,
+        act: Tensor,
+        logp: Tensor,
+        adv: Tensor,
+        returns: Tensor,
+        critic_obs: Tensor | None = None,
     ) -> Float[Tensor, " 4"]:
         distribution = self.policy.distribution(obs, episodes)
         ratio = (distribution.log_prob(act) - logp).exp()

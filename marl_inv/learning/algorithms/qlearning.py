@@ -1,6 +1,8 @@
-"""Deep Q-learning of order levels, lane by lane: everyone for itself (IQL), or what all choices are worth together (VDN, QMIX).
+"""Deep Q-learning of order levels, lane by lane: everyone for itself (IQL), or what all choices are worth
+together (VDN, QMIX).
 
-After Mnih et al. (2015), with a replay of what was played, a network of the past to learn from, and returns of several periods.
+After Mnih et al. (2015), with a replay of what was played, a network of the past to learn from, and returns
+of several periods.
 """
 
 from __future__ import annotations
@@ -26,8 +28,8 @@ MIXERS: dict[str, type[Mixer]] = {"iql": Independent, "vdn": Mean, "qmix": Monot
 
 
 EXPLORING_FIRST = 0.3
-"""Share of periods in which somebody chooses at random, in the beginning. All of them would starve the network; and if somebody always did, the
-others could not learn what their own choices are worth."""
+"""Share of periods in which somebody chooses at random, in the beginning. All of them would starve the
+network; and if somebody always did, the others could not learn what their own choices are worth."""
 
 
 EXPLORING_UNTIL = 0.5
@@ -76,15 +78,26 @@ class _QuietTrainer(OffPolicyTrainer):
 
 
 class JointDQN(DQN):
-    """Tianshou's DQN over a TensorReplay. A warehouse's value is the sum over its lanes; `policy.mixer` makes of those what is learned."""
+    """Tianshou's DQN over a TensorReplay. A warehouse's value is the sum over its lanes; `policy.mixer` makes
+    of those what is learned."""
 
-    def __init__(self, *, reward_mix: float, max_grad_norm: float, exploring: float, exploring_for: float, **settings: Any) -> None:
+    def __init__(
+        self,
+        *,
+        reward_mix: float,
+        max_grad_norm: float,
+        exploring: float,
+        exploring_for: float,
+        **settings: Any,
+    ) -> None:
         super().__init__(**settings)
         self.optim._max_grad_norm = max_grad_norm
         self.reward_mix, self.exploring, self.exploring_for = reward_mix, exploring, exploring_for
         self.mixer_old = self._add_lagged_network(self.policy.mixer)
         network = self.policy.encoding.network
-        self.choices = len(choice_owner(network)) / (1 if network.component is None else int(network.component.max()) + 1)
+        self.choices = len(choice_owner(network)) / (
+            1 if network.component is None else int(network.component.max()) + 1
+        )
         """Of a network."""
 
     def create_trainer(self, params: OffPolicyTrainerParams) -> OffPolicyTrainer:
@@ -96,7 +109,9 @@ class JointDQN(DQN):
         with torch.no_grad():
             before = self.model_old(batch.after)
             choice = self.policy.distribution(batch.after).mode if self.is_double else before.mode
-            batch.returns = reward + batch.factor.view(-1, 1, 1) * self.mixer_old(before.worth(choice), batch.after)
+            batch.returns = reward + batch.factor.view(-1, 1, 1) * self.mixer_old(
+                before.worth(choice), batch.after
+            )
         self.seen = {"actions": batch.act}
         return batch
 

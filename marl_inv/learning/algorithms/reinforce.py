@@ -1,11 +1,13 @@
 """The policy gradient with credit per product and warehouse, and without a critic (Williams 1992).
 
-What makes it noisy is taken off twice: what the starting policy earns on the same trace, by the collector; and here the mean of what the
-other replications, which are in the same period, go on to earn. Neither depends on the action judged, so the gradient stays unbiased.
+What makes it noisy is taken off twice: what the starting policy earns on the same trace, by the collector;
+and here the mean of what the other replications, which are in the same period, go on to earn. Neither depends
+on the action judged, so the gradient stays unbiased.
 
-Whole episodes are played. One that goes on beyond its trace has no critic to say what it is worth there; its last periods, whose
-returns are cut short, would teach not to care for stock. So a period counts by the share of its discounted future that was seen, 1 -
-discount^periods left: what bias stays is small, and smaller the lower the discount. An episode that terminates counts fully.
+Whole episodes are played. One that goes on beyond its trace has no critic to say what it is worth there; its
+last periods, whose returns are cut short, would teach not to care for stock. So a period counts by the share
+of its discounted future that was seen, 1 - discount^periods left: what bias stays is small, and smaller the
+lower the discount. An episode that terminates counts fully.
 """
 
 from __future__ import annotations
@@ -45,10 +47,13 @@ def arguments(parts: Parts, plan: TrainingPlan) -> dict[str, Any]:
 
 
 def returns_to_go(
-    reward: Float[Tensor, "T B K N"], terminated: Bool[Tensor, "T B"], done: Bool[Tensor, "T B"], discount: float
+    reward: Float[Tensor, "T B K N"],
+    terminated: Bool[Tensor, "T B"],
+    done: Bool[Tensor, "T B"],
+    discount: float,
 ) -> tuple[Float[Tensor, "T B K N"], Float[Tensor, "T B"]]:
-    """Discounted rewards from every period to the end of its episode or of the rollout, and the share of its discounted future that
-    these are: 1 where the episode terminates."""
+    """Discounted rewards from every period to the end of its episode or of the rollout, and the share of its
+    discounted future that these are: 1 where the episode terminates."""
     returns, unseen = torch.empty_like(reward), reward.new_empty(done.shape)
     following, beyond = torch.zeros_like(reward[0]), reward.new_ones(done.shape[1])
     for period in reversed(range(len(reward))):
@@ -92,7 +97,9 @@ class JointReinforce(Reinforce):
         self.seen = {"actions": batch.act, "advantages": batch.adv}
         return batch
 
-    def _update_with_batch(self, batch: Batch, batch_size: int | None, repeat: int) -> LossSequenceTrainingStats:
+    def _update_with_batch(
+        self, batch: Batch, batch_size: int | None, repeat: int
+    ) -> LossSequenceTrainingStats:
         losses = torch.stack(self._losses(batch)).cpu().numpy()
         return LossSequenceTrainingStats(loss=SequenceSummaryStats.from_sequence(losses))
 
@@ -100,7 +107,9 @@ class JointReinforce(Reinforce):
         """Of every gradient step, still on the device."""
         return [
             self._step(episodes, *(batch[key].index_select(0, rows) for key in ("obs", "act", "adv")))
-            for rows, episodes in minibatches(self.policy, len(batch.adv), self.replications, self.minibatches, self.generator)
+            for rows, episodes in minibatches(
+                self.policy, len(batch.adv), self.replications, self.minibatches, self.generator
+            )
         ]
 
     def _step(self, episodes: int | None, observation: Tensor, action: Tensor, advantage: Tensor) -> Tensor:

@@ -72,22 +72,27 @@ def test_without_lead_time_it_is_the_newsvendors_cost(unmet: str):
 
 
 def test_backorders_with_a_lead_time_are_a_newsvendor_over_all_its_periods():
-    assert -solve(problem(shop(2, unmet_demand="backordered"))).reward == pytest.approx(newsvendor(15), rel=1e-5)
+    assert -solve(problem(shop(2, unmet_demand="backordered"))).reward == pytest.approx(
+        newsvendor(15), rel=1e-5
+    )
 
 
 def test_a_season_of_known_demand():
-    """4 and then 6 units at 10 each; buying costs 3, holding 1. Lead time 1: the first 4 are lost, the 6 are bought in time."""
+    """4 and then 6 units at 10 each; buying costs 3, holding 1. Lead time 1: the first 4 are lost, the 6 are
+    bought in time."""
     season = shop(1, {"kind": "known", "values": [4, 6]}, {"procurement_cost": 3}, price=10, shortage_cost=0)
     found = solve(problem(season | {"objective": "profit", "ending": "finite", "horizon": 2}))
     assert 2 * found.reward == pytest.approx(6 * (10 - 3))
 
 
 def test_a_season_of_rare_units_is_worked_out_to_its_end():
-    """One unit may come in each of two periods, with probability 1/2. Stock of 1, holding 2, shortage 8, and no supplier: what is left over
-    is held once if nobody comes first, twice if nobody comes at all."""
+    """One unit may come in each of two periods, with probability 1/2. Stock of 1, holding 2, shortage 8, and
+    no supplier: what is left over is held once if nobody comes first, twice if nobody comes at all."""
     shop_alone = {"name": "shop", "initial_stock": 1, "holding_cost": 2, "shortage_cost": 8}
     demand = {"kind": "discrete_uniform", "high": 1}
-    found = solve(problem({"demand": demand, "ending": "finite", "horizon": 2, "warehouses": [shop_alone], "lanes": []}))
+    found = solve(
+        problem({"demand": demand, "ending": "finite", "horizon": 2, "warehouses": [shop_alone], "lanes": []})
+    )
     assert -2 * found.reward == pytest.approx((0 + 8 + 2 + 4) / 4)
 
 
@@ -107,16 +112,25 @@ def test_a_fixed_cost_a_shipment_makes_orders_rare_and_large():
 REACTIVE: Data = MILL | {
     "demand": {"kind": "poisson", "mean": 2},
     "horizon": 60,
-    "warehouses": [{"name": name, "holding_cost": 1, "shortage_cost": 9, "unmet_demand": "lost"} for name in "ab"],
+    "warehouses": [
+        {"name": name, "holding_cost": 1, "shortage_cost": 9, "unmet_demand": "lost"} for name in "ab"
+    ],
     "lanes": [{"origin": "mill", "destination": name, "lead_time": 1} for name in "ab"]
-    + [{"origin": one, "destination": other, "reactive": True, "transport_cost": 1} for one, other in ("ab", "ba")],
+    + [
+        {"origin": one, "destination": other, "reactive": True, "transport_cost": 1}
+        for one, other in ("ab", "ba")
+    ],
 }
 CAPACITATED = shop(2, lane={"capacity": 6}, unmet_demand="backordered") | {"horizon": 80}
 STORED = shop(1, storage=9, overflow_cost=2.0) | {"horizon": 80}
 DISCOUNTED = shop(1, price=4.0) | {"horizon": 30, "discount_factor": 0.9, "objective": "profit"}
 
 
-@pytest.mark.parametrize("data", [REACTIVE, CAPACITATED, STORED, DISCOUNTED], ids=["reactive", "capacitated", "stored", "discounted"])
+@pytest.mark.parametrize(
+    "data",
+    [REACTIVE, CAPACITATED, STORED, DISCOUNTED],
+    ids=["reactive", "capacitated", "stored", "discounted"],
+)
 def test_played_its_policy_costs_what_was_solved_for_and_no_baseline_less(data: Data):
     made = problem(data | {"quantities": "integer"})
     found, warm_up = solve(made), 0 if "discount_factor" in data else 100
@@ -136,7 +150,10 @@ def test_it_is_between_a_baseline_and_perfect_information():
 
 def test_an_optimal_policy_plays_the_library_by_name():
     made = load_problem("dual_sourcing")
-    own, index = (rewards(made, policy, 500, 100).mean() for policy in (solve(made).policy, BASELINES["capped_dual_index"].of(made)))
+    own, index = (
+        rewards(made, policy, 500, 100).mean()
+        for policy in (solve(made).policy, BASELINES["capped_dual_index"].of(made))
+    )
     assert own > index
 
 
@@ -160,7 +177,10 @@ def test_what_it_cannot_solve_is_refused(name: str, why: str):
     ("data", "why"),
     [
         (shop(demand={"kind": "gamma", "mean": 5, "sd": 2}), "demand of kind gamma is not in whole units"),
-        (shop(demand={"kind": "poisson", "mean": 5, "trend": 0.1}), "demand at shop changes over time; give `ending: finite`"),
+        (
+            shop(demand={"kind": "poisson", "mean": 5, "trend": 0.1}),
+            "demand at shop changes over time; give `ending: finite`",
+        ),
         (shop(initial_stock=1.5) | {"ending": "finite"}, "a starting stock or pipeline that is not whole"),
         (shop() | {"products": [{"name": "a"}, {"name": "b"}]}, "several products"),
     ],

@@ -1,4 +1,5 @@
-"""The complete-pooling bound: textbook newsvendors, the cross-dock's own bound, and nobody below it in the long run."""
+"""The complete-pooling bound: textbook newsvendors, the cross-dock's own bound, and nobody below it in the
+long run."""
 
 from __future__ import annotations
 
@@ -22,13 +23,21 @@ MILL = [{"name": "mill"}]
 
 
 def shops(count: int, transport: float, reactive: bool = False, **shop: object) -> Problem:
-    """Shops that the mill feeds in a period, with lanes of a period from each to each; demand is normal, mean 10 and deviation 2."""
+    """Shops that the mill feeds in a period, with lanes of a period from each to each; demand is normal, mean
+    10 and deviation 2."""
     names = [f"shop_{number}" for number in range(count)]
     lanes = [{"origin": "mill", "destination": name, "lead_time": 1, "procurement_cost": 3} for name in names]
     between = {"reactive": True} if reactive else {"lead_time": 1, "transport_cost": transport}
     lanes += [{"origin": a, "destination": b} | between for a in names for b in names if a != b]
     demand = {"kind": "normal", "mean": 10, "sd": 2, "cut_at_zero": False}
-    return problem({"demand": demand, "suppliers": MILL, "warehouses": [SHOP | shop | {"name": name} for name in names], "lanes": lanes})
+    return problem(
+        {
+            "demand": demand,
+            "suppliers": MILL,
+            "warehouses": [SHOP | shop | {"name": name} for name in names],
+            "lanes": lanes,
+        }
+    )
 
 
 LOSS = (1 + 9) * float(stats.norm.pdf(stats.norm.ppf(0.9)))
@@ -41,13 +50,16 @@ def test_one_shop_is_a_newsvendor_over_lead_time_and_review():
 
 
 def test_where_stock_is_in_place_before_demand_nothing_is_pooled():
-    """Lanes of a period bring nothing in time for the demand that they were asked for: 3 shops of deviation 2 are one of 6."""
+    """Lanes of a period bring nothing in time for the demand that they were asked for: 3 shops of deviation 2
+    are one of 6."""
     assert -pooling_bound(shops(3, 1)) == pytest.approx(90 + LOSS * 6 * math.sqrt(2))
 
 
 def test_after_demand_everything_is_pooled():
     """Independent demand of 3 shops has the deviation 2 x sqrt(3)."""
-    assert -pooling_bound(shops(3, 0, reactive=True)) == pytest.approx(90 + LOSS * 2 * math.sqrt(3) * math.sqrt(2))
+    assert -pooling_bound(shops(3, 0, reactive=True)) == pytest.approx(
+        90 + LOSS * 2 * math.sqrt(3) * math.sqrt(2)
+    )
 
 
 def test_goods_that_travel_in_circles_are_held_for_what_that_costs():
@@ -58,12 +70,15 @@ def test_goods_that_travel_in_circles_are_held_for_what_that_costs():
 
 
 def test_a_lost_unit_counts_once_in_each_window():
-    """Poisson demand of mean 1, lead time 1, h 1, p 4: a newsvendor at shortage rate 4 / 2 on Poisson demand of mean 2, whose level is 2."""
+    """Poisson demand of mean 1, lead time 1, h 1, p 4: a newsvendor at shortage rate 4 / 2 on Poisson demand
+    of mean 2, whose level is 2."""
     shop = {"name": "shop", "holding_cost": 1, "shortage_cost": 4}
     lane = {"origin": "mill", "destination": "shop", "lead_time": 1}
     made = problem({"suppliers": MILL, "warehouses": [shop], "lanes": [lane]})
     units, mass = range(60), stats.poisson(2).pmf(range(60))
-    expected = sum(chance * (max(2 - unit, 0) + 2 * max(unit - 2, 0)) for unit, chance in zip(units, mass, strict=True))
+    expected = sum(
+        chance * (max(2 - unit, 0) + 2 * max(unit - 2, 0)) for unit, chance in zip(units, mass, strict=True)
+    )
     assert -pooling_bound(made) == pytest.approx(expected)
 
 
@@ -88,7 +103,10 @@ def below(name: str, policies: list[str], horizon: int, replications: int) -> li
     for baseline in policies:
         with torch.no_grad():
             earned = (
-                score(play(made, BASELINES[baseline].of(made), trace, trusted=True), period_weights(made.scenario, horizon))
+                score(
+                    play(made, BASELINES[baseline].of(made), trace, trusted=True),
+                    period_weights(made.scenario, horizon),
+                )
                 .per_period("reward")
                 .sum((0, 1))
                 .double()
@@ -103,7 +121,16 @@ def test_good_policies_are_above_it(name: str):
     assert below(name, ["order_up_to", "equal_fractile", "lp_balancing"], horizon=240, replications=64) == []
 
 
-POOLED = ["lost_sales", "backorders", "cross_dock", "serial", "ring_transshipment", "storage_bound", "selfish_neighbours", "dual_sourcing"]
+POOLED = [
+    "lost_sales",
+    "backorders",
+    "cross_dock",
+    "serial",
+    "ring_transshipment",
+    "storage_bound",
+    "selfish_neighbours",
+    "dual_sourcing",
+]
 POOLED += ["random_lead_times", "supplier_outage", "hub_and_spoke_lateral", "one_warehouse_many_shops"]
 
 
