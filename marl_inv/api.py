@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from marl_inv.baselines import tuning
+from marl_inv.baselines.parameters import Tunable
 from marl_inv.chance.luck import Stream
 from marl_inv.common.errors import InputError
 from marl_inv.common.progress import Progress, Say, say_nothing, silently
@@ -42,7 +43,7 @@ def evaluate(
 
 def tune(
     scenario: AnyScenario,
-    policy: str | tuning.Tunable = "order_up_to",
+    policy: str | Tunable = "order_up_to",
     settings: Iterable[str] = (),
     seed: int = 0,
     effort: float = 1.0,
@@ -113,9 +114,6 @@ def render(
 ) -> Path:
     """Play an evaluation episode and write a film of it (.gif), or a picture (.png, .svg, .pdf) of where it
     stands after `period` periods; all of them by default. Raises InputError."""
-    from marl_inv.drawing import (
-        picture as drawing,
-    )  # matplotlib takes long to import, and only pictures need it
 
     problem = as_problem(scenario)
-    return drawing.render(problem, as_policy(policy, problem, seed, progress), path, seed, period, progress)
+    return film.render(problem, as_policy(policy, problem, seed, progress), path, seed, period, progress)

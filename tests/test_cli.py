@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from marl_inv import cli
 from marl_inv.baselines import BASELINES
-from marl_inv.cli import app as cli
+from marl_inv.cli import printing
 from marl_inv.common.errors import InputError
 from marl_inv.learning.settings import ALGORITHM_NAMES, TrainSettings
 from marl_inv.scenario import Scenario, library
@@ -255,8 +256,8 @@ def test_the_version_is_told(marl_inv):
 
 def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(monkeypatch, capsys):
     times = iter([0.0, 10.0, 70.0, 80.0, 140.0])
-    monkeypatch.setattr(cli.time, "monotonic", lambda: next(times))
-    assert list(cli.progress_bar(range(3), "cells")) == [0, 1, 2]
+    monkeypatch.setattr(printing.time, "monotonic", lambda: next(times))
+    assert list(printing.progress_bar(range(3), "cells")) == [0, 1, 2]
     assert capsys.readouterr().err == "cells: 1 of 3\n"
 
 

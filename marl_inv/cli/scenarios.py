@@ -117,13 +117,13 @@ def render(
 ) -> None:
     """Draw an episode: the network's stock, flows and shortages, period by period in a film, or at the end in
     a picture."""
-    from marl_inv.drawing import picture as drawing
+    from marl_inv.drawing import film
     from marl_inv.episodes.problem import load_problem
     from marl_inv.policies import policy_named
 
     problem = load_problem(scenario, settings or [])
     say_notes(problem)
-    path = drawing.render(
+    path = film.render(
         problem,
         policy_named(policy, problem, seed, progress_bar, allow_code),
         out,

@@ -21,7 +21,7 @@ from marl_inv.episodes.problem import Problem
 from marl_inv.evaluation.statistics import Interval
 from marl_inv.evaluation.tables import headed_table, latex
 from marl_inv.experiments.results import Judged, Outcome, Results, grid_tables
-from marl_inv.report import findings, pictures
+from marl_inv.report import findings, measurements, pictures
 from marl_inv.report.csv_tables import samples_csv, tables_csv
 from marl_inv.report.findings import Together
 from marl_inv.report.html import Block, Picture, Section, html, page_markdown
@@ -191,7 +191,7 @@ def _scenario(judged: Judged, table: Table, look: dict[str, pictures.Look]) -> S
         )
     if problem is None:
         return Section(judged.scenario, [*blocks, f"What has to be played again is left out: {lack}"])
-    far, _ = _tried(lambda: findings.how_far(problem, outcomes))
+    far, _ = _tried(lambda: measurements.how_far(problem, outcomes))
     blocks.insert(
         2,
         far
@@ -226,20 +226,22 @@ def _tried(measure: Callable[[], Value]) -> tuple[Value | None, str]:
 
 def _played(problem: Problem, judged: Judged, look: dict[str, pictures.Look]) -> Iterator[Block]:
     outcomes, reference, best = judged.outcomes, judged.reference, judged.best
-    curve, lack = _tried(lambda: findings.efficiency_curve(problem, reference.samples.shape[1]))
+    curve, lack = _tried(lambda: measurements.efficiency_curve(problem, reference.samples.shape[1]))
     yield Picture(
         pictures.efficiency_of(outcomes, look, curve),
         "Service against stock: further up serves more, further left holds less. "
         + (
             "The line is plain order-up-to with its newsvendor levels scaled from "
-            f"{findings.CURVE_SCALES[0]:g} to {findings.CURVE_SCALES[-1]:g} on the same traces; what lies "
+            f"{measurements.CURVE_SCALES[0]:g} to {measurements.CURVE_SCALES[-1]:g} on the same traces; what lies "
             "above it makes more of its stock than any scaling does. "
             if curve is not None
             else f"Without the curve of order-up-to: {lack}. "
         )
         + "Small marks are training seeds, the large one is their mean.",
     )
-    curves = {each.policy: found for each in outcomes if (found := findings.learning_curve(problem, each))}
+    curves = {
+        each.policy: found for each in outcomes if (found := measurements.learning_curve(problem, each))
+    }
     if curves:
         yield Picture(
             pictures.learning_of(curves, look),
@@ -247,9 +249,9 @@ def _played(problem: Problem, judged: Judged, look: dict[str, pictures.Look]) ->
             "order-up-to (dashed). Lines are means over seeds, bands run from the worst to the best seed. "
             "Evaluation plays, for each seed, the policy that was best here, on other traces.",
         )
-    if used := findings.capacities_used(problem.network, outcomes):
-        prices, lack = _tried(lambda: findings.shadow_prices(problem))
-        shown = findings.telling(used, prices or {})
+    if used := measurements.capacities_used(problem.network, outcomes):
+        prices, lack = _tried(lambda: measurements.shadow_prices(problem))
+        shown = measurements.telling(used, prices or {})
         told = ""
         if prices:
             told = (
@@ -293,7 +295,7 @@ def _played(problem: Problem, judged: Judged, look: dict[str, pictures.Look]) ->
 
 def _network(problem: Problem, outcome: Outcome) -> Figure | None:
     network = problem.network
-    volume = findings.carried(network, outcome)
+    volume = measurements.carried(network, outcome)
     if volume is None:
         return None
     names = {"shipped": "shipments", "requested": "asked", "owed": "owed", "transshipped": "transshipped"}

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from marl_inv import cli
 from marl_inv.bench import others
 from marl_inv.bench import speed as bench
 from marl_inv.bench.by_hand import EightWarehouses
 from marl_inv.bench.plain import plain_pathwise, plain_ppo
 from marl_inv.bench.speed import GRAPH, MLP, centre_and_shops, eight_warehouses, ring, seconds, stepping
-from marl_inv.cli import app as cli
 from marl_inv.common.errors import InputError
 from marl_inv.environment import parallel_env
 from marl_inv.learning.settings import TrainSettings

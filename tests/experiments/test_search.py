@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from marl_inv.common.errors import InputError
-from marl_inv.experiments import run as grid
+from marl_inv.experiments import cell as grid
 from marl_inv.learning.runs import training_settings
 
 pytest.importorskip("optuna", reason="Optuna is not installed")
