@@ -114,6 +114,7 @@ def render(
 ) -> Path:
     """Play an evaluation episode and write a film of it (.gif), or a picture (.png, .svg, .pdf) of where it
     stands after `period` periods; all of them by default. Raises InputError."""
+    from marl_inv.drawing import film  # matplotlib takes long to import, and only pictures need it
 
     problem = as_problem(scenario)
     return film.render(problem, as_policy(policy, problem, seed, progress), path, seed, period, progress)

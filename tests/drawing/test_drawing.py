@@ -16,7 +16,7 @@ from PIL import Image
 from building import network, play, problem, requests
 from marl_inv import cli
 from marl_inv.common.errors import InputError
-from marl_inv.drawing import film
+from marl_inv.drawing import film as drawing
 from marl_inv.drawing.layout import lay_out
 from marl_inv.drawing.picture import draw_network, figure_to_rgb
 from marl_inv.drawing.style import REACTIVE, REPLENISHMENT, TRANSFER, UNMET
@@ -207,7 +207,7 @@ def test_a_picture_is_as_large_at_every_step_and_a_closed_env_stays_sane(name):
 
 def test_a_film_has_a_picture_of_every_period(tmp_path):
     made = problem(PAIR + "demand: {kind: known, values: [1, 9, 2, 40]}", torch.float32)
-    path = film.render(made, StandingStill(), tmp_path / "made" / "film.gif", period=4)
+    path = drawing.render(made, StandingStill(), tmp_path / "made" / "film.gif", period=4)
     film = Image.open(path)
     frames = []
     for index in range(film.n_frames):
@@ -237,12 +237,12 @@ def test_what_cannot_be_drawn_is_refused_in_words(tmp_path):
         ("film.gif", 0, r"period is 0; give 1 to 6"),
     ):
         with pytest.raises(InputError, match=message):
-            film.render(made, StandingStill(), tmp_path / path, period=period)
+            drawing.render(made, StandingStill(), tmp_path / path, period=period)
     with pytest.raises(InputError, match=r"film.gif: would hold no pictures; give at least one"):
-        film.animate([], tmp_path / "film.gif")
+        drawing.animate([], tmp_path / "film.gif")
     (tmp_path / "taken").write_text("a file, not a folder", encoding="utf-8")
     with pytest.raises(InputError, match=r"film.gif: cannot be written"):
-        film.animate([PLAIN], tmp_path / "taken" / "film.gif")
+        drawing.animate([PLAIN], tmp_path / "taken" / "film.gif")
 
 
 def test_the_command_line_writes_pictures(tmp_path, monkeypatch, capsys):
@@ -267,7 +267,7 @@ def test_human_shows_a_window_where_there_is_a_screen_and_prints_where_there_is_
 
     shown, closed = [], []
     figure = Figure(figsize=(2, 2))
-    window = film.Window(
+    window = drawing.Window(
         figure,
         lambda seconds: shown.append(figure.axes[0].images[0].get_array().copy()),
         lambda: closed.append(True),
@@ -293,7 +293,7 @@ def as_array(env: WarehouseEnv) -> np.ndarray:
 def test_without_a_screen_there_is_no_window(monkeypatch):
     plt = pytest.importorskip("matplotlib.pyplot")
     plt.switch_backend("agg")
-    assert film.open_window("nowhere") is None
+    assert drawing.open_window("nowhere") is None
     assert not plt.get_fignums()
 
 
