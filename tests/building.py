@@ -14,7 +14,8 @@ from torch import Tensor
 from marl_inv.common.documents import Document
 from marl_inv.episodes.problem import Problem
 from marl_inv.network import TransferNetwork
-from marl_inv.scenario import read_scenario
+from marl_inv.scenario import Scenario, read_scenario
+from marl_inv.scenario.expansion import expand
 from marl_inv.simulator import Chance, Costs, Decision, Flows, State, initial_state, step
 
 PerProduct = float | Sequence[float]
@@ -23,9 +24,9 @@ PerProduct = float | Sequence[float]
 def problem(given: str | dict[str, Any], dtype: torch.dtype = torch.float64) -> Problem:
     """A problem from YAML text or the same as a dict; demand is Poisson with mean 1 where it states none."""
     data = YAML(typ="safe", pure=True).load(given) if isinstance(given, str) else given
-    return Problem.of(
-        read_scenario(Document("example", {"demand": {"kind": "poisson", "mean": 1}} | data)), dtype=dtype
-    )
+    document = Document("example", {"demand": {"kind": "poisson", "mean": 1}} | data)
+    expand(document, None, Scenario.model_fields)
+    return Problem.of(read_scenario(document), dtype=dtype)
 
 
 def network(given: str | dict[str, Any], dtype: torch.dtype = torch.float64) -> TransferNetwork:

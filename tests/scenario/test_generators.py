@@ -268,8 +268,8 @@ def test_a_suppliers_capacity_may_grow_with_those_it_feeds(ring: Path):
 
 
 SEVERAL_MISTAKES = {
-    "none": ("networks=[]", "network.networks " "is " "[]; " "give " "a " "list " "of " "generated " "ones: " "[{generate: " "ring, " "size: " "6}]"),
-    "a file": ("networks=[{file: " "a.json}]", "network.networks " "is " "[{'file': " "'a.json'}]; " "give " "a " "list " "of " "generated ones: [{generate: ring, size: 6}]"),
+    "none": ("networks=[]", "network.networks is []; give a list of generated ones: [{generate: ring, size: 6}]"),
+    "a file": ("networks=[{file: a.json}]", "network.networks is [{'file': 'a.json'}]; give a list of generated ones: [{generate: ring, size: 6}]"),
     "copies": ("networks.0.copies=0", "network.networks.0.copies is 0; give a whole number from 1 to 10,000"),
     "size": ("networks.0.size=1", "network.size is 1; give a number, 2 or more"),
 }  # fmt: skip
@@ -342,9 +342,9 @@ MISTAKES = {
     "unknown kind": (
         "generate: ring",
         "generate: rng",
-        "4:3: network.generate " "is " "'rng'; " "give " "one " "of " "'ring', " "'grid', " "'random_geometric', " "'serial', " "'hub_and_spoke', 'tree'",
+        "4:3: network.generate is 'rng'; give one of 'ring', 'grid', 'random_geometric', 'serial', 'hub_and_spoke', 'tree'",
     ),
-    "unknown option": ("size: 4", "size: 4\n  neighbors: 2", "6:3: network.neighbors " "is " "not " "a " "known " "key; " "did you mean neighbours?"),
+    "unknown option": ("size: 4", "size: 4\n  neighbors: 2", "6:3: network.neighbors is not a known key; did you mean neighbours?"),
     "no size": ("  size: 4\n", "", "3:1: network.size is missing; add it"),
     "one warehouse": ("size: 4", "size: 1", "5:3: network.size is 1; give a number, 2 or more"),
     "too many": ("size: 4", "size: 1000000", "5:3: network.size is 1000000; give a number, 100000 or less"),
@@ -362,15 +362,15 @@ MISTAKES = {
     "no template for replenishment": (
         "  replenishment: {lead_time: 3}\n",
         "",
-        "3:1: network has " "suppliers " "and " "no " "template " "for " "their " "lanes; " "add " "`replenishment: " "{lead_time: " "2}`, " "or `suppliers: 0`",
+        "3:1: network has suppliers and no template for their lanes; add `replenishment: {lead_time: 2}`, or `suppliers: 0`",
     ),
-    "a name for many": ("holding_cost: 1", "name: shop", "6:3: network.warehouse " "is " "for " "many " "entries " "and " "gives name; leave it out"),
+    "a name for many": ("holding_cost: 1", "name: shop", "6:3: network.warehouse is for many entries and gives name; leave it out"),
     "draw backwards": (
         "[20, 40]",
         "[40, 20]",
         "6:42: network.warehouse.storage.draw is [40, 20]; give the lowest and the highest value: [2, 8]",
     ),
-    "draw out of bounds": ("[20, 40]", "[-1, 40]", "6:32: network.warehouse.storage " "is " "-1; " "give " "a " "number " "above 0"),
+    "draw out of bounds": ("[20, 40]", "[-1, 40]", "6:32: network.warehouse.storage is -1; give a number above 0"),
     "stock beyond drawn storage": (
         "holding_cost: 1",
         "initial_stock: 50",
@@ -381,8 +381,8 @@ MISTAKES = {
         "size: 4\n  fed: [warehouse_7]",
         "3:1: network feeds 'warehouse_7', which is no warehouse; did you mean warehouse_3?",
     ),
-    "feeding too many": ("size: 4", "size: 4\n  fed: 3", "6:3: network.fed " "is " "3; " "give " "`all`, " "a " "share " "from " "0 " "to 1, or a list of warehouses"),
-    "no mapping": (RING[RING.index("network") :], "network: ring", "3:1: network is " "'ring'; " "give " "`generate: " "ring`, `file: network.json` or `lanes: lanes.csv`"),
+    "feeding too many": ("size: 4", "size: 4\n  fed: 3", "6:3: network.fed is 3; give `all`, a share from 0 to 1, or a list of warehouses"),
+    "no mapping": (RING[RING.index("network") :], "network: ring", "3:1: network is 'ring'; give `generate: ring`, `file: network.json` or `lanes: lanes.csv`"),
 }  # fmt: skip
 
 
