@@ -499,7 +499,7 @@ def test_the_command_line_plays_a_scenario_and_says_what_does_not_hold(
                 f"{scenario.name}: random, period 3, replication 0, shop: more is shipped than it held, by 4"
             )
 
-    monkeypatch.setattr("marl_inv.testing.checks.check_scenario", check)
+    monkeypatch.setattr("marl_inv.testing.check_scenario", check)
     (tmp_path / "shops.yaml").write_text(SHOPS, encoding="utf-8")
     monkeypatch.setattr("sys.argv", ["marl-inv", "check", str(tmp_path / "shops.yaml"), "--run"])
     with pytest.raises(SystemExit) as end:
