@@ -176,7 +176,9 @@ def _of_plugged(data: dict[str, Any]) -> dict[str, Any]:
     """Defaults that are not those of the fields: an algorithm's, and those of what is one's own."""
     found: dict[str, Any] = {}
     for name in (data.get(key) for key in PLUGGED):
-        own = defaults(name) if is_own(name) else OWN_DEFAULTS.get(name, {}) if isinstance(name, str) else {}
+        if not isinstance(name, str):
+            continue
+        own = defaults(name) if is_own(name) else OWN_DEFAULTS.get(name, {})
         found |= own | ({"own": found.get("own", {}) | own["own"]} if "own" in own else {})
     return found
 
