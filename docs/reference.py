@@ -454,6 +454,7 @@ def _documented(name: str, thing: Any) -> str:
             "py:function", f"marl_inv.{name}{_signature(node)}", [ast.get_docstring(node) or ""]
         )
     assert isinstance(node, ast.ClassDef)
+    assert isinstance(thing, type)
     kind = "py:exception" if issubclass(thing, Exception) else "py:class"
     return _directive(kind, f"marl_inv.{name}", [ast.get_docstring(node) or "", *_members(node, thing)])
 

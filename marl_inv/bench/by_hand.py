@@ -26,6 +26,8 @@ class EightWarehouses(ParallelEnv[str, np.ndarray, np.ndarray]):
 
     metadata = {"name": "eight_warehouses", "render_modes": []}
     render_mode = None
+    observation_spaces: dict[str, Box]
+    action_spaces: dict[str, Box]
 
     def __init__(self) -> None:
         self.possible_agents = [f"warehouse_{n}" for n in range(WAREHOUSES)]

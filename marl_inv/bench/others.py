@@ -24,7 +24,7 @@ def under_supersuit(copies: int, steps: int = 100) -> tuple[Callable[[], None], 
     """Copies of the environment by hand in one process, as SuperSuit makes a vector of them; and the
     warehouse-steps of a run."""
     import numpy as np
-    import supersuit
+    import supersuit  # pyright: ignore[reportMissingImports]  # an optional extra
 
     from marl_inv.bench.by_hand import WAREHOUSES, EightWarehouses
 
@@ -67,7 +67,7 @@ def stepper(env: Any, steps: int) -> Callable[[], None]:
 
 def gym_invmgmt(steps: int = 500) -> tuple[Callable[[], None], int]:
     """The network that gym-invmgmt registers: one agent decides for six places that hold stock."""
-    import gym_invmgmt
+    import gym_invmgmt  # pyright: ignore[reportMissingImports]  # an optional extra
     import numpy as np
 
     env = gym_invmgmt.CoreEnv(scenario="network")
@@ -86,7 +86,7 @@ def gym_invmgmt(steps: int = 500) -> tuple[Callable[[], None], int]:
 def stock_ppo(problem: Problem, steps: int = 50) -> tuple[Callable[[], None], int]:
     """Tianshou's own way for PettingZoo: agents step in turn, one PPO with two 64x64 networks each, 4 passes,
     4 copies of the environment."""
-    from tianshou.algorithm import PPO
+    from tianshou.algorithm.modelfree.ppo import PPO
     from tianshou.algorithm.modelfree.reinforce import ProbabilisticActorPolicy
     from tianshou.algorithm.multiagent.marl import MultiAgentOnPolicyAlgorithm
     from tianshou.algorithm.optim import AdamOptimizerFactory
@@ -109,9 +109,9 @@ def stock_ppo(problem: Problem, steps: int = 50) -> tuple[Callable[[], None], in
         inputs, outputs = example.observation_space.shape[0], example.action_space.shape[0]
         actor, critic = _StockActor(inputs, outputs), _StockNetwork(inputs, 1)
         policy = ProbabilisticActorPolicy(
-            actor=actor,
+            actor=actor,  # pyright: ignore[reportArgumentType]  # any module of its signature will do
             dist_fn=lambda parameters: torch.distributions.Independent(
-                torch.distributions.Normal(*parameters), 1
+                torch.distributions.Normal(parameters[0], parameters[1]), 1
             ),
             action_space=example.action_space,
             action_scaling=False,
@@ -166,6 +166,8 @@ def _for_stock_tianshou(environment: Any) -> Any:
     from pettingzoo.utils import BaseWrapper
 
     class Padded(BaseWrapper):
+        env: Any
+
         def action_space(self, agent: str) -> gymnasium.spaces.Box:
             largest = max(
                 (self.env.action_space(other) for other in self.possible_agents),

@@ -18,16 +18,19 @@ from marl_inv.simulator import Decision, initial_state, step
 def plain_ppo(problem: Problem, settings: TrainSettings) -> tuple[Callable[[], None], int]:
     """The same networks, simulator, data and number of gradient steps in a bare torch loop, without Tianshou
     or any bookkeeping."""
-    from marl_inv.learning.algorithms.ppo import advantages
+    from marl_inv.learning.algorithms.ppo import JointPPO, advantages
     from marl_inv.learning.train import prepare
 
     baseline = OrderUpTo.of(problem)
     training = prepare(problem, settings, baseline)
-    policy, critic = training.algorithm.policy, training.algorithm.critic
+    algorithm, collector = training.algorithm, training.collector
+    assert isinstance(algorithm, JointPPO)
+    assert collector is not None
+    policy, critic = algorithm.policy, algorithm.critic
     actor, encoding, network, decide = policy.actor, policy.encoding, problem.network, policy.decide
     owner = actor.head.owner
     optimizer = torch.optim.Adam(nn.ModuleList([actor, critic]).parameters(), lr=settings.lr)
-    periods, replications = training.collector.buffer.periods, training.collector.replications
+    periods, replications = collector.buffer.periods, collector.replications
     counter = iter(range(10**9))
 
     def log_prob(mean: Tensor, sigma: Tensor, action: Tensor) -> Tensor:
@@ -88,7 +91,7 @@ def plain_ppo(problem: Problem, settings: TrainSettings) -> tuple[Callable[[], N
 
 def plain_pathwise(
     problem: Problem, widths: tuple[int, ...], replications: int
-) -> tuple[Callable[[], None], Callable[[], None]]:
+) -> tuple[Callable[[], None], Callable[[], Tensor]]:
     """One MLP that sees all stock and asks on all lanes: a gradient step with Adam, and playing alone.
 
     The kind of network, and (512, 512, 512) the size, with which Alvo, Russo, Kanoria and Lee (2023) publish

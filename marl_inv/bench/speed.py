@@ -350,10 +350,13 @@ def ppo_parts(
     """One iteration (collect, then update), collecting alone, and the warehouse-steps in it."""
     from tianshou.utils.torch_utils import policy_within_training_step
 
+    from marl_inv.learning.algorithms.ppo import JointPPO
     from marl_inv.learning.train import prepare
 
     training = prepare(problem, settings, OrderUpTo.of(problem))
     collector, algorithm = training.collector, training.algorithm
+    assert isinstance(algorithm, JointPPO)
+    assert collector is not None
     steps = collector.buffer.maxsize
 
     def collect() -> None:

@@ -70,12 +70,13 @@ class Cell:
     @cached_property
     def content(self) -> dict[str, Any]:
         """All that the result depends on, as plain data."""
-        trained = isinstance(self.plan, TrainSettings)
+        plan = self.plan
+        trained = isinstance(plan, TrainSettings)
         content = {
             "scenario": json.loads(self.problem.model_dump_json(exclude_none=True)),
-            "training" if trained else "policy": json.loads(self.plan.model_dump_json(exclude_none=True))
+            "training" if trained else "policy": json.loads(plan.model_dump_json(exclude_none=True))
             if trained
-            else self.plan,
+            else plan,
             "replications": self.replications,
             "version": version("marl_inv"),
         }
@@ -85,8 +86,8 @@ class Cell:
             content["files"] = {
                 name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()
             }
-        if trained and self.plan.plugged:
-            content["code"] = digests(self.plan.plugged)
+        if trained and plan.plugged:
+            content["code"] = digests(plan.plugged)
         return content if self.stream == "evaluate" else content | {"stream": self.stream}
 
     def _files(self) -> dict[str, Path]:

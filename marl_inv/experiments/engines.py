@@ -132,7 +132,7 @@ class Ray:
 
     def _begun(self) -> Any:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        import ray
+        import ray  # pyright: ignore[reportMissingImports]  # an optional extra
 
         if ray.is_initialized():
             return ray
@@ -152,7 +152,7 @@ class Ray:
 
     def close(self) -> None:
         if self._ours:
-            import ray
+            import ray  # pyright: ignore[reportMissingImports]  # an optional extra
 
             ray.shutdown()
             self._ours = False
@@ -160,7 +160,7 @@ class Ray:
 
 def _join(address: str, **options: Any) -> None:
     """Connect to a cluster; a door that is closed is told at once, where Ray itself would try for minutes."""
-    import ray
+    import ray  # pyright: ignore[reportMissingImports]  # an optional extra
 
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:

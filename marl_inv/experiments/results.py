@@ -185,9 +185,8 @@ def _corrected(differences: dict[str, Interval], other: Outcome) -> dict[str, In
 
 
 def _row(judged: Judged, outcome: Outcome) -> dict[str, Any]:
-    gain, plain, behind = (
-        found.get(outcome.policy) for found in (judged.gains, judged.differences, judged.behind)
-    )
+    gain, behind = (found.get(outcome.policy) for found in (judged.gains, judged.behind))
+    plain = judged.differences[outcome.policy]
     result = measured(outcome.problem, judged.rewards[outcome.policy])
     compared = {
         "gain": plain.mean,

@@ -141,7 +141,7 @@ def search(
         raise InputError(
             'search: Optuna is not installed; add it with `pip install -c constraints.txt -e ".[search]"`'
         )
-    import optuna
+    import optuna  # pyright: ignore[reportMissingImports]  # an optional extra
 
     what = read_search(experiment, allow_code)
     optuna.logging.set_verbosity(optuna.logging.WARNING)

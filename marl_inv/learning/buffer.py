@@ -20,6 +20,8 @@ class TensorBuffer(ReplayBuffer):
     (replications, ...).
     """
 
+    _meta: Batch
+
     def __init__(self, periods: int, replications: int) -> None:
         super().__init__(size=periods * replications)
         self.periods, self.replications = periods, replications

@@ -104,6 +104,9 @@ class TraceCollector(BaseCollector[InventoryStats]):
     """What Tianshou's trainer asks of a collector, over traces instead of environments; `_play_on` is the
     difference between them."""
 
+    policy: JointPolicy
+    buffer: TensorBuffer
+
     def __init__(
         self,
         problem: Problem,
@@ -116,7 +119,7 @@ class TraceCollector(BaseCollector[InventoryStats]):
         self.problem, self.replications, self.seed = problem, replications, seed
         super().__init__(
             policy,
-            _NoEnvironments(replications),
+            _NoEnvironments(replications),  # pyright: ignore[reportArgumentType]  # all that is asked of them
             TensorBuffer(periods, replications) if buffer is None else buffer,
             collect_stats_class=InventoryStats,
             raise_on_nan_in_buffer=False,

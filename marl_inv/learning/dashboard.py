@@ -98,6 +98,7 @@ def end(
         key: value if isinstance(value, bool | int | float | str) else str(value)
         for key, value in told.items()
     }
+    assert writer.file_writer is not None, "a writer has none only once it is closed"
     for summary in hparams(told | {"scenario": problem.scenario.name}, {BEST: percent}):
         writer.file_writer.add_summary(summary)
     writer.add_scalar(BEST, percent, step)

@@ -27,10 +27,8 @@ class Foresight(Encoding):
 
     @classmethod
     def beyond(cls, encoding: Encoding) -> Foresight:
-        return cls(
-            **{field.name: getattr(encoding, field.name) for field in fields(encoding)}
-            | {"order_levels": None}
-        )
+        kept = [field.name for field in fields(encoding) if field.name != "order_levels"]
+        return cls(**{name: getattr(encoding, name) for name in kept})
 
     @property
     def periods(self) -> int:

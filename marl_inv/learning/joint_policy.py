@@ -32,6 +32,8 @@ def _as_it_is(distribution: Distribution) -> Distribution:
 class JointPolicy(ProbabilisticActorPolicy):
     """Explores within a training step, plays the mean outside; `decide` turns raw actions into a Decision."""
 
+    actor: Actor
+
     def __init__(
         self,
         actor: Actor,
@@ -40,8 +42,8 @@ class JointPolicy(ProbabilisticActorPolicy):
         generator: torch.Generator,
     ) -> None:
         super().__init__(
-            actor=actor,
-            dist_fn=_as_it_is,
+            actor=actor,  # pyright: ignore[reportArgumentType]  # only our own `forward` calls it
+            dist_fn=_as_it_is,  # pyright: ignore[reportArgumentType]  # as is what it makes
             deterministic_eval=True,
             action_space=Box(-np.inf, np.inf, (1,)),
             action_scaling=False,
@@ -69,7 +71,9 @@ class JointPolicy(ProbabilisticActorPolicy):
         period."""
         if not self.remembers:
             return self.actor(observation)
+        assert episodes is not None, "rows of a policy that remembers are whole episodes"
         memory = self.actor.recall(observation.unflatten(0, (-1, episodes)))
+        assert memory is not None
         return self.actor(observation, memory.flatten(0, 1))
 
     def forward(self, batch: Batch, state: Tensor | None = None, **kwargs: Any) -> Batch:

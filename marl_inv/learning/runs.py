@@ -62,7 +62,7 @@ def training_settings(
             document.places[(key,)] = source
     override(document, settings)
     for key in PLUGGED:
-        if is_own(name := document.data.get(key)):
+        if isinstance(name := document.data.get(key), str) and is_own(name):
             check_allowed(
                 name, f"{document.place((key,))}: {key}", allow_code or document.place((key,)) == COMMAND_LINE
             )

@@ -69,9 +69,9 @@ class TrainSettings(ModelSettings):
     """Learning rate; 3e-3 for reinforce, 1e-2 for pathwise."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """How the learning rate falls to 0 over the run; constant: not at all."""
-    discount: float = Field(0.98, ge=0, lt=1)
+    discount: float = Field(default=0.98, ge=0, lt=1)
     """Weight of the next period's reward; 0.9 for iql, vdn and qmix."""
-    gae_lambda: float = Field(0.95, ge=0, le=1)
+    gae_lambda: float = Field(default=0.95, ge=0, le=1)
     """Trust in what happened over what the critic expected, in advantages (Schulman et al. 2016)."""
     clip: PositiveFloat = 0.2
     """How far one update may move the policy's action probabilities."""
@@ -88,7 +88,7 @@ class TrainSettings(ModelSettings):
     Silver 2016)."""
     target_every: PositiveInt = 200
     """Gradient steps after which what they believed before is brought up to date."""
-    exploring: float = Field(0.05, ge=0, le=1)
+    exploring: float = Field(default=0.05, ge=0, le=1)
     """Share of periods in which one of a network's choices is made at random in the end; it falls from 0.3 in
     the first half of the run."""
     decisions_per_update: PositiveInt = 20_000
@@ -108,7 +108,7 @@ class TrainSettings(ModelSettings):
     """Of the bonus for exploring, in the loss."""
     max_grad_norm: PositiveFloat = 0.5
     """Gradients longer than this are shortened to it."""
-    reward_mix: float | None = Field(None, ge=0, le=1)
+    reward_mix: float | None = Field(default=None, ge=0, le=1)
     """0 rewards a warehouse with its own profit, 1 with the mean of all; when absent, 0 for ippo and iql,
     else 1. vdn and qmix know only 1."""
     reward: Annotated[str, known_or_own((), "module:function")] | None = None
@@ -176,7 +176,9 @@ def _of_plugged(data: dict[str, Any]) -> dict[str, Any]:
     """Defaults that are not those of the fields: an algorithm's, and those of what is one's own."""
     found: dict[str, Any] = {}
     for name in (data.get(key) for key in PLUGGED):
-        own = defaults(name) if is_own(name) else OWN_DEFAULTS.get(name, {}) if isinstance(name, str) else {}
+        if not isinstance(name, str):
+            continue
+        own = defaults(name) if is_own(name) else OWN_DEFAULTS.get(name, {})
         found |= own | ({"own": found.get("own", {}) | own["own"]} if "own" in own else {})
     return found
 

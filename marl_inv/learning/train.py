@@ -296,12 +296,12 @@ def _begun(
     progress: Progress,
     baseline: OrderUpTo | None,
 ) -> Training:
-    baseline = (
-        tune(problem, OrderUpTo.of(problem), settings.seed, progress=progress)
-        if baseline is None
-        else baseline
-    )
-    training = prepare(problem, settings, baseline, begin_at(problem, settings, baseline, progress), folder)
+    if baseline is None:
+        order_up_to: OrderUpTo = tune(problem, OrderUpTo.of(problem), settings.seed, progress=progress)
+    else:
+        order_up_to = baseline
+    beginning = begin_at(problem, settings, order_up_to, progress)
+    training = prepare(problem, settings, order_up_to, beginning, folder)
     training.trainer.reset()
     if folder is not None:
         dashboard.begin(training.trainer.params.logger.writer, problem, settings)

@@ -170,7 +170,9 @@ class Encoding:
     def times(self, view: View) -> Float[Tensor, "K N B"]:
         """How many times the usual demand is now, of a policy that follows it: what it sees is divided by
         that, and what it asks for multiplied."""
-        return lately(view, self.beginning.following)
+        following = self.beginning.following
+        assert following is not None, "asked only of a policy that follows demand"
+        return lately(view, following)
 
 
 def _lead_time(network: TransferNetwork) -> Float[Tensor, " N"]:

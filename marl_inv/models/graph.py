@@ -157,6 +157,14 @@ class Blocks:
 class Neighbours(nn.Module):
     """Who hears whom: both ends of every transfer lane hear each other."""
 
+    slot: Int[Tensor, " N"] | None
+    """Where a warehouse stands among those of all blocks; None where they are in order."""
+    cell: Int[Tensor, " E"]
+    """Where an edge's weight stands in the matrices of all blocks."""
+    edges: Int[Tensor, "2 E"]
+    features: Float[Tensor, "K E G"]
+    degree: Float[Tensor, " N"]
+
     def __init__(self, encoding: Encoding) -> None:
         super().__init__()
         network = encoding.network
@@ -193,6 +201,8 @@ class GraphTrunk(nn.Module):
     """`hops` rounds of messages over the transfer lanes; with 0 a warehouse knows only itself. With global
     there are two rounds, and in each everybody also hears the mean of all. Plays networks of any size, unless
     weights are a warehouse's own."""
+
+    fixed: Float[Tensor, "K N S"]
 
     def __init__(self, encoding: Encoding, settings: ModelSettings, inputs: int) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from marl_inv.episodes.decisions import choice_owner, split
@@ -37,6 +37,10 @@ def source_lane_mask(network: TransferNetwork) -> Bool[Tensor, " E"]:
 class ChoiceHead(nn.Module):
     """`outputs` numbers for every choice. A lane sees its destination and, unless `alone`, its origin."""
 
+    origin: Int[Tensor, " _"]
+    destination: Int[Tensor, " E"]
+    lane: Float[Tensor, "K E G"]
+
     def __init__(self, encoding: Encoding, settings: ModelSettings, outputs: int) -> None:
         super().__init__()
         network, hidden = encoding.network, settings.hidden
@@ -60,6 +64,7 @@ class ChoiceHead(nn.Module):
             heads.append(self.reserve)
         for last in heads:
             nn.init.normal_(last.weight, std=0.01 / hidden**0.5)
+            assert last.bias is not None
             nn.init.zeros_(last.bias)
 
     def forward(self, x: Float[Tensor, "R K N H"]) -> Float[Tensor, "R K A O"]:
@@ -80,6 +85,9 @@ class ChoiceHead(nn.Module):
 class AmountHead(nn.Module):
     """Normal raw actions; the standard deviation is one number for source lanes, other lanes, promotions and
     reserves each."""
+
+    kind: Int[Tensor, " A"]
+    owner: Int[Tensor, " A"]
 
     def __init__(self, encoding: Encoding, settings: ModelSettings) -> None:
         super().__init__()
@@ -108,8 +116,18 @@ class LevelHead(nn.Module):
     of its neighbours, plus a number for each level, so that any distribution can be learned.
     """
 
+    owner: Int[Tensor, " A"]
+    numbers: Int[Tensor, " J"]
+    open: Int[Tensor, "1 K A"]
+    """The highest level of every choice when nothing is out."""
+    middle: Float[Tensor, "K A"]
+    scale: Float[Tensor, "K A"]
+    width: Float[Tensor, "K A 1"]
+    kind: Int[Tensor, " A"]
+
     def __init__(self, encoding: Encoding, settings: ModelSettings) -> None:
         super().__init__()
+        assert encoding.order_levels is not None, "`encode` gives them to this head"
         network, self.order_levels = encoding.network, encoding.order_levels
         self.choices = ChoiceHead(encoding, settings, 1 + self.order_levels.count)
         self.warehouses, lanes, step = len(network.warehouses), len(network.lanes), self.order_levels.step
@@ -154,8 +172,17 @@ class ValueHead(nn.Module):
     over the levels from that part (Wang et al. 2016).
     """
 
+    owner: Int[Tensor, " A"]
+    share: Float[Tensor, " A"]
+    numbers: Int[Tensor, " J"]
+    open: Int[Tensor, "1 K A"]
+    begin: Float[Tensor, "K A"]
+    scale: Float[Tensor, "K A"]
+    exploring: Float[Tensor, ""]
+
     def __init__(self, encoding: Encoding, settings: ModelSettings) -> None:
         super().__init__()
+        assert encoding.order_levels is not None, "`encode` gives them to this head"
         network, self.order_levels, self.dueling = encoding.network, encoding.order_levels, settings.dueling
         self.choices = ChoiceHead(encoding, settings, 1 + self.order_levels.count)
         self.level = linear(settings.hidden, 1, groups(network, settings.parameters))
@@ -243,6 +270,7 @@ class Decider:
         most = [torch.full_like(factor[0], torch.inf)]
         if network.max_promotion is not None:
             factor.append(network.max_promotion.squeeze(-1).expand_as(size))
+            assert self.promotion is not None
             offset.append(self.promotion)
             most.append(factor[-1])
         if network.max_reserve is not None:

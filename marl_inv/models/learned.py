@@ -116,10 +116,11 @@ class Actor(nn.Module):
 
     def recall(self, observations: Float[Tensor, "T R K N FD"]) -> Float[Tensor, "T R K N H"] | None:
         """The memory in every period of an episode observed from its beginning."""
-        memories = [None]
+        memories: list[Tensor | None] = [None]
         for observation in observations:
             memories.append(self.remember(observation, memories[-1]))
-        return None if self.gru is None else torch.stack(memories[1:])
+        known = [memory for memory in memories if memory is not None]
+        return None if self.gru is None else torch.stack(known)
 
 
 class Critic(nn.Module):

@@ -16,6 +16,8 @@ class MLPTrunk(nn.Module):
     """Two hidden layers. Warehouses are told apart by an identity, so it plays only networks of the size it
     was made for."""
 
+    fixed: Float[Tensor, "K N S"]
+
     def __init__(self, encoding: Encoding, settings: ModelSettings, inputs: int) -> None:
         super().__init__()
         products, warehouses, _ = encoding.warehouse.shape
@@ -33,6 +35,8 @@ class MLPTrunk(nn.Module):
 class JointMLPTrunk(nn.Module):
     """All warehouses' features in one vector: what a critic of the whole network sees when there is no
     graph."""
+
+    fixed: Float[Tensor, "K N S"]
 
     def __init__(self, encoding: Encoding, settings: ModelSettings, inputs: int) -> None:
         super().__init__()

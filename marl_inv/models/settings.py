@@ -32,7 +32,7 @@ class ModelSettings(Record):
     """order_up_to: a residual on an order-up-to target. quantity: units, starting near what order-up-to asks
     on average. levels: one of `levels` order quantities. values: the one that is worth most, which is how
     iql, vdn and qmix learn and nobody else."""
-    levels: int = Field(16, ge=2)
+    levels: int = Field(default=16, ge=2)
     """Order quantities to choose from, nothing among them; only the levels and values heads have them."""
     dueling: bool = True
     """The values head tells how well a warehouse stands from how much better one level is than another."""

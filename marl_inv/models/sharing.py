@@ -13,6 +13,8 @@ from marl_inv.network import TransferNetwork
 class GroupedLinear(nn.Module):
     """A linear layer for each group of places: place p uses the weights of group[p]."""
 
+    group: Int[Tensor, " P"]
+
     def __init__(self, inputs: int, outputs: int, group: Int[Tensor, " P"], bias: bool = True) -> None:
         super().__init__()
         layers = [nn.Linear(inputs, outputs, bias) for _ in range(int(group.max()) + 1)]

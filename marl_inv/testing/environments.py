@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from marl_inv.chance.trace import Trace
 from marl_inv.common.errors import CheckFailed
-from marl_inv.environment import parallel_env
+from marl_inv.environment import WarehouseEnv, parallel_env
 from marl_inv.episodes.problem import AnyScenario, as_problem
 from marl_inv.evaluation.metrics import MONEY
 
@@ -87,7 +87,7 @@ class _Watched:
     """An environment that is played, with an eye on all that it returns."""
 
     def __init__(self, env: ParallelEnv) -> None:
-        self.env, self.core = env, env.unwrapped
+        self.env, self.core = env, cast(WarehouseEnv, env.unwrapped)
         scenario = self.core.problem.scenario
         self.name, self.agents = scenario.name, list(env.possible_agents)
         self.spaces = {
@@ -149,7 +149,7 @@ class _Watched:
             self._fail("all", 0, f"returns {type(given).__name__}; return observations and infos")
         if list(self.env.agents) != self.agents:
             self._fail("all", 0, f"agents are {self.env.agents}; begin with all of possible_agents")
-        parts = dict(zip(("observation", "info"), given, strict=True))
+        parts: dict[str, Any] = dict(zip(("observation", "info"), given, strict=True))
         self._about_everyone(0, parts)
         self._seen(0, parts["observation"])
         self._choosing(0, parts["info"])
@@ -163,7 +163,7 @@ class _Watched:
                 f"returns {type(given).__name__}; return observations, rewards, terminations, truncations "
                 "and infos",
             )
-        parts = dict(zip(PARTS, given, strict=True))
+        parts: dict[str, Any] = dict(zip(PARTS, given, strict=True))
         self._about_everyone(step, parts)
         self._seen(step, parts["observation"])
         self._choosing(step, parts["info"])
@@ -235,7 +235,7 @@ class _Watched:
             space, mask = self.spaces[agent][1], infos[agent].get("action_mask")
             if not isinstance(space, MultiDiscrete):
                 continue
-            entries = mask if isinstance(mask, tuple) else (None,)
+            entries: tuple[Any, ...] = mask if isinstance(mask, tuple) else (None,)
             if [np.shape(levels) for levels in entries] != [(count,) for count in space.nvec]:
                 self._fail(
                     agent,

@@ -64,7 +64,7 @@ def laws(moment: Moment) -> Iterator[tuple[str, Sequence[str], Tensor, Tensor]]:
     yield "units are lost or made", network.products, (there - here).abs(), there
     parts = [network.weights[part] * getattr(costs, part) for part in INCOME_PARTS]
     parts += [-network.weights[part] * getattr(costs, part) for part in COST_PARTS]
-    size = sum(part.abs() for part in parts)
+    size = sum((part.abs() for part in parts), start=torch.zeros_like(parts[0]))
     yield (
         "the reward is not the sum of its parts",
         network.warehouses,
@@ -93,6 +93,7 @@ def laws(moment: Moment) -> Iterator[tuple[str, Sequence[str], Tensor, Tensor]]:
     yield "more is shipped than it held", network.warehouses, sent - on_hand, on_hand
     if moment.decision.reserve is not None and network.full_shipment is None:
         reserve = whole_units(network, moment.decision.reserve)
+        assert reserve is not None
         yield "its reserve is shipped", network.warehouses, sent - (on_hand - reserve).clamp(min=0), on_hand
     yield (
         "there are backorders where unmet demand is lost",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -40,25 +39,28 @@ def check_pettingzoo(
     from pettingzoo.test.max_cycles_test import max_cycles_test
     from pettingzoo.test.state_test import state_test
 
+    chosen: dict[str, Any] = {"max_cycles": periods, "levels": levels}
+
     def parallel(**options: Any) -> ParallelEnv:
-        return parallel_env(problem, **{"max_cycles": periods, "levels": levels} | options)
+        return parallel_env(problem, **chosen | options)
 
     def agent_cycle(**options: Any) -> AECEnv:
-        return env(problem, **{"max_cycles": periods, "levels": levels} | options)
+        return env(problem, **chosen | options)
 
     def without_window(render_mode: str) -> AECEnv:
         drawn = agent_cycle(render_mode=render_mode)
         drawn.metadata["render_modes"] = [mode for mode in drawn.metadata["render_modes"] if mode != "human"]
         return drawn
 
-    cycles, agents = min(periods or math.inf, problem.scenario.horizon), len(problem.network.warehouses)
+    horizon, agents = problem.scenario.horizon, len(problem.network.warehouses)
+    cycles = min(periods or horizon, horizon)
     tests: dict[str, Callable[[], None]] = {
         "parallel_api_test": lambda: parallel_api_test(parallel(), num_cycles=cycles),
         "api_test": lambda: api_test(agent_cycle(), num_cycles=min(cycles * agents, 1000)),
         "parallel_seed_test": lambda: parallel_seed_test(parallel),
         "seed_test": lambda: seed_test(agent_cycle),
         "state_test": lambda: state_test(agent_cycle(), parallel()),
-        "render_test": lambda: render_test(without_window),
+        "render_test": lambda: render_test(without_window),  # pyright: ignore[reportArgumentType]  # it passes render_mode
     }
     if cycles >= 4:
         tests["max_cycles_test"] = lambda: max_cycles_test(

@@ -116,6 +116,7 @@ class Pathwise(OfflineAlgorithm[JointPolicy]):
         for moment, weight in zip(moments, weights, strict=True):
             if weight:
                 total = total + weight * self.reward(moment).sum((0, 1))
+        assert isinstance(total, Tensor), "some period counts"
         if self.reward is not objective and torch.is_grad_enabled() and not total.requires_grad:
             raise InputError(
                 "reward: has no gradient; make it of differentiable operations of torch, or train by "

@@ -19,7 +19,9 @@ from torch import Tensor, nn
 
 from marl_inv.learning.buffer import TensorBuffer
 from marl_inv.learning.foresight import REMEMBERED, Foresight
+from marl_inv.learning.joint_policy import JointPolicy
 from marl_inv.learning.parts import Built, Parts, minibatches, mix_rewards, on_policy
+from marl_inv.models.distributions import PerAgentValues
 from marl_inv.models.learned import Critic
 
 
@@ -30,6 +32,10 @@ class ValueUnits(nn.Module):
     Exponentially weighted, without bias towards the beginning (0 and 1, so that a critic says values
     themselves until there are returns).
     """
+
+    mean: Float[Tensor, "K N"]
+    square: Float[Tensor, "K N"]
+    weight: Float[Tensor, ""]
 
     def __init__(self, products: int, warehouses: int) -> None:
         super().__init__()
@@ -118,6 +124,8 @@ class JointPPO(PPO):
     where there are some.
     """
 
+    policy: JointPolicy
+
     def __init__(
         self,
         *,
@@ -166,7 +174,7 @@ class JointPPO(PPO):
     def _update_with_batch(self, batch: Batch, batch_size: int | None, repeat: int) -> A2CTrainingStats:
         losses = torch.stack(self._losses(batch, repeat)).cpu().numpy()
         kinds = zip(("loss", "actor_loss", "vf_loss", "ent_loss"), losses.T, strict=True)
-        summary = {kind: SequenceSummaryStats.from_sequence(values) for kind, values in kinds}
+        summary: dict[str, Any] = {kind: SequenceSummaryStats.from_sequence(values) for kind, values in kinds}
         return A2CTrainingStats(gradient_steps=len(losses), **summary)
 
     def _losses(self, batch: Batch, passes: int) -> list[Tensor]:
@@ -195,6 +203,7 @@ class JointPPO(PPO):
         critic_obs: Tensor | None = None,
     ) -> Float[Tensor, " 4"]:
         distribution = self.policy.distribution(obs, episodes)
+        assert not isinstance(distribution, PerAgentValues), "`TrainSettings` leaves that head to Q-learning"
         ratio = (distribution.log_prob(act) - logp).exp()
         actor_loss = -torch.min(ratio * adv, ratio.clamp(1 - self.eps_clip, 1 + self.eps_clip) * adv).mean()
         critic_loss = (returns - self.critic(obs if critic_obs is None else critic_obs)).square().mean()

@@ -107,6 +107,7 @@ class JointDQN(DQN):
         network, mixer = self.policy.encoding.network, self.policy.mixer
         reward = network.mean(batch.rew) if mixer.team else mix_rewards(network, batch.rew, self.reward_mix)
         with torch.no_grad():
+            assert self.model_old is not None, "there is a lagged network: `target_update_freq` is above 0"
             before = self.model_old(batch.after)
             choice = self.policy.distribution(batch.after).mode if self.is_double else before.mode
             batch.returns = reward + batch.factor.view(-1, 1, 1) * self.mixer_old(

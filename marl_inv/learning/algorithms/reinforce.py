@@ -22,7 +22,9 @@ from tianshou.data import Batch, SequenceSummaryStats
 from torch import Tensor
 
 from marl_inv.learning.buffer import TensorBuffer
+from marl_inv.learning.joint_policy import JointPolicy
 from marl_inv.learning.parts import Built, Parts, TrainingPlan, minibatches, mix_rewards, on_policy
+from marl_inv.models.distributions import PerAgentValues
 
 
 def build(parts: Parts) -> Built:
@@ -72,6 +74,8 @@ def above_the_others(returns: Float[Tensor, "T B K N"]) -> Float[Tensor, "T B K 
 class JointReinforce(Reinforce):
     """Tianshou's Reinforce over a TensorBuffer. Every row is used once, in `minibatches` gradient steps."""
 
+    policy: JointPolicy
+
     def __init__(
         self,
         *,
@@ -114,6 +118,7 @@ class JointReinforce(Reinforce):
 
     def _step(self, episodes: int | None, observation: Tensor, action: Tensor, advantage: Tensor) -> Tensor:
         distribution = self.policy.distribution(observation, episodes)
+        assert not isinstance(distribution, PerAgentValues), "`TrainSettings` leaves that head to Q-learning"
         gain = (distribution.log_prob(action) * advantage).mean()
         loss = -gain - self.entropy_weight * distribution.entropy().mean()
         self.optim.step(loss)
