@@ -78,10 +78,11 @@ class EchelonBaseStock:
         )
         until_sold = ((self.members * own) @ self.members * self.members).amax(1) + 1
         mean = network.throughput * until_sold
-        return [
+        scaled = (
             replace(self, levels=mean + safety * level_unit(network))
             for safety in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
-        ] + [self]
+        )
+        return [*scaled, self]
 
 
 @dataclass(frozen=True, eq=False)

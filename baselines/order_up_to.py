@@ -86,6 +86,7 @@ class CappedOrderUpTo(OrderUpTo):
         return cls(newsvendor_levels(problem), cap=1.5 * problem.network.size, name="capped order-up-to")
 
     def beginnings(self, problem: Problem) -> list[OrderUpTo]:
+        assert self.cap is not None
         return [
             replace(each, cap=self.cap * factor)
             for each in super().beginnings(problem)

@@ -230,6 +230,7 @@ def reward_by_replication(problem: Problem, policy: Policy, trace: Trace) -> Flo
     for moment, weight in zip(play(problem, policy, trace, trusted=True), weights, strict=True):
         if weight:
             total = total + weight * moment.costs.reward.sum((0, 1))
+    assert isinstance(total, Tensor)
     return total / sum(weights)
 
 

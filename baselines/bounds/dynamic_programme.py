@@ -19,7 +19,7 @@ from marl_inv.episodes.problem import Problem
 from marl_inv.episodes.view import View
 from marl_inv.network import UNLIMITED, TransferNetwork
 from marl_inv.scenario import Scenario
-from marl_inv.scenario.demand import ParametricDemand
+from marl_inv.scenario.demand import Demand
 from marl_inv.scenario.places import Warehouse
 from marl_inv.simulator import Chance, Decision, State, initial_state, ship, step
 
@@ -136,7 +136,8 @@ def is_average(scenario: Scenario) -> bool:
 def growth(
     scenario: Scenario, warehouse: Warehouse, periods: Int[np.ndarray, " P"]
 ) -> Float[np.ndarray, " P"]:
-    return scenario.demand_of(warehouse).growth(periods) if warehouse.faces_demand else np.ones(len(periods))
+    model = scenario.demand_of(warehouse)
+    return np.ones(len(periods)) if model is None else model.growth(periods)
 
 
 def first_extent(problem: Problem) -> Extent:
@@ -271,18 +272,17 @@ class DynamicProgramme:
         """What every request leads to at every level, and what it costs more than no request in the state
         that it leads to."""
         pairs, some = self.X * len(self.requests), torch.from_numpy(self.requests.T[None]).double()
-        self.after = np.empty(pairs, dtype=np.int64)
-        self.price = np.empty(pairs)
+        after, price = np.empty(pairs, dtype=np.int64), np.empty(pairs)
         for part in _parts(pairs, AT_ONCE):
             level, request = np.divmod(part, len(self.requests))
             decided, _, cost = self._play(self._state(self.levels.vectors[level]), some[..., request])
             _, _, later = self._play(decided)
             fits = (self.extent.highest >= _whole(decided.inventory_level[0]).T).all(1)
-            self.after[part], self.price[part] = (
+            after[part], price[part] = (
                 self._number_after(decided),
                 np.where(fits, cost - later, np.inf),
             )
-        self.after, self.price = (of_pairs.reshape(self.X, -1) for of_pairs in (self.after, self.price))
+        self.after, self.price = after.reshape(self.X, -1), price.reshape(self.X, -1)
 
     def _number_after(self, decided: State) -> Numbers:
         number = self.levels.number(_whole(decided.inventory_level[0]).T)
@@ -329,7 +329,7 @@ class DynamicProgramme:
         """Every demand of a period that may come, and how likely it is."""
         scenario = self.problem.scenario
         each = [
-            _masses(scenario, scenario.demand_of(place), factor) if place.faces_demand else np.ones(1)
+            np.ones(1) if (model := scenario.demand_of(place)) is None else _masses(scenario, model, factor)
             for place, factor in zip(scenario.warehouses, factors, strict=True)
         ]
         likely = each[0]
@@ -398,7 +398,9 @@ class DynamicProgramme:
         periods = self.problem.scenario.horizon
         weights, values, tables = shares(self.problem, periods), np.zeros((self.X, self.R)), []
         for period in progress(range(periods - 1, -1, -1), "solving"):
-            values, chosen = self.improve(values, *self.meet(period, period == periods - 1), weights[period])
+            values, chosen = self.improve(
+                values, *self.meet(period, period == periods - 1), float(weights[period])
+            )
             tables.insert(0, chosen)
         least = -float(values.ravel()[self._opening()])
         return Optimum(
@@ -505,7 +507,7 @@ def _whole(units: Tensor) -> Numbers:
     return units.round().long().numpy()
 
 
-def _masses(scenario: Scenario, model: ParametricDemand, factor: float) -> Float[np.ndarray, " D"]:
+def _masses(scenario: Scenario, model: Demand, factor: float) -> Float[np.ndarray, " D"]:
     found = masses(model, factor)
     if found is None:
         raise InputError(

@@ -254,6 +254,7 @@ class Model:
         """A lane with an order delay ships at first what was ordered before the episode, at most."""
         upper = np.full((self.T, self.K, self.E), np.inf)
         if self.orders is not None:
+            assert self.network.order_slot is not None
             delay = (self.network.order_slot // self.E).cpu().numpy()
             owes = _array(self.network.owes, (self.E, 1))[:, 0] > 0
             for lane, periods in enumerate(delay.tolist()):
@@ -307,6 +308,7 @@ class Model:
         rows.put(at[self.rounded], self.rounding[self.rounded], -1.0)
 
     def _ship_everything(self, rows: Rows) -> None:
+        assert self.network.full_shipment is not None
         lanes, origins, _ = (tensor.cpu().numpy() for tensor in self.network.full_shipment)
         docks = np.unique(origins)
         gone = rows.add(np.zeros((self.T, self.K, len(docks))))
@@ -335,6 +337,7 @@ class Model:
     def _store(self) -> None:
         rows, returned = self.programme.at_most, (self.demand < 0).any((0, 1))
         kept_to = np.flatnonzero(self.stored & ~returned)
+        assert self.network.storage is not None
         storage = self.network.storage.double().cpu().numpy()[kept_to, 0]
         within = rows.add(np.broadcast_to(storage, (self.T, len(kept_to))).copy())
         rows.put(within[:, None], self.opening[1:][:, :, kept_to], self.volume[:, None])
@@ -346,6 +349,7 @@ class Model:
         lanes = np.flatnonzero(np.isin(self.destination, places) & (self.lead_time == 0).any(0))
         if not len(lanes):
             return
+        assert self.network.storage is not None
         rows, room = self.programme.at_most, np.empty((self.T, len(places)))
         room[:] = self.network.storage.double().cpu().numpy()[places, 0]
         room[0] = np.maximum(room[0], (self.level[:, places].clip(0) * self.volume[:, None]).sum(0))

@@ -39,7 +39,7 @@ from marl_inv.chance.demand import masses, mixing
 from marl_inv.common.errors import InputError
 from marl_inv.episodes.problem import Problem
 from marl_inv.scenario import Scenario
-from marl_inv.scenario.demand import Demand
+from marl_inv.scenario.demand import Demand, Normal
 from marl_inv.scenario.events import Surge
 from marl_inv.scenario.fields import per_product
 from marl_inv.scenario.places import Lane, RandomLeadTime, Warehouse
@@ -61,7 +61,9 @@ def pooling_bound(problem: Problem) -> float:
 
 
 def check_pooled(scenario: Scenario) -> None:
-    facing = [scenario.demand_of(warehouse) for warehouse in scenario.warehouses if warehouse.faces_demand]
+    facing = [
+        model for warehouse in scenario.warehouses if (model := scenario.demand_of(warehouse)) is not None
+    ]
     normal = [model.normal and model.may_be_negative for model in facing]
     steady = all(model.cycle == 1 for model in facing) and scenario.regimes is None
     refused = {
@@ -94,6 +96,12 @@ def _scalar(model: Demand, product: int = 0) -> Demand:
     return model.model_copy(
         update={key: value[product] if isinstance(value, list) else value for key, value in numbers.items()}
     )
+
+
+def _masses(model: Demand) -> Float[np.ndarray, " U"]:
+    found = masses(model, 1.0)
+    assert found is not None
+    return found
 
 
 def _lead_times(lane: Lane) -> list[int]:
@@ -154,7 +162,7 @@ class _Pooled:
             raise InputError(
                 f"{self.scenario.name}: no supplier reaches a customer; there is no long run to bound"
             )
-        return min(reached)
+        return int(min(reached))
 
     def _quickest(self) -> Iterable[list[int]]:
         names = {warehouse.name for warehouse in self.facing}
@@ -163,16 +171,18 @@ class _Pooled:
     def _demand(self) -> tuple[Float[np.ndarray, " M"], float | Float[np.ndarray, " U"]]:
         """Mean by warehouse; and of the demand to be safe against, the standard deviation, or the probability
         of 0, 1, 2.. units."""
-        models = [_scalar(self.scenario.demand_of(warehouse), self.product) for warehouse in self.facing]
+        facing = [self.scenario.demand_of(warehouse) for warehouse in self.facing]
+        models = [_scalar(model, self.product) for model in facing if model is not None]
+        normal = [model for model in models if isinstance(model, Normal)]
         pooled = self.reach + 1 - self.placed
-        if models[0].normal:
-            sd = np.array([model.sd for model in models])
+        if normal:  # then all are: `check_pooled`
+            sd = np.array([model.sd for model in normal])
             root = mixing(self.scenario)
             rows = [self.scenario.warehouses.index(warehouse) for warehouse in self.facing]
             correlation = np.eye(len(rows)) if root is None else (root @ root.T)[np.ix_(rows, rows)]
             variance = self.placed * sd.sum() ** 2 + pooled * sd @ correlation @ sd
-            return np.array([model.mean for model in models]), float(np.sqrt(variance))
-        each = [masses(model, 1.0) for model in models]
+            return np.array([model.mean for model in normal]), float(np.sqrt(variance))
+        each = [_masses(model) for model in models]
         mean = np.array([float(mass @ np.arange(len(mass))) for mass in each])
         together = _sum(mass for mass in each for _ in range(pooled))
         return mean, convolve(together, _largest_together([_sum([mass] * self.placed) for mass in each]))
@@ -284,7 +294,7 @@ def newsvendor(holding: float, short: float, variation: float | Float[np.ndarray
     if not holding or not short:
         return 0.0
     ratio = short / (short + holding)
-    if isinstance(variation, float):
+    if not isinstance(variation, np.ndarray):
         return (holding + short) * float(norm.pdf(norm.ppf(ratio))) * variation
     units = np.arange(len(variation))
     level = min(int(np.searchsorted(variation.cumsum(), ratio)), len(units) - 1)

@@ -15,6 +15,7 @@ from marl_inv.chance.counts import Counts
 from marl_inv.chance.measures import Measures
 from marl_inv.scenario import Scenario
 from marl_inv.scenario.demand import (
+    Demand,
     DiscreteUniform,
     Geometric,
     KnownDemand,
@@ -34,7 +35,7 @@ def parametric(models: list[ParametricDemand], products: int) -> Counts | Measur
     )
 
 
-def masses(model: ParametricDemand, factor: float) -> Float[np.ndarray, " D"] | None:
+def masses(model: Demand, factor: float) -> Float[np.ndarray, " D"] | None:
     """Probability of 0, 1, 2.. units in a period of this growth, up to what is hardly ever exceeded; None for
     demand that is not in whole units."""
     if isinstance(model, Poisson | Geometric | NegativeBinomial):

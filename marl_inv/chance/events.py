@@ -124,16 +124,23 @@ def lead_times(scenario: Scenario, periods: int, luck: Luck) -> Int[np.ndarray, 
     lanes = sorted(
         (lane for lane in scenario.lanes if not lane.reactive), key=lambda lane: lane.origin not in suppliers
     )
-    drawn = [index for index, lane in enumerate(lanes) if isinstance(lane.lead_time, RandomLeadTime)]
+    drawn = [
+        (index, lane.lead_time)
+        for index, lane in enumerate(lanes)
+        if isinstance(lane.lead_time, RandomLeadTime)
+    ]
     delays = [(number, event) for number, event in enumerate(scenario.events) if isinstance(event, Delay)]
     if not lanes or not (drawn or delays):
         return None
     fixed = [0 if isinstance(lane.lead_time, RandomLeadTime) else lane.lead_time for lane in lanes]
     result = np.tile(np.array(fixed)[:, None], (periods, 1, len(luck)))
     uniform = luck.uniform("lead_times", range(periods), len(lanes)) if drawn else None
-    for index in drawn:
-        values, reached = lanes[index].lead_time.values, np.cumsum(lanes[index].lead_time.chances)[:-1]
-        result[:, index] = np.array(values)[np.searchsorted(reached, uniform[:, index], side="right")]
+    for index, lead_time in drawn:
+        assert uniform is not None
+        reached = np.cumsum(lead_time.chances)[:-1]
+        result[:, index] = np.array(lead_time.values)[
+            np.searchsorted(reached, uniform[:, index], side="right")
+        ]
     for number, event in delays:
         slow = [index for index, lane in enumerate(lanes) if not event.targets or lane.name in event.targets]
         result[:, slow] += event.periods * under_way(event, number, periods, luck)[:, None]

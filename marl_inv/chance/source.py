@@ -58,7 +58,7 @@ class DemandSource:
                 group: Counts | Measures | FileDemand = FileDemand(models[0][1], scenario, members)
                 self.notes.append(group.note)
             else:
-                group = parametric([model for _, model in models], products)
+                group = parametric([each for _, each in models if not isinstance(each, Empirical)], products)
             self._groups.append((members, group))
             first, second = _factor_moments(scenario, group.model, members)
             variance = (
@@ -88,17 +88,14 @@ class DemandSource:
         scenario, luck = self.scenario, Luck(seed, stream, replications)
         horizon = horizon or scenario.horizon
         drawn = torch.from_numpy(self._demand(stream, luck, horizon))
-        chance = {
-            "lead_time": lead_times(scenario, horizon, luck),
-            "available": available(scenario, horizon + 1, luck),
-            "promotion": planned_promotion(scenario, horizon + 1 + scenario.notice),
-            "start": starting_stock(scenario, luck),
-        }
         return Trace(
             drawn[: scenario.history + horizon],
             scenario.history,
+            lead_time=_tensor(lead_times(scenario, horizon, luck)),
+            available=_tensor(available(scenario, horizon + 1, luck)),
+            promotion=_tensor(planned_promotion(scenario, horizon + 1 + scenario.notice)),
             forecast=self._forecast(drawn[scenario.history :], luck),
-            **{name: torch.from_numpy(values) for name, values in chance.items() if values is not None},
+            start=_tensor(starting_stock(scenario, luck)),
         )
 
     def _demand(self, stream: Stream, luck: Luck, horizon: int) -> Float[np.ndarray, "P K N B"]:
@@ -162,6 +159,10 @@ class DemandSource:
         models = [self.scenario.demand_of(warehouse) for warehouse in self.scenario.warehouses]
         lowest = [-torch.inf if model is not None and model.may_be_negative else 0.0 for model in models]
         return torch.tensor(lowest, dtype=torch.float64).unsqueeze(-1)
+
+
+def _tensor(values: np.ndarray | None) -> Tensor | None:
+    return None if values is None else torch.from_numpy(values)
 
 
 def _by_kind(scenario: Scenario) -> list[list[tuple[int, Demand]]]:

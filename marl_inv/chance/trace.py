@@ -122,7 +122,7 @@ def changed(record: Any, change: Callable[[Tensor], Tensor]) -> Any:
         return change(record)
     if isinstance(record, tuple):
         return tuple(changed(part, change) for part in record)
-    if is_dataclass(record):
+    if is_dataclass(record) and not isinstance(record, type):
         return replace(
             record, **{field.name: changed(getattr(record, field.name), change) for field in fields(record)}
         )

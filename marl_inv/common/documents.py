@@ -126,7 +126,8 @@ def write_yaml(
 def as_yaml(data: Mapping[str, Any]) -> str:
     yaml, text = YAML(typ="safe", pure=True), StringIO()
     yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False
+    # ruamel declares it None and sets it so nowhere else.
+    yaml.sort_base_mapping_type_on_output = False  # pyright: ignore[reportAttributeAccessIssue]
     yaml.dump(dict(data), text)
     return text.getvalue()
 

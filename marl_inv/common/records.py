@@ -90,13 +90,16 @@ def _path_in(data: Any, location: KeyPath) -> tuple[KeyPath, Any]:
     and the value there."""
     path: list[str | int] = []
     for part in location:
-        inside = (isinstance(data, dict) and part in data) or (
-            isinstance(data, list) and isinstance(part, int) and part < len(data)
-        )
-        if inside:
+        if _is_in(data, part):
             data = data[part]
             path.append(part)
     return tuple(path), data
+
+
+def _is_in(data: Any, part: str | int) -> bool:
+    return (isinstance(data, dict) and part in data) or (
+        isinstance(data, list) and isinstance(part, int) and part < len(data)
+    )
 
 
 def _keys_at(model: type[BaseModel], location: KeyPath) -> list[str]:

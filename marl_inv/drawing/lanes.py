@@ -199,8 +199,8 @@ def _width(units: float, typical: float) -> float:
 def _label(axes: Axes, way: Way, path: Curve, stub: bool, along: float) -> None:
     text = short(way.shipped) + (f" +{short(way.owed)} owed" if way.owed > 0 else "")
     x, y = path.start if stub else path.at(np.array([0.5 if path.bend else along]))[0]
-    place = {"ha": "center", "va": "bottom"} if stub else {"ha": "center", "va": "center"}
-    axes.text(x, y, text, fontsize=8, color=way.colour, zorder=5, bbox=LABEL, **place)
+    upright = "bottom" if stub else "center"
+    axes.text(x, y, text, fontsize=8, color=way.colour, zorder=5, bbox=LABEL, ha="center", va=upright)
 
 
 # Lanes of large networks

@@ -292,7 +292,7 @@ def _as_grid(links: networkx.Graph) -> dict[str, tuple[int, int]] | None:
         places = {}
         for place in links:
             one, other = distance[first].get(place), distance[corner].get(place)
-            if one is None or (one + other - side) % 2:
+            if one is None or other is None or (one + other - side) % 2:
                 break
             places[place] = ((one + other - side) // 2, (one - other + side) // 2)
         if _is_grid(links, places) and places[first] == (0, 0):

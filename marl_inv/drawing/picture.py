@@ -20,6 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.typing import LineStyleType
 from torch import Tensor
 
 from marl_inv.drawing.lanes import draw_lanes, draw_many_lanes
@@ -118,13 +119,14 @@ def _legend(scene: Scene, style: str) -> list[Patch | Line2D]:
             dot(FILL(0.5), UNMET, "unmet demand"),
             dot(UNMET, UNMET, "most of it"),
         ]
+    lines: tuple[tuple[str, LineStyleType, str], ...] = (
+        (REPLENISHMENT, "-", "replenishment"),
+        (TRANSFER, "-", "transfer"),
+        (REACTIVE, (0, (1.2, 0.6)), "after demand"),
+    )
     moves = [
         Line2D([], [], color=colour, linewidth=4 if colour != REACTIVE else 3, linestyle=line, label=label)
-        for colour, line, label in (
-            (REPLENISHMENT, "-", "replenishment"),
-            (TRANSFER, "-", "transfer"),
-            (REACTIVE, (0, (1.2, 0.6)), "after demand"),
-        )
+        for colour, line, label in lines
         if colour in kinds
     ]
     bar = Line2D(

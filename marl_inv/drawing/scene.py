@@ -198,7 +198,8 @@ class Scene:
         asked, owed = ([*lanes[key].tolist(), *[0.0] * len(reactive)] for key in ("asked", "owed"))
         shipped = [*lanes["shipments"].tolist(), *lanes["transshipped"].tolist()]
         origins = network.lane_origin + [
-            network.warehouses[n] for n in ([] if not reactive else network.reactive.origin.tolist())
+            network.warehouses[n]
+            for n in ([] if network.reactive is None else network.reactive.origin.tolist())
         ]
         ways = []
         for index, (name, origin, end) in enumerate(

@@ -78,10 +78,10 @@ class ActionLayout:
         reactive: dict[str, list[int]] = {}
         for lane, n in enumerate([] if network.reactive is None else network.reactive.destination.tolist()):
             reactive.setdefault(network.warehouses[n], []).append(lane)
-        places = [
+        requested, promoted, reserved = (
             torch.from_numpy(np.where(at < 0, end, at)).to(network.destination.device)
             for at in (request_at, promotion_at, reserve_at)
-        ]
+        )
         most, slot = np.concatenate(high, dtype=np.float32), np.concatenate(slots)
         return cls(
             network,
@@ -90,7 +90,9 @@ class ActionLayout:
             reactive,
             most,
             slot,
-            *places,
+            requested,
+            promoted,
+            reserved,
             None if levels is None else OrderLevels.of(network, levels),
         )
 
@@ -168,18 +170,22 @@ class ActionLayout:
     @cached_property
     def step(self) -> Float[np.ndarray, " A"]:
         """What a level more asks for."""
+        assert self.levels is not None
         return self._in_entries(self.levels.step.unsqueeze(-1))
 
     def units_of_levels(self) -> Float[np.ndarray, "A J"]:
+        assert self.levels is not None
         return np.minimum(np.outer(self.step, np.arange(self.levels.count)), self.high[:, None])
 
     def mask(self, available: Float[Tensor, "M 1"] | None) -> Int8[np.ndarray, "A J"]:
         """1 where a level makes sense now."""
+        assert self.levels is not None
         highest = self._highest if available is None else self._in_entries(self.levels.highest(available))
         return (np.arange(self.levels.count) <= highest[:, None]).astype(np.int8)
 
     @cached_property
     def _highest(self) -> Int[np.ndarray, " A"]:
+        assert self.levels is not None
         return self._in_entries(self.levels.highest())
 
     def by_agent(self, units: Float[Tensor, "K E 1"]) -> Float[np.ndarray, " A"]:

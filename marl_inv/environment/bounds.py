@@ -21,7 +21,10 @@ def fact_bounds(
         for warehouse in scenario.warehouses
     ]
     high = [[_most(fact, scenario) for fact in facts]] * len(low)
-    return tuple(np.tile(np.array(bounds, dtype=np.float32), len(network.products)) for bounds in (low, high))
+    least, most = (
+        np.tile(np.array(bounds, dtype=np.float32), len(network.products)) for bounds in (low, high)
+    )
+    return least, most
 
 
 def _least(fact: str, scenario: Scenario, warehouse: Warehouse, owing: bool) -> float:

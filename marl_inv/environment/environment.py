@@ -31,7 +31,7 @@ import math
 import operator
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import gymnasium
 import numpy as np
@@ -107,7 +107,8 @@ def env(scenario: AnyScenario, **options: Any) -> OrderEnforcingWrapper:
 
 def raw_env(scenario: AnyScenario, **options: Any) -> parallel_to_aec_wrapper:
     """`env` without the check that calls come in order."""
-    return parallel_to_aec_wrapper(parallel_env(scenario, **options))
+    # The wrapper's stub wants an environment that takes None for an action; the wrapper never gives it one.
+    return parallel_to_aec_wrapper(parallel_env(scenario, **options))  # pyright: ignore[reportArgumentType]
 
 
 def register_library() -> None:
@@ -153,12 +154,8 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         levels: int | None = None,
     ) -> None:
         _check_options(render_mode, max_cycles, stream, levels)
-        self.problem, self.network, self.render_mode, self.stream = (
-            problem,
-            problem.network,
-            render_mode,
-            stream,
-        )
+        self.problem, self.network, self.render_mode = problem, problem.network, render_mode
+        self.stream: Stream = stream
         self.max_cycles = problem.scenario.horizon if max_cycles is None else max_cycles
         self.metadata = {**self.metadata, "name": f"marl_inv/{problem.scenario.name}-v{VERSION}"}
         self.possible_agents = list(self.network.warehouses)
@@ -171,12 +168,14 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         self._layout = ActionLayout.of(self.network, levels)
         self._facts = fact_names(self.network, problem.scenario)
         low, high = fact_bounds(problem, self._facts)
-        self.observation_spaces = {
+        self.observation_spaces: dict[str, Box] = {
             agent: Box(low[n], high[n]) for n, agent in enumerate(self.possible_agents)
         }
-        self.action_spaces = {agent: self._layout.space(agent) for agent in self.possible_agents}
+        self.action_spaces: dict[str, Box | MultiDiscrete] = {
+            agent: self._layout.space(agent) for agent in self.possible_agents
+        }
         self.state_space = Box(low.ravel(), high.ravel())
-        self._seed: int = np.random.SeedSequence().entropy
+        self._seed = cast(int, np.random.SeedSequence().entropy)
         self._episode = -1
         self._moment: Turn | None = None
 
@@ -217,10 +216,9 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         that."""
         self._known(agent)
         lanes = self._layout.reactive.get(agent, [])
+        names = () if self.network.reactive is None else self.network.reactive.names
         return [
-            f"{product}.transshipped.{self.network.reactive.names[lane]}"
-            for product in self.network.products
-            for lane in lanes
+            f"{product}.transshipped.{names[lane]}" for product in self.network.products for lane in lanes
         ]
 
     def _known(self, agent: str) -> None:

@@ -71,6 +71,7 @@ def observe(view: View) -> Float[Tensor, "B K N F"]:
     if state.dip is not None:
         facts.append(state.dip)
     if network.interruptible:
+        assert known.available is not None
         facts.append(source_available(network, known.available).expand_as(like))
     if known.periods_left is not None:
         facts.append(like.new_full((), known.periods_left).expand_as(like))

@@ -3,7 +3,7 @@ replication."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
 
@@ -126,7 +126,7 @@ def score(moments: Iterable[Moment], weights: Iterable[float] | None = None) -> 
     return Totals(moment.view.network, scored, total, sums, lane_sums)
 
 
-def _accumulate(sums: dict[str, Tensor], values: dict[str, Tensor | None], weight: float) -> None:
+def _accumulate(sums: dict[str, Tensor], values: Mapping[str, Tensor | None], weight: float) -> None:
     for name, value in values.items():
         if value is None:
             continue

@@ -128,7 +128,8 @@ def _solved(half: Callable[[float], float], distance: float) -> float:
         return 0.0
     if half(math.exp(most)) >= distance:
         return 1.0
-    return math.exp(brentq(lambda log: math.log(half(math.exp(log)) / distance), least, most))
+    found = brentq(lambda log: math.log(half(math.exp(log)) / distance), least, most)
+    return math.exp(found)  # pyright: ignore[reportArgumentType]  # brentq gives more only where asked
 
 
 def _interaction(samples: Float[Tensor, "S R"]) -> float:

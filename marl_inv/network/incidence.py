@@ -69,6 +69,7 @@ class Incidence:
         return sums if onto is None else onto + sums
 
     def _along(self, units: Float[Tensor, "K J B"]) -> Float[Tensor, "K N B"]:
+        assert self.run is not None
         (lane, place), length = self.run, len(self.place)
         part = units if length == units.shape[1] else units.narrow(1, lane, length)
         return (

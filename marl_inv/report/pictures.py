@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -26,6 +27,9 @@ from marl_inv.evaluation.statistics import Interval
 from marl_inv.evaluation.tables import SHORT
 from marl_inv.experiments.results import Judged, Outcome, Results
 from marl_inv.scenario.objective import INCOME_PARTS
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
 
 WIDTH = 9.0
 """Inches: of the page's text."""
@@ -59,7 +63,7 @@ PART_COLOURS = dict(
 """Incomes pale, costs strong (after Tol 2021)."""
 
 
-STYLE = {
+STYLE: dict[RcKeyType, Any] = {
     "font.size": 10,
     "font.family": "DejaVu Sans",
     "axes.spines.top": False,
@@ -104,7 +108,7 @@ def looks(results: Results) -> dict[str, Look]:
 
 @contextmanager
 def _sheet(
-    height: float, columns: int = 1, rows: int = 1, **options: object
+    height: float, columns: int = 1, rows: int = 1, **options: Any
 ) -> Iterator[tuple[Figure, np.ndarray]]:
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")

@@ -117,7 +117,7 @@ class _View:
         landed[:, -1] = 0  # every supplier
         for _ in range(self.N):
             nearer = landed.copy()
-            np.minimum.at(nearer, (slice(None), destination), landed[:, origin] + cost)
+            np.minimum.at(nearer.T, destination, (landed[:, origin] + cost).T)
             if np.array_equal(nearer, landed):
                 break
             landed = nearer

@@ -263,6 +263,7 @@ class Checks:
 
     def _correlation(self) -> None:
         size, given = len(self.warehouse_names), self.scenario.correlation
+        assert given is not None
         if not isinstance(given, list):
             least = -1 / max(size - 1, 1)
             if not least <= given <= 1:

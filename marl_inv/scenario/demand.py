@@ -79,7 +79,7 @@ class ParametricModel(DemandModel):
     def cycle(self) -> int | None:
         if self.trend:
             return None
-        return 1 if self.season is None else self.season.period or len(self.season.factors)
+        return 1 if self.season is None else self.season.period or len(self.season.factors or ())
 
     def growth(self, periods: Int[np.ndarray, " P"]) -> Float[np.ndarray, " P"]:
         """Trend times season, which have been there before."""
@@ -87,6 +87,7 @@ class ParametricModel(DemandModel):
         if season is not None and season.factors is not None:
             return factor * np.array(season.factors)[periods % len(season.factors)]
         if season is not None:
+            assert season.period is not None
             return factor * (
                 1 + season.amplitude * np.cos(2 * np.pi * (periods - season.peak) / season.period)
             )
@@ -94,7 +95,8 @@ class ParametricModel(DemandModel):
 
     def mean_units(self, products: int) -> Float[np.ndarray, " K"]:
         """Mean units per period where growth is 1."""
-        return np.array(per_product(self.mean, products), dtype=float)
+        mean = self.mean  # pyright: ignore[reportAttributeAccessIssue]  # of all kinds that say no other
+        return np.array(per_product(mean, products), dtype=float)
 
 
 class Poisson(ParametricModel):

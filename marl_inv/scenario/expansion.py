@@ -187,13 +187,14 @@ def _graph(document: Document, network: Any, path: KeyPath, folder: Path) -> net
 def _checked(document: Document, network: dict[str, Any], path: KeyPath) -> Any:
     """The network as a record of its kind; mistakes are told where they stand in the document."""
     [key, *_] = [key for key in SOURCES if key in network]
-    model, data = create_model("Sourced", __base__=Record, network=(SOURCES[key], ...)), {"network": network}
+    # `Any`, because pydantic makes the model's field when it runs.
+    model: Any = create_model("Sourced", __base__=Record, network=(SOURCES[key], ...))
     places = {
         ("network", *place[len(path) :]): where
         for place, where in document.places.items()
         if place[: len(path)] == path
     }
-    return validate(model, Document(document.name, data, document.places | places)).network
+    return validate(model, Document(document.name, {"network": network}, document.places | places)).network
 
 
 def _dotted(path: KeyPath) -> str:

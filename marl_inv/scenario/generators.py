@@ -45,9 +45,10 @@ Size = Annotated[int, Field(ge=2, le=MOST_WAREHOUSES)]
 
 def _fed(value: object) -> object:
     named = isinstance(value, list) and all(isinstance(name, str) for name in value)
-    share = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-    if value == "all" or share or named:
-        return float(value) if share else value
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
+        return float(value)
+    if value == "all" or named:
+        return value
     raise ValueError(f"is {value!r}; give `all`, a share from 0 to 1, or a list of warehouses")
 
 

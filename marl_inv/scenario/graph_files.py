@@ -65,9 +65,12 @@ def directed(graph: networkx.Graph) -> networkx.MultiDiGraph:
     """Any networkx graph as one with lanes; an undirected edge is a lane each way."""
     lanes = networkx.MultiDiGraph(**graph.graph)
     lanes.add_nodes_from(graph.nodes(data=True))
-    for origin, destination, *key, attributes in graph.edges(
-        **({"keys": True} if graph.is_multigraph() else {}), data=True
-    ):
+    edges = (
+        graph.edges(keys=True, data=True)
+        if isinstance(graph, networkx.MultiGraph)
+        else graph.edges(data=True)
+    )
+    for origin, destination, *key, attributes in edges:
         if graph.is_directed():
             lanes.add_edge(origin, destination, *key, **attributes)
         else:

@@ -84,7 +84,9 @@ def _find_data(document: Document, folder: Path) -> None:
     warehouses = document.data.get("warehouses")
     for part in [document.data, *(warehouses if isinstance(warehouses, list) else [])]:
         demand = part.get("demand") if isinstance(part, dict) else None
-        path = demand.get("path") if isinstance(demand, dict) else None
+        if not isinstance(demand, dict):
+            continue
+        path = demand.get("path")
         if isinstance(path, str) and not Path(path).exists() and (folder / path).exists():
             demand["path"] = str(folder / path)
 

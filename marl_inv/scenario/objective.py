@@ -34,10 +34,10 @@ IncomePart = Literal["revenue", "salvage", "utility"]
 Part = CostPart | IncomePart
 
 
-COST_PARTS: tuple[str, ...] = get_args(CostPart)
+COST_PARTS: tuple[CostPart, ...] = get_args(CostPart)
 
 
-INCOME_PARTS: tuple[str, ...] = get_args(IncomePart)
+INCOME_PARTS: tuple[IncomePart, ...] = get_args(IncomePart)
 
 
 _COUNTED = {

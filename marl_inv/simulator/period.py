@@ -9,6 +9,8 @@ absent is None and costs nothing.
 
 from __future__ import annotations
 
+from typing import overload
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -24,7 +26,7 @@ def step(
     network: TransferNetwork, state: State, decision: Decision, chance: Chance
 ) -> tuple[State, Flows, Costs]:
     """Play one period. Requests must be finite and not negative (env and rollout see to that)."""
-    requests, reserve = (whole_units(network, units) for units in (decision.requests, decision.reserve))
+    requests, reserve = whole_units(network, decision.requests), whole_units(network, decision.reserve)
     asked, orders = hear(network, state, requests)
     shipments = ration(network, asked, state.inventory_level, reserve, chance.available, chance.lead_time)
     owed = owe(network, asked, shipments)
@@ -51,6 +53,10 @@ def step(
     return State(closing, due, orders, owed, dip), flows, charge(network, flows, chance)
 
 
+@overload
+def whole_units(network: TransferNetwork, units: Tensor) -> Tensor: ...
+@overload
+def whole_units(network: TransferNetwork, units: None) -> None: ...
 def whole_units(network: TransferNetwork, units: Tensor | None) -> Tensor | None:
     """Rounded where quantities are integer; the gradient is that of the unrounded units."""
     return rounded(units, units.detach().round()) if network.integer and units is not None else units
@@ -61,6 +67,7 @@ def hear(network: TransferNetwork, state: State, requests: Tensor) -> tuple[Tens
     now and what is on its way."""
     orders = None
     if state.orders is not None:
+        assert network.order_slot is not None
         line = torch.cat([state.orders, torch.zeros_like(requests).unsqueeze(1)], dim=1)
         line.view(len(requests), -1, requests.shape[-1]).index_add_(1, network.order_slot, requests)
         requests, orders = line[:, 0], line[:, 1:]
@@ -80,7 +87,7 @@ def ship(
     due: list[Tensor | None] = [None, *state.due]
     due += [None] * (1 + max(1, network.longest_lead_time) - len(due))
     if lead_time is not None:
-        due = _at_random_times(network, due, shipments, lead_time)
+        due = [*_at_random_times(network, due, shipments, lead_time)]
     else:
         for periods, arriving in network.arrivals_by_lead_time.items():
             due[periods] = arriving(shipments, onto=due[periods])
@@ -100,12 +107,12 @@ def ship(
 
 def _at_random_times(
     network: TransferNetwork, due: list[Tensor | None], shipments: Tensor, lead_time: Int[Tensor, "E B"]
-) -> list[Tensor]:
+) -> tuple[Tensor, ...]:
     nothing = shipments.new_zeros(len(shipments), len(network.warehouses), shipments.shape[-1])
     rows = torch.stack([nothing if units is None else units for units in due], dim=1)
     slot = lead_time * nothing.shape[1] + network.destination.unsqueeze(-1)
     rows.view(len(rows), -1, rows.shape[-1]).scatter_add_(1, slot.expand_as(shipments), shipments)
-    return list(rows.unbind(1))
+    return rows.unbind(1)
 
 
 def promote(
@@ -120,6 +127,7 @@ def promote(
         level = torch.maximum(level, chance.promotion)
     demand, dip = chance.demand * (1 + network.uplift * level), None
     if state.dip is not None:
+        assert network.dip is not None
         demand = demand * (1 - network.dip * state.dip).clamp(min=0)
         dip = network.recovery * state.dip + level
     return whole_units(network, demand), level, dip

@@ -61,6 +61,7 @@ def add_up(units: Tensor, dim: int) -> Tensor:
 
 def push_everything(network: TransferNetwork, asked: Tensor, level: Tensor) -> Tensor:
     """A cross-dock ships all it has: in proportion to what is asked, in equal parts if nobody asks."""
+    assert network.full_shipment is not None
     lanes, origin, part = network.full_shipment
     wanted = asked.index_select(1, lanes)
     total = torch.zeros_like(level).index_add(1, origin, wanted).index_select(1, origin)
@@ -122,6 +123,8 @@ def evenly(rule: StockRule, asked: Tensor, stock: Tensor) -> Tensor:
     for each of the others) over i; so the level that uses up the stock is the largest of (stock - the i
     smallest) / (number of others).
     """
+    assert rule.fan_origin is not None
+    assert rule.fan is not None
     nobody = torch.zeros_like(asked[:, :1])
     requests = torch.cat([asked, nobody], dim=1)[:, rule.fan_out].sort(dim=2).values
     smaller = torch.cat([torch.zeros_like(requests[:, :, :1]), requests[:, :, :-1].cumsum(dim=2)], dim=2)
@@ -144,6 +147,8 @@ def fit_free_space(
 ) -> Tensor:
     """Lanes of lead time 0 share the space that was free at their destination when the period began; what
     fills backorders takes none."""
+    assert network.storage is not None
+    assert network.instant is not None
     instant = network.instant if lead_time is None else (lead_time == 0).to(shipments)
     destination, warehouses = network.destination, level.shape[1]
     free = (network.storage - add_up(level.clamp(min=0) * network.volume, 0)).clamp(min=0)

@@ -23,6 +23,7 @@ def transship(
     Without limits this is optimal with one origin or one destination, and on a complete network where savings
     are the same.
     """
+    assert network.reactive is not None
     surplus = level.clamp(min=0) if reserve is None else (level.clamp(min=0) - reserve).clamp(min=0)
     surplus, short = surplus.flatten(0, 1), (-level).clamp(min=0).flatten(0, 1)
     limits = network.limits if network.reactive.limited else ()
