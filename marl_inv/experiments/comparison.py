@@ -12,6 +12,7 @@ import torch
 from rich.table import Table
 
 from marl_inv.baselines.balancing import lateral
+from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.common.errors import InputError
 from marl_inv.common.printed import Printed
 from marl_inv.common.progress import Progress, silently
@@ -121,6 +122,7 @@ def compare(
     if train_one and not others:
         from marl_inv.learning.train import train
 
+        assert isinstance(reference, OrderUpTo)
         policies.append(train(problem, chosen, progress=progress, baseline=reference).policy)
     scores = evaluate(problem, policies, seed, replications, progress)
     return Comparison(
