@@ -190,14 +190,14 @@ def named(tree: ast.Module) -> Iterator[str]:
 
 
 def test_a_name_means_one_thing(house):
-    homes = defaultdict(list)
+    homes = defaultdict(set)
     doors = ("marl_inv.api", "marl_inv.cli.")  # call what they are named after
     for name, tree in house.items():
         if name.startswith(doors):
             continue
         for public in named(tree):
             if isinstance(public, str) and not public.startswith("_"):
-                homes[public].append(name)
+                homes[public].add(name)
     assert {public: where for public, where in homes.items() if len(where) > 1 and public not in SHARED} == {}
 
 
