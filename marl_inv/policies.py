@@ -155,7 +155,12 @@ def _tunable(policy: Policy, name: str) -> Any:
 
 def _own_policy(name: str, problem: Problem) -> Policy:
     made = imported(name)
-    policy = made.of(problem) if hasattr(made, "of") else made()
+    try:
+        policy = made.of(problem) if hasattr(made, "of") else made()
+    except TypeError as error:
+        raise InputError(
+            f"{name}: cannot be made ({error}); give it `of(problem)`, or make it take nothing"
+        ) from error
     if missing := [part for part in ("name", "knows", "start", "act") if not hasattr(policy, part)]:
         raise InputError(
             f"{name}: makes {type(policy).__name__}, which has no {missing[0]}; a policy has name, knows, "

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from marl_inv.chance.luck import Luck, Stream
+from marl_inv.chance.time_labels import places_in_time
 from marl_inv.common.errors import InputError, suggestion
 from marl_inv.scenario import Scenario
 from marl_inv.scenario.demand import Empirical
@@ -89,7 +90,7 @@ class FileDemand:
 @dataclass(frozen=True)
 class DemandFile:
     demand: Float[np.ndarray, "T K M"]
-    """Units, 0 or more; periods in the order of their first row."""
+    """Units, 0 or more; periods in the order of their labels, also those between that have no row."""
     note: str
     """How many returns and gaps were found, and what was done with them."""
 
@@ -104,13 +105,12 @@ def read_demand(model: Empirical, products: list[str], warehouses: list[str]) ->
         raise InputError("demand.path is not given; give the CSV file of demand: demand.path=FILE.csv")
     path = Path(model.path)
     position = {name: index for index, name in enumerate(products)}
-    periods: dict[str, int] = {}
-    cells: list[np.ndarray] = []
+    cells: dict[str, np.ndarray] = {}
     seen: set[tuple[str, str]] = set()
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.reader(file)
-            header = next(rows, [])
+            header = [name.strip() for name in next(rows, [])]
             if not header:
                 raise InputError(
                     f"{path}:1: is empty; give a CSV file with a header line and a row per period and product"
@@ -123,6 +123,8 @@ def read_demand(model: Empirical, products: list[str], warehouses: list[str]) ->
                 )
             period_at, product_at, *columns = (header.index(name) for name in needed)
             for row in rows:
+                if not any(map(str.strip, row)):
+                    continue
                 if len(row) != len(header):
                     raise InputError(
                         f"{path}:{rows.line_num}: has {len(row)} cells for {len(header)} columns; give one "
@@ -134,17 +136,17 @@ def read_demand(model: Empirical, products: list[str], warehouses: list[str]) ->
                         f"{path}:{rows.line_num}: {model.product_column} is {row[product_at]!r}, which is "
                         f"no product of the scenario{known}"
                     )
-                if (entry := (row[period_at], row[product_at])) in seen:
+                if (entry := (row[period_at].strip(), row[product_at])) in seen:
                     twice = f"{row[product_at]} in period {row[period_at]}"
                     raise InputError(
                         f"{path}:{rows.line_num}: has {twice} a second time; give one row per period and "
                         "product"
                     )
                 seen.add(entry)
-                period = periods.setdefault(row[period_at], len(periods))
-                if period == len(cells):
-                    cells.append(np.full((len(products), len(warehouses)), np.nan))
-                cells[period][position[row[product_at]]] = [
+                period = cells.setdefault(
+                    row[period_at].strip(), np.full((len(products), len(warehouses)), np.nan)
+                )
+                period[position[row[product_at]]] = [
                     _number(row[at], rows.line_num, path, header[at]) for at in columns
                 ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -156,12 +158,15 @@ def read_demand(model: Empirical, products: list[str], warehouses: list[str]) ->
         raise InputError(f"{path}: cannot be read ({reason}); give a CSV file as demand.path") from error
     if not cells:
         raise InputError(f"{path}:1: holds no rows; give a row per period and product")
-    demand = np.stack(cells)
+    places, missing = places_in_time(cells, f"{path}: {model.period_column}")
+    demand = np.full((len(cells) + missing, len(products), len(warehouses)), np.nan)
+    for label, place in places.items():
+        demand[place] = cells[label]
     returns, empty = int((demand < 0).sum()), int(np.isnan(demand).sum())
     note = (
         f"{path.name}: {returns} negative numbers (returns) and {empty} gaps among {demand.size} were "
         "counted as no demand"
-    )
+    ) + f"; {missing} periods have no row at all" * (missing > 0)
     return DemandFile(np.nan_to_num(demand, nan=0.0).clip(min=0), note)
 
 

@@ -228,7 +228,8 @@ class Empirical(DemandModel):
     path: str | None = None
     """The CSV file, seen from the working directory or else from the scenario's folder."""
     period_column: str = "period"
-    """The column that says which period a row is of; periods come in the order of their first row."""
+    """The column that says which period a row is of, by numbers or by ISO dates; rows come in any order, and
+    periods between that have no row count as gaps."""
     product_column: str = "product"
     """The column that says which product a row is of."""
     train: Stretch
