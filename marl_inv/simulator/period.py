@@ -9,8 +9,6 @@ absent is None and costs nothing.
 
 from __future__ import annotations
 
-from typing import overload
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -26,7 +24,8 @@ def step(
     network: TransferNetwork, state: State, decision: Decision, chance: Chance
 ) -> tuple[State, Flows, Costs]:
     """Play one period. Requests must be finite and not negative (env and rollout see to that)."""
-    requests, reserve = whole_units(network, decision.requests), whole_units(network, decision.reserve)
+    requests = whole_units(network, decision.requests)
+    reserve = None if decision.reserve is None else whole_units(network, decision.reserve)
     asked, orders = hear(network, state, requests)
     shipments = ration(network, asked, state.inventory_level, reserve, chance.available, chance.lead_time)
     owed = owe(network, asked, shipments)
@@ -53,13 +52,9 @@ def step(
     return State(closing, due, orders, owed, dip), flows, charge(network, flows, chance)
 
 
-@overload
-def whole_units(network: TransferNetwork, units: Tensor) -> Tensor: ...
-@overload
-def whole_units(network: TransferNetwork, units: None) -> None: ...
-def whole_units(network: TransferNetwork, units: Tensor | None) -> Tensor | None:
+def whole_units(network: TransferNetwork, units: Tensor) -> Tensor:
     """Rounded where quantities are integer; the gradient is that of the unrounded units."""
-    return rounded(units, units.detach().round()) if network.integer and units is not None else units
+    return rounded(units, units.detach().round()) if network.integer else units
 
 
 def hear(network: TransferNetwork, state: State, requests: Tensor) -> tuple[Tensor, Tensor | None]:
