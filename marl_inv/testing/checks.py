@@ -1,12 +1,4 @@
-"""Tests for scenarios and environments of one's own: does what is played keep to the rules?
-
-    check_scenario("my_scenario.yaml")
-    check_environment(lambda: MyWrapper(parallel_env("two_warehouses")))
-
-Both return nothing, or raise a CheckFailed that says in one line what does not hold, where and when.
-`check_scenario` is all of this module: the laws of the simulator, PettingZoo's own tests, what those miss,
-and the same luck in every process.
-"""
+"""All checks of `marl_inv.testing` in one call."""
 
 from __future__ import annotations
 
