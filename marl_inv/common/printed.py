@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -22,16 +23,16 @@ WIDE = 120
 """Columns where there is no terminal to say how many it has."""
 
 
-class Printed:
+class Printed(ABC):
     """What a result shows: whoever inherits says which `tables`, and which `records` they are made of."""
 
+    @abstractmethod
     def tables(self) -> list[Table]:
         """As the command line prints them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def records(self) -> list[dict[str, Any]]:
         """A row of plain values for each line."""
-        raise NotImplementedError
 
     def to_frame(self) -> DataFrame:
         """The records as a pandas DataFrame."""
