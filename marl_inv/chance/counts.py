@@ -54,15 +54,19 @@ class Counts:
         else:
             self.failures = np.full_like(self.mean, 1 if isinstance(self.model, Geometric) else np.inf)
             self.variance = self.mean + self.mean**2 / self.failures
-        self._quantiles: _Quantiles | None = None
+        self._quantiles: Quantiles | None = None
 
     def at_rank(self, factor: Float[np.ndarray, "P V C"]) -> AtRank:
         """The smallest count whose distribution function reaches the rank."""
+        quantiles, row = self.quantiles(factor)
+        return lambda rank, periods: quantiles.at(rank, row[periods])
+
+    def quantiles(self, factor: Float[np.ndarray, "P V C"]) -> tuple[Quantiles, Int[np.ndarray, "P K M C"]]:
+        """Where counts are looked up, and from where on for every cell."""
         factors, which = np.unique(factor, return_inverse=True)
         if self._quantiles is None or not np.array_equal(self._quantiles.factors, factors):
-            self._quantiles = _Quantiles(self, factors)
-        quantiles, row = self._quantiles, self._quantiles.rows(which.reshape(factor.shape))
-        return lambda rank, periods: quantiles.at(rank, row[periods])
+            self._quantiles = Quantiles(self, factors)
+        return self._quantiles, self._quantiles.rows(which.reshape(factor.shape))
 
     def reached(
         self, count: Num[np.ndarray, " Q"], mean: Float[np.ndarray, " Q"], failures: Float[np.ndarray, " Q"]
@@ -87,7 +91,7 @@ class Counts:
         return np.ceil(mean + 9 * np.sqrt(mean) + 40).astype(np.int64)
 
 
-class _Quantiles:
+class Quantiles:
     """The counts that reach a rank, for every mean that a group has: its own means times these factors.
 
     A guide has looked up ranks at equal distances. Between two of them there is one count most often; where
@@ -103,55 +107,55 @@ class _Quantiles:
         self._place = place.reshape(*counts.mean.shape, 1) * len(factors)
         self._mean, self._failures = np.outer(pairs[0], factors).ravel(), np.repeat(pairs[1], len(factors))
         countable(counts.model, self._mean.max())
-        self._lowest = counts.hardly_below(self._mean)
-        width = counts.hardly_exceeded(self._mean, self._failures) - self._lowest
-        self._step = 1
-        while (-(-width // self._step)).sum() > TABLE:
-            self._step *= 2
-        self._tabulate(-(-width // self._step) + 1)
+        self.lowest = counts.hardly_below(self._mean)
+        width = counts.hardly_exceeded(self._mean, self._failures) - self.lowest
+        self.step = 1
+        while (-(-width // self.step)).sum() > TABLE:
+            self.step *= 2
+        self._tabulate(-(-width // self.step) + 1)
 
     def _tabulate(self, lengths: Int[np.ndarray, " D"]) -> None:
         """`lengths` is how many probabilities every distribution has in the table."""
         distributions = len(lengths)
-        self._first = np.cumsum(lengths) - lengths
+        self.first = np.cumsum(lengths) - lengths
         of = np.repeat(np.arange(distributions), lengths)
-        count = self._lowest[of] + (np.arange(len(of)) - self._first[of]) * self._step
-        self._table = self._counts.reached(count, self._mean[of], self._failures[of])
-        self._table[self._first + lengths - 1] = 1
-        self._guided = size = 2 ** int(np.log2(np.clip(GUIDE // distributions, 2, LONGEST_GUIDE)))
-        passed = of * (size + 2) + (self._table * size).astype(np.int64) + 1
+        count = self.lowest[of] + (np.arange(len(of)) - self.first[of]) * self.step
+        self.table = self._counts.reached(count, self._mean[of], self._failures[of])
+        self.table[self.first + lengths - 1] = 1
+        self.guided = size = 2 ** int(np.log2(np.clip(GUIDE // distributions, 2, LONGEST_GUIDE)))
+        passed = of * (size + 2) + (self.table * size).astype(np.int64) + 1
         passed = np.bincount(passed, minlength=distributions * (size + 2)).reshape(distributions, -1)
-        self._position = passed.cumsum(1)[:, : size + 1]
-        low, high = self._position[:, :-1], self._position[:, 1:]
-        sure = (low == high) & ((self._step == 1) | (low == 0))
-        self._guide = np.where(sure, self._lowest[:, None] + low * self._step, -1.0).ravel()
+        self.position = passed.cumsum(1)[:, : size + 1]
+        low, high = self.position[:, :-1], self.position[:, 1:]
+        sure = (low == high) & ((self.step == 1) | (low == 0))
+        self._guide = np.where(sure, self.lowest[:, None] + low * self.step, -1.0).ravel()
 
     def rows(self, factor: Int[np.ndarray, "P V C"]) -> Int[np.ndarray, "P K M C"]:
         """Where the guide to every cell's distribution begins. `factor` is its place among the factors."""
-        return (self._place + factor[:, None]) * self._guided
+        return (self._place + factor[:, None]) * self.guided
 
     def at(
         self, rank: Float[np.ndarray, "P K M B"], row: Int[np.ndarray, "P K M C"]
     ) -> Float[np.ndarray, "P K M B"]:
-        place = (rank * self._guided).astype(np.int64)
+        place = (rank * self.guided).astype(np.int64)
         place += row
         count = self._guide.take(place)
         near = np.flatnonzero(count < 0)
-        count.ravel()[near] = self._closer(rank.ravel()[near], *divmod(place.ravel()[near], self._guided))
+        count.ravel()[near] = self._closer(rank.ravel()[near], *divmod(place.ravel()[near], self.guided))
         return count
 
     def _closer(
         self, rank: Float[np.ndarray, " Q"], distribution: Int[np.ndarray, " Q"], place: Int[np.ndarray, " Q"]
     ) -> Int[np.ndarray, " Q"]:
         first, low, high = (
-            self._first[distribution],
-            self._position[distribution, place],
-            self._position[distribution, place + 1],
+            self.first[distribution],
+            self.position[distribution, place],
+            self.position[distribution, place + 1],
         )
-        position = _bisection(low, high, lambda middle: self._table[first + middle] >= rank)
+        position = _bisection(low, high, lambda middle: self.table[first + middle] >= rank)
         mean, failures = self._mean[distribution], self._failures[distribution]
-        high = self._lowest[distribution] + position * self._step
-        low = np.where(position == 0, high, high - self._step + 1)
+        high = self.lowest[distribution] + position * self.step
+        low = np.where(position == 0, high, high - self.step + 1)
         return _bisection(low, high, lambda middle: self._counts.reached(middle, mean, failures) >= rank)
 
 

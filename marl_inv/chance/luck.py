@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Float
@@ -40,18 +40,33 @@ class Luck:
         self, kind: Kind, periods: range, *shape: int, number: int = 0
     ) -> Float[np.ndarray, "P *shape B"]:
         """Numbers in [0, 1). Periods before 0 are the past."""
-        key = (self._stream, get_args(Kind).index(kind), number)
-        source = np.random.PCG64DXSM(np.random.SeedSequence(self._seed, spawn_key=key))
-        generator, place, cells = np.random.Generator(source), 0, prod(shape)
+        cells, place = prod(shape), 0
+        source = self._source(kind, number)
+        generator = np.random.Generator(source)
         drawn, result = np.empty((len(self), cells)), np.empty((len(periods), cells, len(self)))
         for row, period in zip(result, periods, strict=True):
-            begin = (
-                2 * period if period >= 0 else -2 * period - 1
-            ) * APART + self._replications.start * cells
+            begin = self._begin(period, cells)
             source.advance((begin - place) % 2**128)
             generator.random(out=drawn)
             row[:], place = drawn.T, begin + drawn.size
         return result.reshape(len(periods), *shape, len(self))
+
+    def generator_at(self, kind: Kind, period: int, cells: int) -> tuple[int, int]:
+        """Where the generator stands before a period's first number, and what it adds to itself: 128 bits
+        each."""
+        source = self._source(kind)
+        source.advance(self._begin(period, cells) % 2**128)
+        held: Any = source.state["state"]
+        return held["state"], held["inc"]
+
+    def _source(self, kind: Kind, number: int = 0) -> np.random.PCG64DXSM:
+        key = (self._stream, get_args(Kind).index(kind), number)
+        return np.random.PCG64DXSM(np.random.SeedSequence(self._seed, spawn_key=key))
+
+    def _begin(self, period: int, cells: int) -> int:
+        """How many numbers come before a period's."""
+        apart = 2 * period if period >= 0 else -2 * period - 1
+        return apart * APART + self._replications.start * cells
 
 
 LEAST_RANK, LAST_RANK = 2.0**-54, 1 - 2.0**-53

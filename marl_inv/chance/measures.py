@@ -61,9 +61,7 @@ class Measures:
             self.mean, sd = rates(models, "mean", products), rates(models, "sd", products)
             self.variance = sd**2
         else:
-            self._low, self._high = low, high = (
-                (1, 1) if isinstance(model, KnownDemand) else (model.low, model.high)
-            )
+            low, high = self.between = (1, 1) if isinstance(model, KnownDemand) else (model.low, model.high)
             countable(model, high)
             shape = (products, len(models))
             self.mean, self.variance = (
@@ -71,9 +69,9 @@ class Measures:
                 np.full(shape, ((high - low + 1.0) ** 2 - 1) / 12),
             )
         if isinstance(model, Normal):
-            self._mean, self._sd = self.mean, sd
+            self.uncut = self.mean, sd
             if model.cut_at_zero:
-                self.mean, self.variance = _moments_cut_at_zero(self._mean, sd)
+                self.mean, self.variance = _moments_cut_at_zero(*self.uncut)
         if isinstance(model, Gamma):
             varied = (self.mean > 0) & (sd > 0)
             self.variance = np.where(varied, self.variance, 0)
@@ -87,12 +85,14 @@ class Measures:
     def _quantile(self, rank: Float[np.ndarray, "P K M B"]) -> Float[np.ndarray, "P K M B"]:
         model = self.model
         if isinstance(model, Normal):
+            mean, sd = self.uncut
             return self._cut(
-                self._mean[..., None] + self._sd[..., None] * special.ndtri(rank.clip(LEAST_RANK, LAST_RANK))
+                mean[..., None] + sd[..., None] * special.ndtri(rank.clip(LEAST_RANK, LAST_RANK))
             )
         if isinstance(model, Gamma):
             return self._gamma.at(rank) * self._scale[..., None] + self._fixed[..., None]
-        return np.floor(self._low + rank * (self._high - self._low + 1)).clip(max=self._high)
+        low, high = self.between
+        return np.floor(low + rank * (high - low + 1)).clip(max=high)
 
     def _cut(self, demand: np.ndarray) -> np.ndarray:
         return np.maximum(demand, 0) if self.model.cut_at_zero else demand

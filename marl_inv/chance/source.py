@@ -23,6 +23,7 @@ from marl_inv.chance.events import (
 )
 from marl_inv.chance.luck import LAST_RANK, LEAST_RANK, Kind, Luck, Stream
 from marl_inv.chance.measures import Measures
+from marl_inv.chance.on_device import Read, reader, uniform
 from marl_inv.chance.trace import Trace
 from marl_inv.common.errors import InputError
 from marl_inv.scenario import Scenario
@@ -77,9 +78,16 @@ class DemandSource:
         """Whether evaluation has one fixed stretch of real periods instead of many random replications."""
         return any(isinstance(group, FileDemand) for _, group in self._groups)
 
-    def trace(self, stream: Stream, seed: int, replications: range, horizon: int | None = None) -> Trace:
+    def trace(
+        self,
+        stream: Stream,
+        seed: int,
+        replications: range,
+        horizon: int | None = None,
+        device: torch.device | None = None,
+    ) -> Trace:
         """Draw the given replications of a stream, `horizon` periods each (the scenario's by default).
-        Float64, on the CPU.
+        Float64, on the CPU; demand on another device, where it can be drawn there.
 
         Raises InputError for a negative seed, and for a horizon longer than a data file allows.
         """
@@ -87,7 +95,7 @@ class DemandSource:
             raise InputError(f"seed is {seed}; give a whole number, 0 or more")
         scenario, luck = self.scenario, Luck(seed, stream, replications)
         horizon = horizon or scenario.horizon
-        drawn = torch.from_numpy(self._demand(stream, luck, horizon))
+        drawn = self._demand(stream, luck, horizon, device)
         return Trace(
             drawn[: scenario.history + horizon],
             scenario.history,
@@ -98,11 +106,16 @@ class DemandSource:
             start=_tensor(starting_stock(scenario, luck)),
         )
 
-    def _demand(self, stream: Stream, luck: Luck, horizon: int) -> Float[np.ndarray, "P K N B"]:
+    def _demand(
+        self, stream: Stream, luck: Luck, horizon: int, device: torch.device | None
+    ) -> Float[Tensor, "P K N B"]:
         """The past, the episode, and what forecasts see beyond it."""
         beyond = self.scenario.forecast.horizon if self.scenario.forecast else 0
         periods = range(-self.scenario.history, horizon + beyond)
         factor = self._factor(periods, luck)
+        plain = self._mixing is None and self.scenario.forecast is None and not self.from_file
+        if device is not None and plain:
+            return self._drawn_on(device, luck, periods, factor)
         demand = self._ranks(luck, periods)
         demand[:, :, self._without] = 0
         few = max(1, IN_CACHE // demand[0].size)
@@ -116,7 +129,23 @@ class DemandSource:
                 for first in range(0, len(periods), few):
                     now = slice(first, first + few)
                     demand[now, :, members] = at_rank(demand[now, :, members], now)
-        return np.rint(demand) if self.scenario.quantities == "integer" else demand
+        return torch.from_numpy(np.rint(demand) if self.scenario.quantities == "integer" else demand)
+
+    def _drawn_on(
+        self, device: torch.device, luck: Luck, periods: range, factor: Float[np.ndarray, "P N B"] | None
+    ) -> Float[Tensor, "P K N B"]:
+        readers: list[tuple[slice | list[int], Read]] = []
+        for members, group in self._groups:
+            assert not isinstance(group, FileDemand)
+            rate = group.model.growth(np.array(periods))[:, None, None]
+            rate = rate if factor is None else rate * factor[:, members]
+            readers.append((_slice(members), reader(group, rate, device)))
+        demand = torch.zeros(len(periods), *self.mean.shape, len(luck), device=device, dtype=torch.float64)
+        for place, period in enumerate(periods):
+            rank = uniform(luck, "demand", period, self.mean.shape, device)
+            for members, read in readers:
+                demand[place, :, members] = read(rank[:, members], place)
+        return demand.round_() if self.scenario.quantities == "integer" else demand
 
     def _factor(self, periods: range, luck: Luck) -> Float[np.ndarray, "P N B"] | None:
         """What regimes and surges multiply demand by; None without them."""

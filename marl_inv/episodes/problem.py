@@ -60,11 +60,12 @@ class Problem:
         if isinstance(replications, int):
             replications = self._first(stream, replications)
         device, dtype = self.network.destination.device, self.network.mean_demand.dtype
-        trace = self.demand.trace(stream, seed, replications, horizon).to(device, dtype)
+        there = None if device.type == "cpu" else device
+        trace = self.demand.trace(stream, seed, replications, horizon, there).to(device, dtype)
         if self.scenario.initial_state == "given":
             return trace
         before = self.demand.trace(
-            stream, seed + SETTLING, replications, 3 * self.network.longest_lead_time + 20
+            stream, seed + SETTLING, replications, 3 * self.network.longest_lead_time + 20, there
         ).to(device, dtype)
         return replace(trace, opening=self._settled(before))
 
