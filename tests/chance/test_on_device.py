@@ -49,7 +49,8 @@ def test_whole_demand_is_the_same_to_the_last_bit(scenario):
 )
 def test_measured_demand_is_the_same_to_a_rounding(demand):
     mean = {} if "low" in demand else {"mean": 10}
-    settings = [f"demand={ {**mean, **demand} }".replace("'", "")]
+    told = ", ".join(f"{key}: {value}" for key, value in {**mean, **demand}.items())
+    settings = [f"warehouses.{n}.demand={{{told}}}" for n in (0, 1)]
     source = load_problem("two_warehouses", settings).demand
     ours, theirs = (source.trace("tune", 1, range(200), device=device).demand for device in (HERE, None))
     assert theirs.std() > 1
@@ -57,8 +58,8 @@ def test_measured_demand_is_the_same_to_a_rounding(demand):
 
 
 def test_a_table_with_gaps_is_read_by_the_processor():
-    settings = ["demand={kind: negative_binomial, mean: 1e9, sd: 9e8}", "warehouses.0.initial_stock=0"]
-    source = load_problem("two_warehouses", settings).demand
+    huge = "{kind: negative_binomial, mean: 1e9, sd: 9e8}"
+    source = load_problem("two_warehouses", [f"warehouses.{n}.demand={huge}" for n in (0, 1)]).demand
     [(_, group)] = source._groups
     ours, theirs = (source.trace("tune", 1, range(50), device=device).demand for device in (HERE, None))
     assert group._quantiles.step > 1
