@@ -50,6 +50,8 @@ def seconds(*runs: Callable[[], object], repeats: int = REPEATS) -> list[float]:
         for run, own in zip(runs, times, strict=True):
             begun = time.perf_counter()
             run()
+            if torch.cuda.is_initialized():
+                torch.cuda.synchronize()
             if repeat:
                 own.append(time.perf_counter() - begun)
     return [statistics.median(own) for own in times]
@@ -58,7 +60,9 @@ def seconds(*runs: Callable[[], object], repeats: int = REPEATS) -> list[float]:
 # What is played
 
 
-def eight_warehouses(kind: str = "poisson", limits: bool = False, products: int = 1) -> Problem:
+def eight_warehouses(
+    kind: str = "poisson", limits: bool = False, products: int = 1, device: str = "cpu"
+) -> Problem:
     """Eight warehouses supplied one by one, six lanes between neighbours: 14 lanes, lost sales. With limits
     on everything, if they shall be."""
     warehouses = [
@@ -95,10 +99,10 @@ def eight_warehouses(kind: str = "poisson", limits: bool = False, products: int 
             lane["capacity"] = 14
         for warehouse in warehouses:
             warehouse["storage"] = 60
-    return Problem.of(read_scenario(Document("eight_warehouses", data)))
+    return Problem.of(read_scenario(Document("eight_warehouses", data)), device)
 
 
-def centre_and_shops(shops: int, kind: str = "normal") -> Problem:
+def centre_and_shops(shops: int, kind: str = "normal", device: str = "cpu") -> Problem:
     """A centre that the supplier feeds, and shops that the centre feeds."""
     names = ["centre", *(f"shop_{n}" for n in range(shops))]
     demand = {"kind": kind, "mean": 10} | ({"sd": 3} if kind != "poisson" else {})
@@ -109,7 +113,7 @@ def centre_and_shops(shops: int, kind: str = "normal") -> Problem:
     lanes = [{"origin": "supplier", "destination": "centre", "lead_time": 3}]
     lanes += [{"origin": "centre", "destination": name, "lead_time": 2} for name in names[1:]]
     data = {"horizon": 50, "suppliers": [{"name": "supplier"}], "warehouses": warehouses, "lanes": lanes}
-    return Problem.of(read_scenario(Document("centre_and_shops", data)))
+    return Problem.of(read_scenario(Document("centre_and_shops", data)), device)
 
 
 def ring(size: int) -> TransferNetwork:

@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from marl_inv.common.errors import InputError
+
 if TYPE_CHECKING:
     import torch
 
@@ -46,3 +48,15 @@ def free_memory(device: torch.device) -> int | None:
         most, used = ((group / f"memory.{what}").read_text(encoding="ascii") for what in ("max", "current"))
         found.append(int(most) - int(used))
     return min(found, default=None)
+
+
+def check_device(device: str, what: str) -> None:
+    """Raises InputError for what torch cannot compute on here."""
+    import torch
+
+    try:
+        if not device.startswith(("cpu", "cuda")):
+            raise RuntimeError("neither cpu nor cuda")
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"{what} is {device!r}; torch finds no such device here, use cpu") from error

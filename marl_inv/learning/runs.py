@@ -8,11 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from marl_inv.common.documents import Document, as_settings, override, read_yaml, write_yaml
 from marl_inv.common.errors import InputError, suggestion
 from marl_inv.common.files import make_folder
+from marl_inv.common.machine import check_device
 from marl_inv.common.plugins import check_allowed, imported, is_own
 from marl_inv.common.progress import Progress, Say, say_nothing, silently
 from marl_inv.common.records import validate
@@ -72,15 +71,7 @@ def training_settings(
         raise InputError(
             f"{document.place(('hidden',))}: hidden is {chosen.hidden}; give a graph network a multiple of 4"
         )
-    try:
-        if not chosen.device.startswith(("cpu", "cuda")):
-            raise RuntimeError("neither cpu nor cuda")
-        torch.empty(0, device=chosen.device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f"{document.place(('device',))}: device is {chosen.device!r}; torch finds no such device here, "
-            "use cpu"
-        ) from error
+    check_device(chosen.device, f"{document.place(('device',))}: device")
     return chosen
 
 

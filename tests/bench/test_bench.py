@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from marl_inv import cli
+from marl_inv.bench import device as on_device
 from marl_inv.bench import others
 from marl_inv.bench import speed as bench
 from marl_inv.bench.by_hand import EightWarehouses
 from marl_inv.bench.plain import plain_pathwise, plain_ppo
 from marl_inv.bench.speed import GRAPH, MLP, centre_and_shops, eight_warehouses, ring, seconds, stepping
+from marl_inv.cli import bench as commands
 from marl_inv.common.errors import InputError
 from marl_inv.environment import parallel_env
 from marl_inv.learning.settings import TrainSettings
@@ -145,3 +147,25 @@ def test_a_group_that_is_none_is_told(monkeypatch, capsys):
         cli.main()
     assert end.value.code == 2
     assert capsys.readouterr().err == "marl-inv: bench: simulater is no group; did you mean simulator?\n"
+
+
+TINY_DEVICE = {
+    "simulator": {"batches": (4,), "host": 2},
+    "traces": {"batch": 8, "host": 4},
+    "ppo": {"replications": (2,), "host": 2},
+    "pathwise": {"replications": (2,), "host": 2},
+}
+
+
+@pytest.mark.parametrize("group", [group for group in on_device.DEVICE_GROUPS if group != "simulator"])
+def test_what_is_measured_on_a_device_can_be_measured(group, monkeypatch):
+    """On this processor, which stands for both; every figure is beside one thread's."""
+    monkeypatch.setattr(on_device, "RUNS", 1)
+    told = list(on_device.DEVICE_GROUPS[group]("cpu", **TINY_DEVICE[group]))
+    assert all(figure.rate > 0 for figure in told)
+    assert any("x one thread of the processor" in figure.note for figure in told)
+
+
+def test_a_device_that_is_not_there_is_said():
+    with pytest.raises(InputError, match="bench: --device is 'tpu'; torch finds no such device here"):
+        commands.bench([], device="tpu")
