@@ -19,9 +19,9 @@ EXAMPLES = Path(__file__).parents[1] / "results" / "examples"
 
 SAYS = {
     "own_policy.py": ["smooth: +2.", "over tuned order-up-to"],
-    "own_algorithm.py": ["own_algorithm:build: +"],
-    "own_model.py": ["pathwise with a deep set: +"],
-    "own_reward.py": ["plain: cost 4.", "careful: cost 6."],
+    "own_algorithm.py": ["own_algorithm:build: mlp", "+3.", "over tuned order-up-to"],
+    "own_model.py": ["pathwise: own_model:DeepSet", "+0.", "over tuned order-up-to"],
+    "own_reward.py": ["plain: cost 4.8", "fill rate 0.89", "own_reward:careful: cost 6.", "fill rate 0.95"],
     "own_network.py": ["tuned balanced order-up-to: units", "north->centre"],
     "graph_to_policy.py": ["Trained(LearnedPolicy(pathwise: mlp", "n.s.: not told from 0", " pathwise "],
     "train_and_compare.py": ["pathwise: +", "tuned capped order-up-to: +"],
@@ -39,6 +39,11 @@ def printed(script: str, folder: Path) -> str:
 
 def test_every_example_is_run():
     assert {path.name for path in EXAMPLES.glob("*.py")} == set(SAYS)
+
+
+@pytest.mark.parametrize("name", sorted(SAYS))
+def test_an_example_is_short(name: str):
+    assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < 40
 
 
 @pytest.mark.parametrize("name", SAYS)
