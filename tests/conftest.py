@@ -8,9 +8,10 @@ import tempfile
 
 import torch
 from hypothesis import settings
-from jaxtyping import install_import_hook
 
-install_import_hook("marl_inv", "beartype.beartype")
+import shape_checks
+
+shape_checks.install("marl_inv")
 os.environ["MARL_INV_CACHE"] = tempfile.mkdtemp(prefix="marl_inv_")
 torch.set_num_threads(1)
 
