@@ -33,9 +33,9 @@ SAYS = {
 def printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> Callable[[Path], str]:
-    """What a script prints where it is run in an empty folder by somebody who has tuned nothing yet."""
+    """What a script prints where it is run in an empty folder. What one has tuned others remember: tuning finds
+    the same again."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MARL_INV_CACHE", str(tmp_path))
     matplotlib.use("Agg")
 
     def run(script: Path) -> str:
