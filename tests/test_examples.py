@@ -31,7 +31,7 @@ SAYS = {
 
 @pytest.fixture
 def printed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    unchecked: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> Callable[[Path], str]:
     """What a script prints where it is run in an empty folder. What one has tuned others remember: tuning finds
     the same again."""
