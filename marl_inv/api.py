@@ -93,10 +93,10 @@ def train(
 def _settings_of(
     settings: TrainSettings | Iterable[str], options: dict[str, Any]
 ) -> tuple[list[str], TrainSettings]:
-    """The scenario's settings, and those of training."""
+    """The scenario's settings, and those of training; code of one's own may be named, by whoever calls."""
     if not isinstance(settings, TrainSettings):
         of_scenario, of_training = split_settings(settings)
-        return of_scenario, training_settings(of_training, source="train", **options)
+        return of_scenario, training_settings(of_training, source="train", allow_code=True, **options)
     if options:
         raise InputError(
             f"train: {next(iter(options))} is given beside a TrainSettings; give keywords, or put it in there"

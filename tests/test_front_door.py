@@ -113,19 +113,11 @@ MISTAKES = {
 }
 
 
-def test_what_is_wrong_is_told_in_the_readers_words():
-    """In a process of its own: here the tests' own checks of types would speak first."""
-    program = [
-        "import marl_inv, networkx",
-        "from marl_inv import api",
-        "from marl_inv.episodes.problem import as_problem",
-        inspect.getsource(shop),
-    ]
-    program += [f"try: {call}\nexcept marl_inv.InputError as error: print(error)" for call in MISTAKES]
-    told = subprocess.run(
-        [sys.executable, "-c", "\n".join(program)], capture_output=True, text=True, check=True
-    ).stdout
-    assert told.splitlines() == list(MISTAKES.values())
+@pytest.mark.parametrize(("call", "told"), MISTAKES.items())
+def test_what_is_wrong_is_told_in_the_readers_words(call: str, told: str, unchecked: None):
+    with pytest.raises(marl_inv.InputError) as error:
+        eval(call)
+    assert str(error.value) == told
 
 
 # Policies
@@ -170,6 +162,10 @@ def test_training_takes_keywords_and_texts_alike_and_keeps_a_folder_only_where_o
     told = [api.evaluate(shop(), policy, replications=4)[0].reward for policy in (said.policy, "run")]
     assert told[0] == told[1]
     assert repr(said).startswith("Trained(LearnedPolicy(pathwise: mlp, ")
+    [row] = said.records()
+    assert (row["policy"], row["reference"]) == ("pathwise", "tuned order-up-to")
+    assert row["gain_percent"] == said.percent_over_baseline
+    assert said.to_frame()["gain_percent"].tolist() == [said.percent_over_baseline]
 
 
 # Results
@@ -215,6 +211,9 @@ def test_records_are_plain_and_frames_hold_the_same(compared):
     assert (last["policy"], last["measured"], last["mean"]) == ("nothing", "cost", -score.reward.mean)
     assert last["gain"] == score.gain_over(compared.reference).mean
     assert next(row for row in rows if row["policy"] == "tuned order-up-to")["gain"] is None
+    [alone] = score.records()
+    assert (alone["policy"], alone["traces"], alone["reward"]) == (score.policy, 4, score.reward.mean)
+    assert alone["on_hand"] == last["on_hand"]
     assert compared.to_frame()["policy"].tolist() == [row["policy"] for row in rows]
     assert "<td>nothing</td>" in compared._repr_html_()
 

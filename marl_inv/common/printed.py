@@ -23,12 +23,8 @@ WIDE = 120
 """Columns where there is no terminal to say how many it has."""
 
 
-class Printed(ABC):
-    """What a result shows: whoever inherits says which `tables`, and which `records` they are made of."""
-
-    @abstractmethod
-    def tables(self) -> list[Table]:
-        """As the command line prints them."""
+class Recorded(ABC):
+    """A result that tools of one's own can take: whoever inherits says which `records` it is."""
 
     @abstractmethod
     def records(self) -> list[dict[str, Any]]:
@@ -43,6 +39,14 @@ class Printed(ABC):
                 "to_frame: needs pandas, which is not installed; `pip install pandas`, or take records()"
             ) from error
         return DataFrame(self.records())
+
+
+class Printed(Recorded):
+    """What a result shows: whoever inherits says which `tables` its records make."""
+
+    @abstractmethod
+    def tables(self) -> list[Table]:
+        """As the command line prints them."""
 
     def __str__(self) -> str:
         return "\n".join(map(as_text, self.tables()))

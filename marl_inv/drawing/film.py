@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from jaxtyping import UInt8
 from matplotlib.figure import Figure
 
 from marl_inv.common.errors import InputError
+from marl_inv.common.files import write_whole
 from marl_inv.common.progress import Progress, silently
 from marl_inv.drawing.layout import Layout, lay_out
 from marl_inv.drawing.picture import draw_network, figure_to_rgb
@@ -53,8 +55,9 @@ def render(
             (figure_to_rgb(_draw_moment(problem, moment, layout, WIDEST_FILM)) for moment in moments), path
         )
     *_, last = moments
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _draw_moment(problem, last, layout).savefig(path)
+    drawn = io.BytesIO()
+    _draw_moment(problem, last, layout).savefig(drawn, format=path.suffix[1:])
+    _write(path, drawn)
     return path
 
 
@@ -81,12 +84,18 @@ def animate(
     if not pictures:
         raise InputError(f"{path}: would hold no pictures; give at least one")
     timing = {"duration": round(1000 / frames_per_second), "loop": 0}
+    film = io.BytesIO()
+    pictures[0].save(film, "GIF", save_all=True, append_images=pictures[1:], **timing)
+    _write(path, film)
+    return path
+
+
+def _write(path: Path, content: io.BytesIO) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        pictures[0].save(path, "GIF", save_all=True, append_images=pictures[1:], **timing)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}); give another place") from error
-    return path
+    write_whole(path, content.getvalue(), "give another place")
 
 
 def open_window(title: str = "") -> Window | None:

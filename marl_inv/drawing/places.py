@@ -67,14 +67,7 @@ def draw_suppliers(axes: Axes, layout: Layout, scene: Scene) -> None:
             arrow = draw_arrow(np.array([x + width, tip[1]]), np.array(tip), 0.06)
             axes.add_collection(PolyCollection([arrow], facecolors=REPLENISHMENT, alpha=0.85, zorder=2))
         if supplier.full:
-            axes.plot(
-                [x + width] * 2,
-                [y + 0.08 * height, y + 0.92 * height],
-                color="black",
-                linewidth=3,
-                zorder=5,
-                solid_capstyle="butt",
-            )
+            _limit(axes, [x + width] * 2, [y + 0.08 * height, y + 0.92 * height])
 
 
 def draw_cards(axes: Axes, layout: Layout, scene: Scene) -> None:
@@ -82,33 +75,15 @@ def draw_cards(axes: Axes, layout: Layout, scene: Scene) -> None:
         x, y, width, height = layout.box(gauge.name)
         card = _frame(axes, layout, gauge)
         filled, coming = width * gauge.level, width * gauge.coming
-        for bar in (
-            Rectangle(
-                (x + filled, y),
-                coming,
-                height,
-                facecolor="none",
-                edgecolor=ON_ORDER,
-                hatch="////",
-                linewidth=0,
-                zorder=3,
-            ),
-            Rectangle((x, y), filled, height, facecolor=ON_HAND, linewidth=0, zorder=3),
-            Rectangle(
-                (x, y), width * gauge.short_share, 0.16 * height, facecolor=UNMET, linewidth=0, zorder=4
-            ),
-        ):
-            axes.add_patch(bar)
-            bar.set_clip_path(card)
+        _fill(
+            axes,
+            card,
+            Rectangle((x + filled, y), coming, height, hatch="////"),
+            Rectangle((x, y), filled, height),
+            Rectangle((x, y), width * gauge.short_share, 0.16 * height),
+        )
         if gauge.stored and gauge.level >= FULL:
-            axes.plot(
-                [x + width] * 2,
-                [y + 0.08 * height, y + 0.92 * height],
-                color="black",
-                linewidth=3,
-                zorder=5,
-                solid_capstyle="butt",
-            )
+            _limit(axes, [x + width] * 2, [y + 0.08 * height, y + 0.92 * height])
         text = {"va": "center", "zorder": 5, "fontsize": 9 if height > 0.4 else 8}
         axes.text(x + 0.08, y + 0.55 * height, shortened(gauge.name, 17), color=INK, **text)
         stock = axes.text(
@@ -136,6 +111,11 @@ def draw_cards(axes: Axes, layout: Layout, scene: Scene) -> None:
             )
 
 
+def _limit(axes: Axes, across: list[float], up: list[float]) -> None:
+    """The wall that something has filled up to."""
+    axes.plot(across, up, color="black", linewidth=3, zorder=5, solid_capstyle="butt")
+
+
 def _frame(axes: Axes, layout: Layout, gauge: Gauge) -> FancyBboxPatch:
     x, y, width, height = layout.box(gauge.name)
     frame = FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=0.05", zorder=3)
@@ -146,34 +126,31 @@ def _frame(axes: Axes, layout: Layout, gauge: Gauge) -> FancyBboxPatch:
     return frame
 
 
+def _fill(axes: Axes, frame: FancyBboxPatch, coming: Rectangle, on_hand: Rectangle, unmet: Rectangle) -> None:
+    """What a gauge's frame holds, in the colours of what it is."""
+    coming.set(facecolor="none", edgecolor=ON_ORDER, linewidth=0, zorder=3)
+    on_hand.set(facecolor=ON_HAND, linewidth=0, zorder=3)
+    unmet.set(facecolor=UNMET, linewidth=0, zorder=4)
+    for bar in (coming, on_hand, unmet):
+        axes.add_patch(bar)
+        bar.set_clip_path(frame)
+
+
 def draw_chips(axes: Axes, layout: Layout, scene: Scene) -> None:
     """Upright gauges, with the numbers of their names."""
     for gauge in scene.gauges:
         x, y, width, height = layout.box(gauge.name)
         frame = _frame(axes, layout, gauge)
         filled, coming = height * gauge.level, height * gauge.coming
-        for bar in (
-            Rectangle(
-                (x, y + filled),
-                width,
-                coming,
-                facecolor="none",
-                edgecolor=ON_ORDER,
-                hatch="//////",
-                linewidth=0,
-                zorder=3,
-            ),
-            Rectangle((x, y), width, filled, facecolor=ON_HAND, linewidth=0, zorder=3),
-            Rectangle(
-                (x, y), width * 0.22, height * gauge.short_share, facecolor=UNMET, linewidth=0, zorder=4
-            ),
-        ):
-            axes.add_patch(bar)
-            bar.set_clip_path(frame)
+        _fill(
+            axes,
+            frame,
+            Rectangle((x, y + filled), width, coming, hatch="//////"),
+            Rectangle((x, y), width, filled),
+            Rectangle((x, y), width * 0.22, height * gauge.short_share),
+        )
         if gauge.stored and gauge.level >= FULL:
-            axes.plot(
-                [x, x + width], [y + height] * 2, color="black", linewidth=3, zorder=5, solid_capstyle="butt"
-            )
+            _limit(axes, [x, x + width], [y + height] * 2)
         numbers = " ".join(part for part in gauge.name.split("_") if part.isdigit())
         text = {"fontsize": 7.5 if numbers else 6, "color": INK, "ha": "center", "va": "center", "zorder": 5}
         axes.text(x + 0.55 * width, y + height / 2, numbers or shortened(gauge.name, 8), **text)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from marl_inv.chance.luck import Stream
+from marl_inv.common.printed import Recorded
 from marl_inv.common.progress import Progress, silently
 from marl_inv.episodes.policy import Policy
 from marl_inv.episodes.problem import Problem, period_weights
@@ -23,7 +25,7 @@ TRACE_BYTES = 2**29
 
 
 @dataclass(frozen=True)
-class Score:
+class Score(Recorded):
     """How one policy did on the evaluation traces."""
 
     policy: str
@@ -63,6 +65,12 @@ class Score:
             for name in ("on_hand", "demand", "unmet", *MONEY)
         }
         return {"fill_rate": self.fill_rate, "transferred": float(record.transferred.mean()), **sums}
+
+    def records(self) -> list[dict[str, Any]]:
+        """One row, with all digits: its reward, and units and money, per period of the whole network."""
+        who = {"policy": self.policy, "knows": self.knows, self.units: len(self.samples)}
+        reward = {"reward": self.reward.mean, "low": self.reward.low, "high": self.reward.high}
+        return [who | reward | self.means()]
 
     @property
     def units(self) -> str:

@@ -22,6 +22,7 @@ from rich.table import Table
 from marl_inv.common.documents import Document, read_yaml, write_yaml
 from marl_inv.common.errors import InputError
 from marl_inv.common.files import write_whole
+from marl_inv.common.printed import Printed
 from marl_inv.common.progress import Progress, Say, say_nothing, silently
 from marl_inv.common.records import validate
 from marl_inv.evaluation.tables import headed_table, markdown
@@ -104,7 +105,9 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Found:
+class Found(Printed):
+    """What a search has found: `print` shows its trials."""
+
     search: Search
     trials: list[Trial]
     """Best first."""
@@ -114,6 +117,23 @@ class Found:
     def best(self) -> Path:
         """The best trial's settings, for `marl-inv train SCENARIO --settings`."""
         return self.folder / "best.yaml"
+
+    def __repr__(self) -> str:
+        best = self.trials[0]
+        return (
+            f"Found({self.folder}: {len(self.trials)} trials, the best is {best.number}: {best.gain:+.2f}%)"
+        )
+
+    def tables(self) -> list[Table]:
+        return [search_table(self)]
+
+    def records(self) -> list[dict[str, Any]]:
+        """A row for every trial, best first: what was tried, what it gained in percent on validation traces,
+        and the CPU seconds it took."""
+        return [
+            {"trial": trial.number, **trial.values, "gain_percent": trial.gain, "seconds": trial.seconds}
+            for trial in self.trials
+        ]
 
 
 def search(

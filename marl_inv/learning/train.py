@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tianshou.algorithm.algorithm_base import Algorithm
@@ -20,6 +21,7 @@ from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.baselines.tuning import mean_reward, tune
 from marl_inv.common.errors import InputError
 from marl_inv.common.plugins import imported, is_own
+from marl_inv.common.printed import Recorded
 from marl_inv.common.progress import Progress, Say, say_nothing, silently
 from marl_inv.episodes.problem import Problem
 from marl_inv.evaluation.metrics import Totals
@@ -69,7 +71,7 @@ VALIDATION_DECISIONS = 250_000
 
 
 @dataclass(frozen=True)
-class Trained:
+class Trained(Recorded):
     policy: LearnedPolicy
     baseline: OrderUpTo
     """Tuned order-up-to, by which the run was judged."""
@@ -83,6 +85,17 @@ class Trained:
             f"Trained({self.policy!r}, {self.percent_over_baseline:+.1f}% over {self.baseline.name} on "
             "validation traces)"
         )
+
+    def records(self) -> list[dict[str, Any]]:
+        """One row, with all digits: who was trained, and what it is worth."""
+        return [
+            {
+                "policy": self.policy.name,
+                "knows": self.policy.knows,
+                "reference": self.baseline.name,
+                "gain_percent": self.percent_over_baseline,
+            }
+        ]
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -113,7 +114,8 @@ def _write_graphml(scenario: Scenario, path: Path) -> list[Path]:
         flat = dict(_flat(attributes))
         attributes.clear()
         attributes.update(flat)
-    networkx.write_graphml_xml(graph, path, prettyprint=True)
+    networkx.write_graphml_xml(graph, xml := io.BytesIO(), prettyprint=True)
+    write_whole(path, xml.getvalue(), PLACE)
     return [path]
 
 
@@ -129,10 +131,11 @@ def _write_tables(scenario: Scenario, folder: Path) -> list[Path]:
                 "lead_time",
             ]
             written.append(folder / f"{table}.csv")
-            with written[-1].open("w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, columns)
-                writer.writeheader()
-                writer.writerows(rows)
+            text = io.StringIO(newline="")
+            writer = csv.DictWriter(text, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+            write_whole(written[-1], text.getvalue(), PLACE)
     rest = without(stated(scenario), *TABLES)
     path = folder / f"{scenario.name}.yaml"
     write_yaml(path, rest | {"network": {file.stem: file.name for file in reversed(written)}}, PLACE)

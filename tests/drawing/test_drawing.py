@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -243,6 +244,22 @@ def test_what_cannot_be_drawn_is_refused_in_words(tmp_path):
     (tmp_path / "taken").write_text("a file, not a folder", encoding="utf-8")
     with pytest.raises(InputError, match=r"film.gif: cannot be written"):
         drawing.animate([PLAIN], tmp_path / "taken" / "film.gif")
+    with pytest.raises(InputError, match=r"last.png: cannot be written .*; give another place"):
+        drawing.render(made, StandingStill(), tmp_path / "taken" / "last.png", period=1)
+
+
+def test_a_picture_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    (tmp_path / "last.svg").write_text("the one before", encoding="utf-8")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match=r"last.svg: cannot be written \(No space left on device\)"):
+        drawing.render(problem(PAIR, torch.float32), StandingStill(), tmp_path / "last.svg", period=1)
+    assert [(file.name, file.read_text(encoding="utf-8")) for file in tmp_path.iterdir()] == [
+        ("last.svg", "the one before")
+    ]
 
 
 def test_the_command_line_writes_pictures(tmp_path, monkeypatch, capsys):

@@ -47,6 +47,11 @@ def test_a_search_goes_on_where_it_was_stopped_and_never_sees_evaluation_traces(
         (trial.gain for trial in found.trials), reverse=True
     )
     assert all(cell.stream == "validate" for cell in [*found.search.own, *found.search.references])
+    rows = found.records()
+    assert [row["trial"] for row in rows] == [trial.number for trial in found.trials]
+    assert set(rows[0]) == {"trial", "lr", "hops", "gain_percent", "seconds"}
+    assert "gain %" in str(found)
+    assert repr(found).startswith(f"Found({tmp_path / 'whole'}: 4 trials, the best is {rows[0]['trial']}: ")
     best = training_settings((), found.best)
     assert best.algorithm == "pathwise"
     assert best.lr == found.trials[0].values["lr"]

@@ -11,6 +11,7 @@ import pytest
 import torch
 from test_checkpoint import same, trained_for, weights
 
+import marl_inv
 from killed_runs import CHANGES, QUICK, settings
 from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.common.documents import read_yaml
@@ -44,6 +45,12 @@ number = 3
 build = reinforce.build
 builds_ppo = ppo.build
 returns_nothing = lambda parts: None
+
+class Weighed(reinforce.JointReinforce):
+    def loss(self, distribution, action, advantage):
+        return self.own["weight"] * super().loss(distribution, action, advantage)
+
+weighed = Weighed.build
 
 class Net(nn.Module):
     def __init__(self, encoding, settings, inputs):
@@ -168,6 +175,25 @@ def test_a_setting_that_no_code_has_is_refused():
 
 def test_an_own_build_that_is_reinforce_trains_what_reinforce_does():
     assert same(trained(algorithm="mine:build"), trained(algorithm="reinforce", lr=0.02))
+
+
+def test_a_loss_of_ones_own_is_what_is_lowered():
+    """Times 1 it is reinforce's; times 0 nothing moves."""
+    plain = trained(algorithm="reinforce", lr=0.02)
+    assert same(trained(algorithm="mine:weighed", own={"weight": 1.0}), plain)
+    still = prepared(algorithm="mine:weighed", own={"weight": 0.0})
+    before = weights(still)
+    assert same(weights(trained_for(still, 2)), before)
+    assert not same(plain, before)
+
+
+def test_code_of_ones_own_may_be_named_where_python_calls(folder: Path):
+    quick = QUICK | {"decisions": 500, "validations": 1, "model": "mine:Net"}
+    named = {"algorithm": "mine:build", "reward": "mine:doubled", "own": {"weight": 3}}
+    trained = marl_inv.train("two_warehouses", CHANGES, **quick, **named)
+    assert trained.policy.name == "mine:build"
+    with pytest.raises(InputError, match="elsewhere:Net: cannot be imported"):
+        marl_inv.train("two_warehouses", CHANGES, **QUICK | {"model": "elsewhere:Net"})
 
 
 @pytest.mark.parametrize("algorithm", ["mappo", "reinforce", "pathwise", "iql"])

@@ -3,6 +3,7 @@ others made."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import networkx
@@ -91,6 +92,25 @@ def test_a_place_that_cannot_be_written_to_is_told(tmp_path: Path, everything: S
         InputError, match=r"cannot be written \(No such file or directory\); give another place$"
     ):
         write_scenario(everything, tmp_path / "nowhere" / "it.json")
+
+
+@pytest.mark.parametrize("way", ["it.yaml", "it.json", "it.graphml", "tables"])
+def test_a_file_is_written_whole_or_not_at_all(
+    way: str, tmp_path: Path, everything: Scenario, monkeypatch: pytest.MonkeyPatch
+):
+    write_scenario(everything, tmp_path / way)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+
+    def full(*_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    changed = everything.model_copy(update={"horizon": everything.horizon + 1})
+    with pytest.raises(
+        InputError, match=r"cannot be written \(No space left on device\); give another place"
+    ):
+        write_scenario(changed, tmp_path / way)
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
 
 
 # Graphs that others made

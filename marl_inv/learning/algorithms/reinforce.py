@@ -12,8 +12,6 @@ lower the discount. An episode that terminates counts fully.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
@@ -24,28 +22,10 @@ from torch import Tensor
 from marl_inv.learning.buffer import TensorBuffer
 from marl_inv.learning.joint_policy import JointPolicy
 from marl_inv.learning.parts import Built, Parts, TrainingPlan, minibatches, mix_rewards, on_policy
-from marl_inv.models.distributions import PerAgentValues
+from marl_inv.models.distributions import PerAgentLevels, PerAgentNormal, PerAgentValues
 
-
-def build(parts: Parts) -> Built:
-    plan = parts.plan(parts.problem.scenario.horizon, fewest=2)
-    return on_policy(parts, plan, JointReinforce(**arguments(parts, plan)))
-
-
-def arguments(parts: Parts, plan: TrainingPlan) -> dict[str, Any]:
-    """What a JointReinforce, or an algorithm of one's own that is one, is made with."""
-    settings = parts.settings
-    return {
-        "policy": parts.policy,
-        "optim": parts.optimizer(plan),
-        "gamma": settings.discount,
-        "max_grad_norm": settings.max_grad_norm,
-        "entropy_weight": settings.entropy_weight,
-        "reward_mix": settings.mix,
-        "replications": plan.replications,
-        "minibatches": settings.minibatches,
-        "generator": parts.generator,
-    }
+Explored = PerAgentNormal | PerAgentLevels
+"""What actions are drawn from where whole distributions are learned."""
 
 
 def returns_to_go(
@@ -72,26 +52,38 @@ def above_the_others(returns: Float[Tensor, "T B K N"]) -> Float[Tensor, "T B K 
 
 
 class JointReinforce(Reinforce):
-    """Tianshou's Reinforce over a TensorBuffer. Every row is used once, in `minibatches` gradient steps."""
+    """Tianshou's Reinforce over a TensorBuffer. Every row is used once, in `minibatches` gradient steps.
+
+    One that overrides `loss`, and reads settings of its own in `own`, is an algorithm: its `build`.
+    """
 
     policy: JointPolicy
 
-    def __init__(
-        self,
-        *,
-        max_grad_norm: float,
-        entropy_weight: float,
-        reward_mix: float,
-        replications: int,
-        minibatches: int,
-        generator: torch.Generator,
-        gamma: float,
-        **settings: Any,
-    ) -> None:
-        super().__init__(gamma=gamma, **settings)
-        self.optim._max_grad_norm = max_grad_norm
-        self.gamma, self.entropy_weight, self.reward_mix = gamma, entropy_weight, reward_mix
-        self.replications, self.minibatches, self.generator = replications, minibatches, generator
+    def __init__(self, parts: Parts, plan: TrainingPlan) -> None:
+        settings = parts.settings
+        super().__init__(policy=parts.policy, optim=parts.optimizer(plan), gamma=settings.discount)
+        self.optim._max_grad_norm = settings.max_grad_norm
+        self.gamma, self.entropy_weight, self.reward_mix = (
+            settings.discount,
+            settings.entropy_weight,
+            settings.mix,
+        )
+        self.replications, self.minibatches = plan.replications, settings.minibatches
+        self.generator, self.own = parts.generator, settings.own
+
+    @classmethod
+    def build(cls, parts: Parts) -> Built:
+        """With whole episodes, and at least two of them, to be compared with each other."""
+        plan = parts.plan(parts.problem.scenario.horizon, fewest=2)
+        return on_policy(parts, plan, cls(parts, plan))
+
+    def loss(
+        self, distribution: Explored, action: Float[Tensor, "R K A"], advantage: Float[Tensor, "R K N"]
+    ) -> Float[Tensor, ""]:
+        """What a gradient step lowers: of the distributions that actions were drawn from, and how much more
+        than the others' each action earned."""
+        gain = (distribution.log_prob(action) * advantage).mean()
+        return -gain - self.entropy_weight * distribution.entropy().mean()
 
     def _preprocess_batch(self, batch: Batch, buffer: TensorBuffer, indices: np.ndarray) -> Batch:
         reward = buffer.by_period(mix_rewards(self.policy.encoding.network, batch.rew, self.reward_mix))
@@ -119,7 +111,9 @@ class JointReinforce(Reinforce):
     def _step(self, episodes: int | None, observation: Tensor, action: Tensor, advantage: Tensor) -> Tensor:
         distribution = self.policy.distribution(observation, episodes)
         assert not isinstance(distribution, PerAgentValues), "`TrainSettings` leaves that head to Q-learning"
-        gain = (distribution.log_prob(action) * advantage).mean()
-        loss = -gain - self.entropy_weight * distribution.entropy().mean()
+        loss = self.loss(distribution, action, advantage)
         self.optim.step(loss)
         return loss.detach()
+
+
+build = JointReinforce.build
