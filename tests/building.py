@@ -25,7 +25,7 @@ def problem(given: str | dict[str, Any], dtype: torch.dtype = torch.float64) -> 
     """A problem from YAML text or the same as a dict; demand is Poisson with mean 1 where it states none."""
     data = YAML(typ="safe", pure=True).load(given) if isinstance(given, str) else given
     document = Document("example", {"demand": {"kind": "poisson", "mean": 1}} | data)
-    expand(document, None, Scenario.model_fields)
+    expand(document, None, Scenario)
     return Problem.of(read_scenario(document), dtype=dtype)
 
 

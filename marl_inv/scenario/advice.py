@@ -45,7 +45,8 @@ def advise(
     whose demand is read from a file."""
     view = _View(scenario, document, file_means or {})
     topics = (unreachable, idle, capacities, units, storage, worth, transshipment, promotions, timing, unused)
-    return [advice for topic in topics for advice in topic(view)]
+    passed = [Advice(place, "passed over", remark, warning=False) for place, remark in document.remarks]
+    return passed + [advice for topic in topics for advice in topic(view)]
 
 
 def most_alike(advice: Sequence[Advice], most: int = 5) -> Iterator[str]:

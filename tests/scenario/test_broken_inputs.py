@@ -314,7 +314,7 @@ def test_files_that_are_not_there(tmp_path: Path):
     assert told(tmp_path / "folder.yaml") == " cannot be read (Is a directory); give the path of a YAML file"
     with pytest.raises(
         InputError,
-        match=r"^two_warehose: is no scenario; did you mean two_warehouses\?; or give the path of a \.yaml file$",
+        match=r"^two_warehose: is no scenario; did you mean two_warehouses\?; or give the path of a \.yaml file or of a network \(\.json, \.graphml, \.gexf, \.gml\)$",
     ):
         load_problem("two_warehose")
 
