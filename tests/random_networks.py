@@ -129,7 +129,10 @@ class _Maker:
                 for p in range(pools)
             ]
         data["events"] = self.events(
-            places["suppliers"] + names + [pool["name"] for pool in data.get("pools", [])]
+            places["suppliers"]
+            + places["warehouses"]
+            + names
+            + [pool["name"] for pool in data.get("pools", [])]
         )
         return data
 

@@ -261,8 +261,8 @@ class Laws:
         return own[place] or self.scenario.get("rationing", "proportional") if place in own else None
 
     def no_limit_is_exceeded(self, period: Period) -> None:
-        """Of lanes, pools and suppliers, as far as they are available, by shipments and reactive moves
-        together."""
+        """Of lanes, pools, suppliers and warehouses, as far as they are available, by shipments and reactive
+        moves together."""
         hit = dict.fromkeys(name for event in self.scenario["events"] for name in event.get("targets", []))
         left = (
             {} if period.chance.available is None else dict(zip(hit, period.chance.available, strict=False))
@@ -274,15 +274,14 @@ class Laws:
                 strict=True,
             )
         )
-        from_supplier = {
-            supplier["name"]: [lane["name"] for lane in self.ways if lane["origin"] == supplier["name"]]
-            for supplier in self.scenario["suppliers"]
+        places = [*self.scenario["suppliers"], *self.scenario["warehouses"]]
+        leaving = {
+            place["name"]: [lane["name"] for lane in self.ways if lane["origin"] == place["name"]]
+            for place in places
         }
         of_pool = {pool["name"]: pool["lanes"] for pool in self.scenario.get("pools", [])}
-        for entry in (*self.scenario["lanes"], *self.scenario.get("pools", []), *self.scenario["suppliers"]):
-            lanes = ({way["name"]: [way["name"]] for way in self.ways} | of_pool | from_supplier)[
-                entry["name"]
-            ]
+        for entry in (*self.scenario["lanes"], *self.scenario.get("pools", []), *places):
+            lanes = ({way["name"]: [way["name"]] for way in self.ways} | of_pool | leaving)[entry["name"]]
             volume = (
                 torch.stack([carried[lane] for lane in lanes]).sum(0)
                 if lanes

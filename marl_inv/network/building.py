@@ -306,8 +306,8 @@ class _Builder:
         return self.used(orders)
 
     def _limits(self) -> list[SharedLimit]:
-        """Lanes' own capacities, then each pool, then the suppliers' limits; each as groups of lanes under
-        one capacity."""
+        """Lanes' own capacities, then each pool, then the suppliers' limits, then outages of warehouses; each
+        as groups of lanes under one capacity."""
         outages = {name: row for row, name in enumerate(self.graph.graph.get("interruptible", []))}
 
         def limit(name: str, capacity: float | None) -> tuple[str, float] | None:
@@ -321,6 +321,8 @@ class _Builder:
         grouped += [dict.fromkeys(pool.lanes, limit(pool.name, pool.capacity)) for pool in self.pools]
         output = {supplier.name: limit(supplier.name, supplier.capacity) for supplier in self.suppliers}
         grouped += [{lane.name: output[lane.origin] for lane in self.lanes[: self.replenishments]}]
+        closed = {warehouse.name: limit(warehouse.name, None) for warehouse in self.warehouses}
+        grouped += [{way.name: closed[way.origin] for way in self.ways[self.replenishments :]}]
         limits = []
         for groups in ({lane: group for lane, group in groups.items() if group} for groups in grouped):
             if not groups:

@@ -37,7 +37,7 @@ class SharedLimit:
     are unlimited."""
 
     names: tuple[str, ...]
-    """Of the lane, pool or supplier that each group but the last is of."""
+    """Of the lane, pool, supplier or warehouse that each group but the last is of."""
     group: Int[Tensor, " E"]
     reactive_group: Int[Tensor, " X"]
     capacity: Float[Tensor, "G 1"]
@@ -236,7 +236,7 @@ class TransferNetwork:
 
     @property
     def interruptible(self) -> bool:
-        """Whether an outage may hit any lane, pool or supplier."""
+        """Whether an outage may hit any lane, pool, supplier or warehouse."""
         return any(limit.outage is not None for limit in self.limits)
 
     def mean(self, values: Float[Tensor, "*R N *C"], dim: int = -1) -> Float[Tensor, "*R _ *C"]:

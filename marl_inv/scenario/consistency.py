@@ -291,20 +291,29 @@ class Checks:
 
     def events(self) -> None:
         moving = [lane.name for lane in self.scenario.lanes if not lane.reactive]
-        limited = self.supplier_names + self.lane_names + self.pool_names
-        known = {Surge: self.warehouse_names, Delay: moving, Outage: limited}
+        limited = self.supplier_names + self.warehouse_names + self.lane_names + self.pool_names
+        known, warehouses = (
+            {Surge: self.warehouse_names, Delay: moving, Outage: limited},
+            set(self.warehouse_names),
+        )
         for index, event in enumerate(self.scenario.events):
             for position, name in enumerate(event.targets):
                 kind = {
                     Surge: "warehouse",
                     Delay: "lane that takes requests",
-                    Outage: "supplier, lane or pool",
+                    Outage: "supplier, warehouse, lane or pool",
                 }[type(event)]
                 self.known(("events", index, "targets", position), name, known[type(event)], kind)
                 if isinstance(event, Outage) and limited.count(name) > 1:
                     raise self.error(
                         ("events", index, "targets", position),
                         f"is {name!r}, which names two things; rename one",
+                    )
+                if isinstance(event, Outage) and name in warehouses and event.factor:
+                    raise self.error(
+                        ("events", index, "factor"),
+                        f"is {event.factor:g}, and {name} is a warehouse, which has no capacity for a share to "
+                        "be left of; give 0, or its lanes as targets",
                     )
 
     def episodes(self) -> None:
