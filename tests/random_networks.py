@@ -19,6 +19,7 @@ FEATURES = (
     "pools",
     "storage",
     "backorders",
+    "waiting",
     "rules",
     "reserves",
     "owed",
@@ -142,7 +143,9 @@ class _Maker:
         promotion |= self.some(dip=choice([0.3, 0.9]), recovery=choice([0.0, 0.6])) | self.some(
             planned={"first": 0, "every": 2, "level": 1.5}
         )
-        stock = self.each()
+        stock, unmet = self.each(), choice(["lost", "backordered"]) if self.has["backorders"] else "lost"
+        if unmet == "backordered" and self.some("waiting", waits=True):
+            stock = self.each(0, 4, -3, -11)
         return (
             {
                 "name": name,
@@ -152,12 +155,12 @@ class _Maker:
                 "overflow_cost": self.each(),
                 "price": self.each(),
                 "salvage_value": self.each(0, 2),
-                "unmet_demand": choice(["lost", "backordered"]) if self.has["backorders"] else "lost",
+                "unmet_demand": unmet,
             }
             | self.some(
                 "storage",
                 0.8,
-                storage=2.5 * sum(stock) + choice([1.3, 20.0]),
+                storage=2.5 * sum(max(units, 0) for units in stock) + choice([1.3, 20.0]),
                 overflow=choice(["discarded", "kept"]),
             )
             | self.some("reserves", max_reserve=self.each(0, 3, 20))
@@ -203,6 +206,10 @@ class _Maker:
         )
         if fields["lead_time"] != 0:
             fields |= self.some("on_the_way", initial_shipments=self.each(0, 1, 4))
+        fields |= self.some(
+            "on_the_way",
+            initial_arrivals=[{"period": choice([0, 1, 5]), "units": choice([1, 4])} for _ in range(2)],
+        )
         if "order_delay" in fields:
             fields |= self.some("on_the_way", initial_orders=self.each(0, 1, 4))
         return fields | self.fixed_costs()

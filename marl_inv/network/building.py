@@ -172,7 +172,7 @@ class _Builder:
             if self.reactive
             else arrivals,
             supply_arrivals=Incidence.of(destinations[: self.replenishments], self.N, volume),
-            longest_lead_time=max((lane.longest for lane in lanes), default=0) + (delay if lanes else 0),
+            longest_lead_time=self._longest(delay),
             instant=self.column([float(lead == 0) for lead in lead_times]) if 0 in quickest else None,
             order_slot=self.index([lane.order_delay * self.E + index for index, lane in enumerate(lanes)])
             if any(lane.order_delay for lane in lanes)
@@ -287,14 +287,21 @@ class _Builder:
             )
         return self.number(rows).T.unsqueeze(-1).contiguous()
 
+    def _longest(self, delay: int) -> int:
+        """Of what leaves now, and of what is on its way when an episode begins."""
+        later = [arrival.period + 1 for lane in self.lanes for arrival in lane.initial_arrivals]
+        return max([delay * bool(self.lanes), *(lane.longest + delay for lane in self.lanes), *later])
+
     def _initial_pipeline(self, delay: int) -> Tensor | None:
-        rows = max((lane.longest for lane in self.lanes), default=0) + delay
-        pipeline = torch.zeros(self.K, rows, self.N, 1, dtype=self.dtype, device=self.device)
+        pipeline = torch.zeros(self.K, self._longest(delay), self.N, 1, dtype=self.dtype, device=self.device)
         for lane in self.lanes:
             if any(units := per_product(lane.initial_shipments, self.K)):
                 pipeline[:, : round(lane.mean_lead_time), self.row[lane.destination]] += self.number(
                     units
                 ).reshape(-1, 1, 1)
+            for arrival in lane.initial_arrivals:
+                units = self.number(per_product(arrival.units, self.K)).reshape(-1, 1)
+                pipeline[:, arrival.period, self.row[lane.destination]] += units
         return self.used(pipeline)
 
     def _initial_orders(self) -> Tensor | None:

@@ -152,6 +152,14 @@ class Checks:
                         ("lanes", index, key),
                         f"are on their way on a lane without {what}; give initial_stock instead",
                     )
+            for place, arrival in enumerate(lane.initial_arrivals):
+                if self.scenario.quantities == "integer" and any(
+                    n % 1 for n in per_product(arrival.units, 1)
+                ):
+                    raise self.error(
+                        ("lanes", index, "initial_arrivals", place, "units"),
+                        f"is {arrival.units}, and quantities are integer; give whole units",
+                    )
             if lane.reactive:
                 self._reactive(index, lane, from_warehouse)
 
@@ -167,6 +175,7 @@ class Checks:
             ("unfilled", "forgotten"),
             ("max_request", None),
             ("priority", None),
+            ("initial_arrivals", []),
         ):
             if getattr(lane, key) != default:
                 raise self.error(
@@ -219,8 +228,16 @@ class Checks:
             raise self.error(
                 (*path, "initial_stock"), f"is {given}, and quantities are integer; give whole units"
             )
+        waits = warehouse.unmet_demand == "backordered" and warehouse.faces_demand
+        if min(lows) < 0 and not waits:
+            why = "unmet demand is lost here" if warehouse.faces_demand else "it has no customers of its own"
+            raise self.error(
+                (*path, "initial_stock"),
+                f"is {min(lows):g}, and {why}, so nobody waits; give 0 or more, or unmet_demand: backordered",
+            )
         volume = sum(
-            product.volume * stock for product, stock in zip(self.scenario.product_list, highs, strict=True)
+            product.volume * max(stock, 0)
+            for product, stock in zip(self.scenario.product_list, highs, strict=True)
         )
         if warehouse.storage is not None and volume > warehouse.storage and warehouse.overflow == "discarded":
             raise self.error(
@@ -312,8 +329,8 @@ class Checks:
                 if isinstance(event, Outage) and name in warehouses and event.factor:
                     raise self.error(
                         ("events", index, "factor"),
-                        f"is {event.factor:g}, and {name} is a warehouse, which has no capacity for a share to "
-                        "be left of; give 0, or its lanes as targets",
+                        f"is {event.factor:g}, and {name} is a warehouse, which has no capacity for a share "
+                        "to be left of; give 0, or its lanes as targets",
                     )
 
     def episodes(self) -> None:
