@@ -112,6 +112,9 @@ def play(
             if available is None
             else _given(available[period], [*interruptible, ""], torch.ones(len(interruptible) + 1)).to(like),
             promotion=None if planned is None else _rows(planned[period], network.warehouses, 1)[0].to(like),
+            takes_requests=None
+            if network.review is None
+            else (network.until_review(period) == 0).unsqueeze(-1),
             last=finite and period == len(ask) - 1,
         )
         state, flows, costs = step(network, state, decision, chance)

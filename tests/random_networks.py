@@ -24,6 +24,8 @@ FEATURES = (
     "reserves",
     "owed",
     "order_delay",
+    "order_sizes",
+    "reviews",
     "random_lead_times",
     "delays",
     "outages",
@@ -52,6 +54,8 @@ PER_PRODUCT = (
     "transfer_price",
     "initial_shipments",
     "initial_orders",
+    "minimum_order",
+    "pack_size",
 )
 """Fields that the networks here list product by product."""
 
@@ -204,6 +208,10 @@ class _Maker:
         fields |= self.some("order_delay", order_delay=choice([1, 2])) | self.some(
             "rules", priority=choice([1, 2])
         )
+        fields |= self.some("order_sizes", minimum_order=self.each(0, 2, 7)) | self.some(
+            "order_sizes", pack_size=self.each(0, 2, 5)
+        )
+        fields |= self.some("reviews", review_period=3, first_review=choice([0, 2]))
         if fields["lead_time"] != 0:
             fields |= self.some("on_the_way", initial_shipments=self.each(0, 1, 4))
         fields |= self.some(
@@ -232,6 +240,11 @@ class _Maker:
             [{"kind": "outage", "at": [1], "targets": targets}] if self.has["outages"] and targets else []
         )
         return outages + ([{"kind": "delay", "at": [1], "periods": 2}] if self.has["delays"] else [])
+
+
+def takes(lane: Data, period: int) -> bool:
+    """Whether a lane takes requests in a period."""
+    return (period - lane.get("first_review", 0)) % lane.get("review_period", 1) == 0
 
 
 def luck(
@@ -297,6 +310,9 @@ def luck(
                 [pick([0, 0.5, 1], hit, replications), torch.ones(1, replications).to(net.volume)]
             )
             if hit
+            else None,
+            takes_requests=torch.tensor([takes(lane_of[name], period) for name in net.lanes]).reshape(-1, 1)
+            if any("review_period" in lane_of[name] for name in net.lanes)
             else None,
             promotion=torch.tensor(planned).to(net.volume).unsqueeze(-1) if any(planned) else None,
             last=period == PERIODS - 1,

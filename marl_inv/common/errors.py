@@ -28,6 +28,9 @@ ALSO_CALLED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("selling_price", "sales_price", "unit_price"), ("price",)),
     **dict.fromkeys(("capacity", "max_capacity", "storage_capacity"), ("storage", "capacity")),
     **dict.fromkeys(("stock", "inventory", "on_hand", "opening_stock"), ("initial_stock",)),
+    **dict.fromkeys(("min_request", "min_order", "moq", "minimum_quantity"), ("minimum_order",)),
+    **dict.fromkeys(("batch_size", "lot_size", "case_size", "order_multiple"), ("pack_size",)),
+    **dict.fromkeys(("review", "review_interval", "order_every"), ("review_period",)),
     **dict.fromkeys(("initial_backorders", "backorders"), ("initial_stock",)),
     **dict.fromkeys(("lt", "leadtime", "time", "transit_time", "travel_time", "delay"), ("lead_time",)),
 }

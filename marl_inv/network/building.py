@@ -10,7 +10,7 @@ from typing import Any
 import networkx
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from marl_inv.common.documents import Document
@@ -161,8 +161,14 @@ class _Builder:
             destination=self.index(destinations),
             lead_time=self.index(lead_times),
             response_time=self.index(
-                [lead + lane.order_delay for lead, lane in zip(lead_times, lanes, strict=True)]
+                [
+                    lead + lane.order_delay + lane.review_period - 1
+                    for lead, lane in zip(lead_times, lanes, strict=True)
+                ]
             ),
+            minimum_order=self.used(self.rate(lanes, "minimum_order")),
+            pack_size=self.used(self.rate(lanes, "pack_size")),
+            review=self._review(),
             arrivals_by_lead_time=self._by_lead_time(lead_times, destinations, volume),
             departures=Incidence.of(
                 [self.row[lane.origin] for lane in lanes[self.replenishments :]], self.N, volume
@@ -236,6 +242,10 @@ class _Builder:
             size=self.number(size),
             component=self._components(),
         )
+
+    def _review(self) -> Int[Tensor, "2 E"] | None:
+        rows = [[lane.review_period for lane in self.lanes], [lane.first_review for lane in self.lanes]]
+        return self.index(rows) if any(lane.review_period > 1 for lane in self.lanes) else None
 
     def _components(self) -> Tensor | None:
         links = networkx.Graph((way.origin, way.destination) for way in self.ways)

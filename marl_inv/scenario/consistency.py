@@ -160,8 +160,27 @@ class Checks:
                         ("lanes", index, "initial_arrivals", place, "units"),
                         f"is {arrival.units}, and quantities are integer; give whole units",
                     )
+            self._order_sizes(index, lane)
             if lane.reactive:
                 self._reactive(index, lane, from_warehouse)
+
+    def _order_sizes(self, index: int, lane: Lane) -> None:
+        if self.scenario.quantities == "integer" and any(n % 1 for n in per_product(lane.pack_size, 1)):
+            raise self.error(
+                ("lanes", index, "pack_size"),
+                f"is {lane.pack_size}, and quantities are integer; give whole units",
+            )
+        if lane.first_review >= lane.review_period:
+            raise self.error(
+                ("lanes", index, "first_review"),
+                f"is {lane.first_review}, and review_period {lane.review_period}; give a number below that",
+            )
+        least = max(per_product(lane.minimum_order, 1))
+        if lane.max_request is not None and least > lane.max_request:
+            raise self.error(
+                ("lanes", index, "minimum_order"),
+                f"is {least:g}, more than the max_request of {lane.max_request:g}; nothing could be ordered",
+            )
 
     def _reactive(self, index: int, lane: Lane, from_warehouse: bool) -> None:
         if not from_warehouse:
@@ -176,6 +195,9 @@ class Checks:
             ("max_request", None),
             ("priority", None),
             ("initial_arrivals", []),
+            ("minimum_order", 0.0),
+            ("pack_size", 0.0),
+            ("review_period", 1),
         ):
             if getattr(lane, key) != default:
                 raise self.error(

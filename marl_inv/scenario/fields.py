@@ -28,7 +28,10 @@ def _level(value: object) -> object:
     numbers = value if isinstance(value, list) else [value]
     if numbers and all(map(_is_signed, numbers)):
         return value
-    raise ValueError(f"is {value!r}; give a number, or a list of numbers with one for each product")
+    raise ValueError(
+        f"is {value!r}; give a number, 0 or more (or below 0, where customers wait), or a list of such numbers "
+        "with one for each product"
+    )
 
 
 def _per_product(value: object) -> object:

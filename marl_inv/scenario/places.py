@@ -21,7 +21,7 @@ from pydantic import (
 
 from marl_inv.common.records import Record
 from marl_inv.scenario.demand import Demand
-from marl_inv.scenario.fields import Between, Level, Periods, PerProduct, Share, kind_by
+from marl_inv.scenario.fields import LONGEST, Between, Level, Periods, PerProduct, Share, kind_by
 
 
 class Product(Record):
@@ -217,6 +217,14 @@ class Lane(Record):
     max_request: PositiveFloat | None = None
     """Largest request per product in an environment's action space; when absent, the capacity or 4 x
     lead-time demand."""
+    minimum_order: PerProduct = 0.0
+    """Units of a product that must be asked for at least; a request for less counts as none."""
+    pack_size: PerProduct = 0.0
+    """Units in a pack: requests are rounded to whole packs; 0 is any quantity."""
+    review_period: Annotated[int, Field(ge=1, le=LONGEST)] = 1
+    """Periods from one in which the lane takes requests to the next; requests in between count as none."""
+    first_review: NonNegativeInt = 0
+    """The first period in which the lane takes requests, below `review_period`."""
     initial_shipments: PerProduct = 0.0
     """Units in each of the last `lead_time` shipments before an episode begins; the oldest arrives for its
     first period."""

@@ -49,8 +49,8 @@ def test_customers_who_wait_may_be_drawn():
             "initial_stock: -10, faces_demand: false, unmet_demand: backordered",
             "is -10, and it has no customers of its own, so nobody waits",
         ),
-        ("initial_stock: [-1, .inf]", r"is \[-1, inf\]; give a number, or a list of numbers"),
-        ("initial_stock: many", "is 'many'; give a number, or a list of numbers with one for each product"),
+        ("initial_stock: [-1, .inf]", r"is \[-1, inf\]; give a number, 0 or more"),
+        ("initial_stock: many", "is 'many'; give a number, 0 or more"),
     ],
 )
 def test_nobody_waits_where_demand_is_lost(shop: str, says: str):
