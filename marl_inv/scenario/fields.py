@@ -29,7 +29,7 @@ def _level(value: object) -> object:
     if numbers and all(map(_is_signed, numbers)):
         return value
     raise ValueError(
-        f"is {value!r}; give a number, 0 or more (or below 0, where customers wait), or a list of such numbers "
+        f"is {value!r}; give a number, 0 or more (below 0: customers wait), or a list of such numbers "
         "with one for each product"
     )
 
