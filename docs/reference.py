@@ -43,6 +43,9 @@ UNITS = {
     "at": "periods",
     "duration": "periods",
     "periods": "periods",
+    "Arrival.period": "period",
+    "review_period": "periods",
+    "first_review": "period",
     "lead_time": "periods",
     "order_delay": "periods",
     "Forecast.horizon": "periods",
@@ -60,6 +63,9 @@ UNITS = {
     "vehicle_capacity": "volume",
     "initial_stock": "units",
     "initial_shipments": "units per period",
+    "Arrival.units": "units",
+    "minimum_order": "units",
+    "pack_size": "units",
     "initial_orders": "units per period",
     "max_reserve": "units",
     "max_request": "units per period",
@@ -303,6 +309,8 @@ class Records:
         ]
         if "discriminator" in node:
             return "one of: " + ", ".join(self.value(each) for each in choices)
+        if node.get("type") == ["number", "array"]:
+            return "number, or a list with one for each product"
         if choices == [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]:
             return "number, 0 or more, or a list with one for each product"
         if choices:
@@ -349,7 +357,7 @@ def _is_number(node: Any) -> bool:
     if not isinstance(node, dict):
         return False
     inner = (node.get(key) for key in ("anyOf", "oneOf", "items", "prefixItems", "additionalProperties"))
-    return node.get("type") in ("integer", "number") or any(map(_is_number, inner))
+    return node.get("type") in ("integer", "number", ["number", "array"]) or any(map(_is_number, inner))
 
 
 def _bounds(node: dict[str, Any]) -> str:

@@ -25,7 +25,7 @@ def problem(given: str | dict[str, Any], dtype: torch.dtype = torch.float64) -> 
     """A problem from YAML text or the same as a dict; demand is Poisson with mean 1 where it states none."""
     data = YAML(typ="safe", pure=True).load(given) if isinstance(given, str) else given
     document = Document("example", {"demand": {"kind": "poisson", "mean": 1}} | data)
-    expand(document, None, Scenario.model_fields)
+    expand(document, None, Scenario)
     return Problem.of(read_scenario(document), dtype=dtype)
 
 
@@ -112,6 +112,9 @@ def play(
             if available is None
             else _given(available[period], [*interruptible, ""], torch.ones(len(interruptible) + 1)).to(like),
             promotion=None if planned is None else _rows(planned[period], network.warehouses, 1)[0].to(like),
+            takes_requests=None
+            if network.review is None
+            else (network.until_review(period) == 0).unsqueeze(-1),
             last=finite and period == len(ask) - 1,
         )
         state, flows, costs = step(network, state, decision, chance)

@@ -19,10 +19,13 @@ FEATURES = (
     "pools",
     "storage",
     "backorders",
+    "waiting",
     "rules",
     "reserves",
     "owed",
     "order_delay",
+    "order_sizes",
+    "reviews",
     "random_lead_times",
     "delays",
     "outages",
@@ -51,6 +54,8 @@ PER_PRODUCT = (
     "transfer_price",
     "initial_shipments",
     "initial_orders",
+    "minimum_order",
+    "pack_size",
 )
 """Fields that the networks here list product by product."""
 
@@ -129,7 +134,10 @@ class _Maker:
                 for p in range(pools)
             ]
         data["events"] = self.events(
-            places["suppliers"] + names + [pool["name"] for pool in data.get("pools", [])]
+            places["suppliers"]
+            + places["warehouses"]
+            + names
+            + [pool["name"] for pool in data.get("pools", [])]
         )
         return data
 
@@ -139,7 +147,9 @@ class _Maker:
         promotion |= self.some(dip=choice([0.3, 0.9]), recovery=choice([0.0, 0.6])) | self.some(
             planned={"first": 0, "every": 2, "level": 1.5}
         )
-        stock = self.each()
+        stock, unmet = self.each(), choice(["lost", "backordered"]) if self.has["backorders"] else "lost"
+        if unmet == "backordered" and self.some("waiting", waits=True):
+            stock = self.each(0, 4, -3, -11)
         return (
             {
                 "name": name,
@@ -149,12 +159,12 @@ class _Maker:
                 "overflow_cost": self.each(),
                 "price": self.each(),
                 "salvage_value": self.each(0, 2),
-                "unmet_demand": choice(["lost", "backordered"]) if self.has["backorders"] else "lost",
+                "unmet_demand": unmet,
             }
             | self.some(
                 "storage",
                 0.8,
-                storage=2.5 * sum(stock) + choice([1.3, 20.0]),
+                storage=2.5 * sum(max(units, 0) for units in stock) + choice([1.3, 20.0]),
                 overflow=choice(["discarded", "kept"]),
             )
             | self.some("reserves", max_reserve=self.each(0, 3, 20))
@@ -198,8 +208,16 @@ class _Maker:
         fields |= self.some("order_delay", order_delay=choice([1, 2])) | self.some(
             "rules", priority=choice([1, 2])
         )
+        fields |= self.some("order_sizes", minimum_order=self.each(0, 2, 7)) | self.some(
+            "order_sizes", pack_size=self.each(0, 2, 5)
+        )
+        fields |= self.some("reviews", review_period=3, first_review=choice([0, 2]))
         if fields["lead_time"] != 0:
             fields |= self.some("on_the_way", initial_shipments=self.each(0, 1, 4))
+        fields |= self.some(
+            "on_the_way",
+            initial_arrivals=[{"period": choice([0, 1, 5]), "units": choice([1, 4])} for _ in range(2)],
+        )
         if "order_delay" in fields:
             fields |= self.some("on_the_way", initial_orders=self.each(0, 1, 4))
         return fields | self.fixed_costs()
@@ -222,6 +240,11 @@ class _Maker:
             [{"kind": "outage", "at": [1], "targets": targets}] if self.has["outages"] and targets else []
         )
         return outages + ([{"kind": "delay", "at": [1], "periods": 2}] if self.has["delays"] else [])
+
+
+def takes(lane: Data, period: int) -> bool:
+    """Whether a lane takes requests in a period."""
+    return (period - lane.get("first_review", 0)) % lane.get("review_period", 1) == 0
 
 
 def luck(
@@ -287,6 +310,9 @@ def luck(
                 [pick([0, 0.5, 1], hit, replications), torch.ones(1, replications).to(net.volume)]
             )
             if hit
+            else None,
+            takes_requests=torch.tensor([takes(lane_of[name], period) for name in net.lanes]).reshape(-1, 1)
+            if any("review_period" in lane_of[name] for name in net.lanes)
             else None,
             promotion=torch.tensor(planned).to(net.volume).unsqueeze(-1) if any(planned) else None,
             last=period == PERIODS - 1,

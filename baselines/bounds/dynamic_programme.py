@@ -153,6 +153,7 @@ def first_extent(problem: Problem) -> Extent:
     periods = np.array([_response(network, n) + 1 for n in range(len(mean))])
     waits = (network.backordered.numpy()[:, 0] > 0) & (network.mean_demand[0].numpy() > 0)
     lowest = -np.ceil(np.where(waits, 4 * sd * np.sqrt(periods) + 1, 0)).astype(np.int64)
+    lowest = np.minimum(lowest, opening.inventory_level[0, :, 0].numpy().astype(np.int64))
     destination = network.destination.numpy()
     request = np.ceil(np.maximum(mean + 1.3 * sd, everything)[destination]).astype(np.int64)
     return _within_limits(problem, Extent(lowest, position, position, request))

@@ -61,6 +61,10 @@ def _check_solvable(problem: Problem) -> None:
         "decided or planned promotions": network.promotes,
         "order delays or owed requests": network.order_slot is not None or network.owes is not None,
         "random lead times": any(not isinstance(lane.lead_time, int) for lane in scenario.lanes),
+        "minimum orders, packs or periods of review": network.review is not None
+        or network.minimum_order is not None
+        or network.pack_size is not None,
+        "open purchase orders": any(lane.initial_arrivals for lane in scenario.lanes),
         "events": bool(scenario.events),
         "demand regimes": scenario.regimes is not None,
         "correlated demand": scenario.correlation is not None,

@@ -145,6 +145,7 @@ class _Pooled:
             for lane in leaving
         )
         rule = warehouse.rationing or self.scenario.rationing
+        free = free and warehouse.name not in limited
         passes = rule == "full_shipment" and not warehouse.faces_demand and warehouse.max_reserve is None
         return passes and bool(leaving) and not fed and free
 

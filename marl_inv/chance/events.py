@@ -14,7 +14,7 @@ from marl_inv.chance.luck import Luck
 from marl_inv.scenario import Scenario
 from marl_inv.scenario.demand import Regimes
 from marl_inv.scenario.events import Delay, Event, Outage, Surge
-from marl_inv.scenario.places import Calendar, RandomLeadTime
+from marl_inv.scenario.places import Calendar, Lane, RandomLeadTime
 
 
 def chain(regimes: Regimes) -> tuple[Float[np.ndarray, "R R"], Float[np.ndarray, " R"]]:
@@ -120,10 +120,7 @@ def lead_times(scenario: Scenario, periods: int, luck: Luck) -> Int[np.ndarray, 
 
     Lanes from suppliers come first, then transfers, each in the scenario's order, as in the network.
     """
-    suppliers = {supplier.name for supplier in scenario.suppliers}
-    lanes = sorted(
-        (lane for lane in scenario.lanes if not lane.reactive), key=lambda lane: lane.origin not in suppliers
-    )
+    lanes = _in_network_order(scenario)
     drawn = [
         (index, lane.lead_time)
         for index, lane in enumerate(lanes)
@@ -145,6 +142,23 @@ def lead_times(scenario: Scenario, periods: int, luck: Luck) -> Int[np.ndarray, 
         slow = [index for index, lane in enumerate(lanes) if not event.targets or lane.name in event.targets]
         result[:, slow] += event.periods * under_way(event, number, periods, luck)[:, None]
     return result
+
+
+def takes_requests(scenario: Scenario, periods: int) -> Bool[np.ndarray, "P E 1"] | None:
+    """Whether each lane takes requests in a period; None where all do in each. Lanes as for `lead_times`."""
+    lanes = _in_network_order(scenario)
+    if all(lane.review_period == 1 for lane in lanes):
+        return None
+    every, first = np.array([[lane.review_period, lane.first_review] for lane in lanes]).T
+    return ((np.arange(periods)[:, None] - first) % every == 0)[..., None]
+
+
+def _in_network_order(scenario: Scenario) -> list[Lane]:
+    """Lanes that take requests, those from suppliers first."""
+    suppliers = {supplier.name for supplier in scenario.suppliers}
+    return sorted(
+        (lane for lane in scenario.lanes if not lane.reactive), key=lambda lane: lane.origin not in suppliers
+    )
 
 
 def planned_promotion(scenario: Scenario, periods: int) -> Float[np.ndarray, "P N 1"] | None:

@@ -20,6 +20,7 @@ from marl_inv.chance.events import (
     surge_chances,
     surge_factors,
     surged,
+    takes_requests,
 )
 from marl_inv.chance.luck import LAST_RANK, LEAST_RANK, Kind, Luck, Stream
 from marl_inv.chance.measures import Measures
@@ -102,6 +103,7 @@ class DemandSource:
             lead_time=_tensor(lead_times(scenario, horizon, luck)),
             available=_tensor(available(scenario, horizon + 1, luck)),
             promotion=_tensor(planned_promotion(scenario, horizon + 1 + scenario.notice)),
+            takes_requests=_tensor(takes_requests(scenario, horizon)),
             forecast=self._forecast(drawn[scenario.history :], luck),
             start=_tensor(starting_stock(scenario, luck)),
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from marl_inv.simulator import Chance, State
@@ -62,6 +62,8 @@ class Trace:
     promotion: Float[Tensor, "P N 1"] | None = None
     """Planned promotion levels, of `Scenario.notice` + 1 periods more than are played; None where none are
     planned."""
+    takes_requests: Bool[Tensor, "T E 1"] | None = None
+    """Whether each lane takes requests; None where all do in every period."""
     forecast: Float[Tensor, "S A K N B"] | None = None
     """Row t is what is forecast before period t, for it and the periods after it; None where nothing is."""
     start: Float[Tensor, "K N B"] | None = None
@@ -89,6 +91,7 @@ class Trace:
             lead_time=None if self.lead_time is None else self.lead_time[period],
             available=None if self.available is None else self.available[period],
             promotion=None if self.promotion is None else self.promotion[period],
+            takes_requests=None if self.takes_requests is None else self.takes_requests[period],
             last=period == len(self) - 1,
         )
 
@@ -113,7 +116,7 @@ class Trace:
 
     def by_replication(self, change: Callable[[Tensor], Tensor]) -> Trace:
         """All that replications have of their own, the last dimension of every tensor, changed alike."""
-        return replace(changed(self, change), promotion=self.promotion)
+        return replace(changed(self, change), promotion=self.promotion, takes_requests=self.takes_requests)
 
 
 def changed(record: Any, change: Callable[[Tensor], Tensor]) -> Any:

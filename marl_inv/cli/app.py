@@ -4,6 +4,7 @@ help is quick."""
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -51,6 +52,7 @@ app.command()(bench.bench)
 def main() -> None:
     """Run the command; what a person got wrong is one message and exit code 2."""
     keep_memory()
+    warnings.formatwarning = lambda message, *_, **__: f"marl-inv: {message}\n"
     try:
         app()
     except InputError as error:

@@ -36,6 +36,8 @@ class Document:
     name: str
     data: dict[str, Any]
     places: dict[KeyPath, str] = field(default_factory=dict)
+    remarks: list[tuple[str, str]] = field(default_factory=list)
+    """What was passed over in reading it: where, and a sentence."""
 
     def place(self, path: KeyPath) -> str:
         """The nearest known place at or above `path`."""

@@ -17,9 +17,31 @@ def shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
 
 
+ALSO_CALLED: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        ("cost", "unit_cost"), ("procurement_cost", "transport_cost", "holding_cost", "shortage_cost")
+    ),
+    **dict.fromkeys(("purchase_cost", "purchase_price", "buying_cost"), ("procurement_cost",)),
+    **dict.fromkeys(("freight", "freight_cost", "shipping_cost", "transportation_cost"), ("transport_cost",)),
+    **dict.fromkeys(("fixed_cost", "setup_cost", "order_cost", "ordering_cost"), ("shipment_cost",)),
+    **dict.fromkeys(("penalty", "penalty_cost", "stockout_cost", "backorder_cost"), ("shortage_cost",)),
+    **dict.fromkeys(("selling_price", "sales_price", "unit_price"), ("price",)),
+    **dict.fromkeys(("capacity", "max_capacity", "storage_capacity"), ("storage", "capacity")),
+    **dict.fromkeys(("stock", "inventory", "on_hand", "opening_stock"), ("initial_stock",)),
+    **dict.fromkeys(("min_request", "min_order", "moq", "minimum_quantity"), ("minimum_order",)),
+    **dict.fromkeys(("batch_size", "lot_size", "case_size", "order_multiple"), ("pack_size",)),
+    **dict.fromkeys(("review", "review_interval", "order_every"), ("review_period",)),
+    **dict.fromkeys(("initial_backorders", "backorders"), ("initial_stock",)),
+    **dict.fromkeys(("lt", "leadtime", "time", "transit_time", "travel_time", "delay"), ("lead_time",)),
+}
+"""Keys that other systems have for those of a scenario."""
+
+
 def suggestion(given: str, known: Iterable[str]) -> str:
     """The end of an error line about an unknown name: what was probably meant, or what there is."""
     known = list(known)
+    if others := [key for key in ALSO_CALLED.get(given, ()) if key in known]:
+        return f"; did you mean {' or '.join(others)}?"
     close = difflib.get_close_matches(given, known, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]}?"

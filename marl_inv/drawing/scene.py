@@ -229,7 +229,7 @@ class Scene:
         suppliers = [
             limits.get(name, Capacity(name, sent[name], math.inf, 1.0)) for name in network.suppliers
         ]
-        known = {*network.lanes, *reactive, *network.suppliers}
+        known = {*network.lanes, *reactive, *network.suppliers, *network.warehouses}
         full, stored = _full(network)
         size = network.size.double().sum(0).cpu().numpy()
         columns = [full, stored, *(places[name] for name in PLACE_UNITS), size]

@@ -41,6 +41,8 @@ def _most(fact: str, scenario: Scenario) -> float:
     storage."""
     promotions = [warehouse.promotion for warehouse in scenario.warehouses if warehouse.promotion]
     planned = max((promotion.planned.level for promotion in promotions if promotion.planned), default=0.0)
+    if fact == "periods_to_review":
+        return float(max(lane.review_period for lane in scenario.lanes) - 1)
     match fact.split("_")[0]:
         case "planned":
             return planned

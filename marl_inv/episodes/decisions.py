@@ -62,7 +62,8 @@ class OrderLevels:
     One level for each of A choices: of the lanes, then of the warehouses where any decides promotions, then
     again where any keeps reserves. Those of a lane reach to what passes its destination in a period and three
     standard deviations more, at least twice as much, as far as `max_request` allows; those of promotions and
-    reserves to their most. Where quantities are integer, steps are whole units.
+    reserves to their most. Where quantities are integer, steps are whole units; they are whole packs, and no
+    less than a lane takes.
     """
 
     network: TransferNetwork
@@ -89,6 +90,7 @@ class OrderLevels:
             step.round().clamp(min=1) if is_whole else step
             for step, is_whole in zip(steps, whole, strict=True)
         ]
+        steps[0] = _that_lanes_take(network, steps[0])
         return cls(network, count, torch.cat(steps, 1).clamp(min=LEAST_STEP), torch.cat(most, 1))
 
     def highest(self, available: Float[Tensor, "M B"] | None = None) -> Int[Tensor, "K A _"]:
@@ -110,7 +112,12 @@ class OrderLevels:
     @cached_property
     def _kept_in_mind(self) -> Bool[Tensor, "E 1"]:
         """Lanes on which a request outlives the period: it is owed, or heard of later."""
-        delayed = (self.network.response_time > self.network.lead_time).unsqueeze(-1)
+        network = self.network
+        delayed = (
+            torch.zeros_like(network.lead_time, dtype=torch.bool)
+            if network.order_slot is None
+            else network.order_slot >= len(network.lanes)
+        ).unsqueeze(-1)
         return delayed if self.network.owes is None else delayed | (self.network.owes > 0)
 
     def as_facts(self, available: Float[Tensor, "M B"] | None) -> Float[Tensor, "B K N D"]:
@@ -146,6 +153,16 @@ class OrderLevels:
     def decision(self, levels: Num[Tensor, "K A B"]) -> Decision:
         """What the levels ask for, at most what may be asked for."""
         return split(self.network, torch.minimum(levels * self.step.unsqueeze(-1), self.most.unsqueeze(-1)))
+
+
+def _that_lanes_take(network: TransferNetwork, step: Float[Tensor, "K E"]) -> Float[Tensor, "K E"]:
+    """Steps of whole packs that are not below the least that may be asked for."""
+    if network.minimum_order is not None:
+        step = torch.maximum(step, network.minimum_order.squeeze(-1))
+    if network.pack_size is not None:
+        pack = network.pack_size.squeeze(-1)
+        step = torch.where(pack > 0, (step / pack.clamp(min=LEAST_STEP)).ceil() * pack, step)
+    return step
 
 
 def choice_owner(network: TransferNetwork) -> Int[Tensor, " A"]:

@@ -52,6 +52,7 @@ def fact_names(network: TransferNetwork, scenario: Scenario) -> list[str]:
     ]
     names += ["past_promotion"] * (network.dip is not None)
     names += ["source_available"] * network.interruptible
+    names += ["periods_to_review"] * (network.review is not None)
     return names + ["periods_left"] * (scenario.ending == "finite")
 
 
@@ -73,9 +74,17 @@ def observe(view: View) -> Float[Tensor, "B K N F"]:
     if network.interruptible:
         assert known.available is not None
         facts.append(source_available(network, known.available).expand_as(like))
+    if network.review is not None:
+        facts.append(periods_to_review(network, known.period).unsqueeze(-1).expand_as(like))
     if known.periods_left is not None:
         facts.append(like.new_full((), known.periods_left).expand_as(like))
     return torch.stack(facts).permute(3, 1, 2, 0)
+
+
+def periods_to_review(network: TransferNetwork, period: int) -> Float[Tensor, " N"]:
+    """Until every warehouse's source lane takes requests; 0 where it does now, and without a source lane."""
+    waits = network.until_review(period)[network.source_lane.clamp(min=0)] * (network.source_lane >= 0)
+    return waits.to(network.size)
 
 
 def source_available(network: TransferNetwork, available: Float[Tensor, "M B"]) -> Float[Tensor, "N B"]:

@@ -24,7 +24,7 @@ from marl_inv.network import TransferNetwork
 LARGEST_FEATURE = 5.0
 """Features are cut here: beyond five times the typical, more is no news."""
 
-NO_QUANTITY = ("planned_promotion", "past_promotion", "source_available", "periods_left")
+NO_QUANTITY = ("planned_promotion", "past_promotion", "source_available", "periods_to_review", "periods_left")
 """How the facts begin that are not in units."""
 
 POOLED = ("due_in", "demand")
@@ -117,7 +117,7 @@ class Encoding:
             elif name == "inventory_level":
                 factor.append(1 / (size * (lead_time + 1)))
                 offset.append(torch.zeros_like(size))
-            elif name == "periods_left":
+            elif name in ("periods_left", "periods_to_review"):
                 factor.append(torch.full_like(size, 1 / (vocabulary.longest_lead_time + 1)))
                 offset.append(torch.zeros_like(size))
             elif name.startswith(NO_QUANTITY):

@@ -10,7 +10,7 @@ from typing import Any
 import networkx
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from marl_inv.common.documents import Document
@@ -161,8 +161,14 @@ class _Builder:
             destination=self.index(destinations),
             lead_time=self.index(lead_times),
             response_time=self.index(
-                [lead + lane.order_delay for lead, lane in zip(lead_times, lanes, strict=True)]
+                [
+                    lead + lane.order_delay + lane.review_period - 1
+                    for lead, lane in zip(lead_times, lanes, strict=True)
+                ]
             ),
+            minimum_order=self.used(self.rate(lanes, "minimum_order")),
+            pack_size=self.used(self.rate(lanes, "pack_size")),
+            review=self._review(),
             arrivals_by_lead_time=self._by_lead_time(lead_times, destinations, volume),
             departures=Incidence.of(
                 [self.row[lane.origin] for lane in lanes[self.replenishments :]], self.N, volume
@@ -172,7 +178,7 @@ class _Builder:
             if self.reactive
             else arrivals,
             supply_arrivals=Incidence.of(destinations[: self.replenishments], self.N, volume),
-            longest_lead_time=max((lane.longest for lane in lanes), default=0) + (delay if lanes else 0),
+            longest_lead_time=self._longest(delay),
             instant=self.column([float(lead == 0) for lead in lead_times]) if 0 in quickest else None,
             order_slot=self.index([lane.order_delay * self.E + index for index, lane in enumerate(lanes)])
             if any(lane.order_delay for lane in lanes)
@@ -237,6 +243,10 @@ class _Builder:
             component=self._components(),
         )
 
+    def _review(self) -> Int[Tensor, "2 E"] | None:
+        rows = [[lane.review_period for lane in self.lanes], [lane.first_review for lane in self.lanes]]
+        return self.index(rows) if any(lane.review_period > 1 for lane in self.lanes) else None
+
     def _components(self) -> Tensor | None:
         links = networkx.Graph((way.origin, way.destination) for way in self.ways)
         links.add_nodes_from(self.row)
@@ -287,14 +297,21 @@ class _Builder:
             )
         return self.number(rows).T.unsqueeze(-1).contiguous()
 
+    def _longest(self, delay: int) -> int:
+        """Of what leaves now, and of what is on its way when an episode begins."""
+        later = [arrival.period + 1 for lane in self.lanes for arrival in lane.initial_arrivals]
+        return max([delay * bool(self.lanes), *(lane.longest + delay for lane in self.lanes), *later])
+
     def _initial_pipeline(self, delay: int) -> Tensor | None:
-        rows = max((lane.longest for lane in self.lanes), default=0) + delay
-        pipeline = torch.zeros(self.K, rows, self.N, 1, dtype=self.dtype, device=self.device)
+        pipeline = torch.zeros(self.K, self._longest(delay), self.N, 1, dtype=self.dtype, device=self.device)
         for lane in self.lanes:
             if any(units := per_product(lane.initial_shipments, self.K)):
                 pipeline[:, : round(lane.mean_lead_time), self.row[lane.destination]] += self.number(
                     units
                 ).reshape(-1, 1, 1)
+            for arrival in lane.initial_arrivals:
+                units = self.number(per_product(arrival.units, self.K)).reshape(-1, 1)
+                pipeline[:, arrival.period, self.row[lane.destination]] += units
         return self.used(pipeline)
 
     def _initial_orders(self) -> Tensor | None:
@@ -306,8 +323,8 @@ class _Builder:
         return self.used(orders)
 
     def _limits(self) -> list[SharedLimit]:
-        """Lanes' own capacities, then each pool, then the suppliers' limits; each as groups of lanes under
-        one capacity."""
+        """Lanes' own capacities, then each pool, then the suppliers' limits, then outages of warehouses; each
+        as groups of lanes under one capacity."""
         outages = {name: row for row, name in enumerate(self.graph.graph.get("interruptible", []))}
 
         def limit(name: str, capacity: float | None) -> tuple[str, float] | None:
@@ -321,6 +338,8 @@ class _Builder:
         grouped += [dict.fromkeys(pool.lanes, limit(pool.name, pool.capacity)) for pool in self.pools]
         output = {supplier.name: limit(supplier.name, supplier.capacity) for supplier in self.suppliers}
         grouped += [{lane.name: output[lane.origin] for lane in self.lanes[: self.replenishments]}]
+        closed = {warehouse.name: limit(warehouse.name, None) for warehouse in self.warehouses}
+        grouped += [{way.name: closed[way.origin] for way in self.ways[self.replenishments :]}]
         limits = []
         for groups in ({lane: group for lane, group in groups.items() if group} for groups in grouped):
             if not groups:

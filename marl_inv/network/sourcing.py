@@ -78,7 +78,8 @@ def usual_size(
 
 
 def request_limits(lanes: list[Lane], size: Tensor, volume: Tensor, destinations: list[int]) -> Tensor:
-    """What the lane says, or its capacity, or 4 x the demand over its lead time and the period of review."""
+    """What the lane says, or its capacity, or 4 x the demand over its lead time and the period of review, at
+    least the least that may be asked for."""
     columns = []
     for lane, destination in zip(lanes, destinations, strict=True):
         if lane.max_request is not None:
@@ -86,5 +87,7 @@ def request_limits(lanes: list[Lane], size: Tensor, volume: Tensor, destinations
         elif lane.capacity is not None:
             columns.append(lane.capacity / volume[:, 0, 0])
         else:
-            columns.append(4 * (lane.mean_lead_time + 1) * size[:, destination])
+            usual = 4 * (lane.mean_lead_time + lane.review_period) * size[:, destination]
+            least = per_product(lane.minimum_order, len(size))
+            columns.append(torch.maximum(usual, usual.new_tensor(least)) if any(least) else usual)
     return torch.stack(columns, dim=1) if columns else size.new_zeros(len(size), 0)

@@ -37,7 +37,7 @@ class SharedLimit:
     are unlimited."""
 
     names: tuple[str, ...]
-    """Of the lane, pool or supplier that each group but the last is of."""
+    """Of the lane, pool, supplier or warehouse that each group but the last is of."""
     group: Int[Tensor, " E"]
     reactive_group: Int[Tensor, " X"]
     capacity: Float[Tensor, "G 1"]
@@ -125,7 +125,15 @@ class TransferNetwork:
     lead_time: Int[Tensor, " E"]
     """Whole periods; the mean, rounded, where it is random."""
     response_time: Int[Tensor, " E"]
-    """Periods from a request to its arrival when the origin has stock: order delay and lead time."""
+    """Periods from a need to what is asked for it, when the origin has stock: until the lane takes requests
+    (at most), order delay and lead time."""
+    minimum_order: Float[Tensor, "K E 1"] | None
+    """Units below which a request counts as none."""
+    pack_size: Float[Tensor, "K E 1"] | None
+    """Units in a pack; 0 where any quantity may be asked for."""
+    review: Int[Tensor, "2 E"] | None
+    """Periods from one in which a lane takes requests to the next, and the first such period; None where all
+    lanes take requests in every period."""
     arrivals_by_lead_time: dict[int, Incidence]
     """What the lanes of each lead time bring to every warehouse; without meaning where lead times are
     random."""
@@ -236,7 +244,7 @@ class TransferNetwork:
 
     @property
     def interruptible(self) -> bool:
-        """Whether an outage may hit any lane, pool or supplier."""
+        """Whether an outage may hit any lane, pool, supplier or warehouse."""
         return any(limit.outage is not None for limit in self.limits)
 
     def mean(self, values: Float[Tensor, "*R N *C"], dim: int = -1) -> Float[Tensor, "*R _ *C"]:
@@ -250,6 +258,12 @@ class TransferNetwork:
             torch.zeros_like(values).index_add(dim, self.component, values).index_select(dim, self.component)
             / members
         )
+
+    def until_review(self, period: int) -> Int[Tensor, " E"]:
+        """Periods until each lane takes requests; 0 where it does now."""
+        assert self.review is not None
+        every, first = self.review
+        return (first - period).remainder(every)
 
     @property
     def counted_price(self) -> Float[Tensor, "K N 1"] | None:

@@ -45,7 +45,8 @@ def advise(
     whose demand is read from a file."""
     view = _View(scenario, document, file_means or {})
     topics = (unreachable, idle, capacities, units, storage, worth, transshipment, promotions, timing, unused)
-    return [advice for topic in topics for advice in topic(view)]
+    passed = [Advice(place, "passed over", remark, warning=False) for place, remark in document.remarks]
+    return passed + [advice for topic in topics for advice in topic(view)]
 
 
 def most_alike(advice: Sequence[Advice], most: int = 5) -> Iterator[str]:
@@ -174,7 +175,7 @@ def unreachable(view: _View) -> Iterator[Advice]:
 
 def _most_stock(view: _View, warehouse: Warehouse) -> int | float:
     given = warehouse.initial_stock
-    return sum(per_product(given.high if isinstance(given, Between) else given, view.K))
+    return sum(max(n, 0) for n in per_product(given.high if isinstance(given, Between) else given, view.K))
 
 
 def idle(view: _View) -> Iterator[Advice]:
@@ -464,7 +465,10 @@ def timing(view: _View) -> Iterator[Advice]:
             yield Advice(view.place("warehouses", index, "promotion", "planned"), "timing", sentence)
     if scenario.ending == "continuing" and not scenario.warm_up and scenario.initial_state == "given":
         empty = not any(_most_stock(view, warehouse) for warehouse in scenario.warehouses)
-        if empty and not any(any(per_product(lane.initial_shipments, 1)) for lane in scenario.lanes):
+        coming = any(
+            lane.initial_arrivals or any(per_product(lane.initial_shipments, 1)) for lane in scenario.lanes
+        )
+        if empty and not coming:
             sentence = (
                 "episodes begin with empty warehouses and are scored from the first period; give "
                 "initial_stock, warm_up or initial_state: steady"

@@ -152,8 +152,35 @@ class Checks:
                         ("lanes", index, key),
                         f"are on their way on a lane without {what}; give initial_stock instead",
                     )
+            for place, arrival in enumerate(lane.initial_arrivals):
+                if self.scenario.quantities == "integer" and any(
+                    n % 1 for n in per_product(arrival.units, 1)
+                ):
+                    raise self.error(
+                        ("lanes", index, "initial_arrivals", place, "units"),
+                        f"is {arrival.units}, and quantities are integer; give whole units",
+                    )
+            self._order_sizes(index, lane)
             if lane.reactive:
                 self._reactive(index, lane, from_warehouse)
+
+    def _order_sizes(self, index: int, lane: Lane) -> None:
+        if self.scenario.quantities == "integer" and any(n % 1 for n in per_product(lane.pack_size, 1)):
+            raise self.error(
+                ("lanes", index, "pack_size"),
+                f"is {lane.pack_size}, and quantities are integer; give whole units",
+            )
+        if lane.first_review >= lane.review_period:
+            raise self.error(
+                ("lanes", index, "first_review"),
+                f"is {lane.first_review}, and review_period {lane.review_period}; give a number below that",
+            )
+        least = max(per_product(lane.minimum_order, 1))
+        if lane.max_request is not None and least > lane.max_request:
+            raise self.error(
+                ("lanes", index, "minimum_order"),
+                f"is {least:g}, more than the max_request of {lane.max_request:g}; nothing could be ordered",
+            )
 
     def _reactive(self, index: int, lane: Lane, from_warehouse: bool) -> None:
         if not from_warehouse:
@@ -167,6 +194,10 @@ class Checks:
             ("unfilled", "forgotten"),
             ("max_request", None),
             ("priority", None),
+            ("initial_arrivals", []),
+            ("minimum_order", 0.0),
+            ("pack_size", 0.0),
+            ("review_period", 1),
         ):
             if getattr(lane, key) != default:
                 raise self.error(
@@ -219,8 +250,16 @@ class Checks:
             raise self.error(
                 (*path, "initial_stock"), f"is {given}, and quantities are integer; give whole units"
             )
+        waits = warehouse.unmet_demand == "backordered" and warehouse.faces_demand
+        if min(lows) < 0 and not waits:
+            why = "unmet demand is lost here" if warehouse.faces_demand else "it has no customers of its own"
+            raise self.error(
+                (*path, "initial_stock"),
+                f"is {min(lows):g}, and {why}, so nobody waits; give 0 or more, or unmet_demand: backordered",
+            )
         volume = sum(
-            product.volume * stock for product, stock in zip(self.scenario.product_list, highs, strict=True)
+            product.volume * max(stock, 0)
+            for product, stock in zip(self.scenario.product_list, highs, strict=True)
         )
         if warehouse.storage is not None and volume > warehouse.storage and warehouse.overflow == "discarded":
             raise self.error(
@@ -291,20 +330,29 @@ class Checks:
 
     def events(self) -> None:
         moving = [lane.name for lane in self.scenario.lanes if not lane.reactive]
-        limited = self.supplier_names + self.lane_names + self.pool_names
-        known = {Surge: self.warehouse_names, Delay: moving, Outage: limited}
+        limited = self.supplier_names + self.warehouse_names + self.lane_names + self.pool_names
+        known, warehouses = (
+            {Surge: self.warehouse_names, Delay: moving, Outage: limited},
+            set(self.warehouse_names),
+        )
         for index, event in enumerate(self.scenario.events):
             for position, name in enumerate(event.targets):
                 kind = {
                     Surge: "warehouse",
                     Delay: "lane that takes requests",
-                    Outage: "supplier, lane or pool",
+                    Outage: "supplier, warehouse, lane or pool",
                 }[type(event)]
                 self.known(("events", index, "targets", position), name, known[type(event)], kind)
                 if isinstance(event, Outage) and limited.count(name) > 1:
                     raise self.error(
                         ("events", index, "targets", position),
                         f"is {name!r}, which names two things; rename one",
+                    )
+                if isinstance(event, Outage) and name in warehouses and event.factor:
+                    raise self.error(
+                        ("events", index, "factor"),
+                        f"is {event.factor:g}, and {name} is a warehouse, which has no capacity for a share "
+                        "to be left of; give 0, or its lanes as targets",
                     )
 
     def episodes(self) -> None:

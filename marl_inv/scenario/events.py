@@ -40,14 +40,16 @@ class Surge(_Happening):
 
 
 class Outage(_Happening):
-    """Takes capacity away: a supplier that cannot deliver, a lane that is closed, trucks that are missing."""
+    """Takes capacity away: a supplier that cannot deliver, a warehouse that nothing leaves, a lane that is
+    closed, trucks that are missing."""
 
     kind: Literal["outage"]
     """Less capacity, or none."""
     factor: Share = 0.0
     """Share of the capacity that is left; with 0 nothing leaves, even where the capacity has no limit."""
     targets: list[str] = Field(min_length=1)
-    """Suppliers, lanes or pools."""
+    """Suppliers, warehouses, lanes or pools. What is on its way to a warehouse still arrives there, and its
+    own customers are still served."""
 
 
 class Delay(_Happening):

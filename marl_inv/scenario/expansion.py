@@ -2,7 +2,7 @@
 place of written lists.
 
     network: {generate: ring, size: 12, replenishment: {lead_time: 3}, transfer: {lead_time: 1}}
-    network: {file: network.graphml}                                  # or .json: node-link
+    network: {file: network.graphml}                                  # .gexf, .gml, or .json: node-link
     network: {lanes: lanes.csv, warehouses: warehouses.csv}           # suppliers: suppliers.csv
     network:
       networks: [{generate: ring, size: {draw: [4, 10]}, copies: 8}, {generate: grid, rows: 2, columns: 3}]
@@ -18,10 +18,8 @@ is merged over entries of the same name, or added to them.
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -32,8 +30,9 @@ from pydantic import NonNegativeInt, create_model
 from marl_inv.common.documents import Document, KeyPath
 from marl_inv.common.errors import InputError
 from marl_inv.common.records import Record, validate
+from marl_inv.scenario.attributes import PassedOver, check_ends, distance, known, meant_by, named_lanes, plain
 from marl_inv.scenario.generators import AnyKind, LaneTemplate, SupplierTemplate, WarehouseTemplate, numbered
-from marl_inv.scenario.graph_files import TABLES, directed, plain, read_graph, read_tables
+from marl_inv.scenario.graph_files import TABLES, directed, read_graph, read_tables
 from marl_inv.scenario.places import Lane, Supplier, Warehouse
 
 
@@ -59,8 +58,8 @@ class _Completed(Record):
 
 class GraphFile(_Completed):
     file: str
-    """A `.json` (node-link) or `.graphml` file, seen from the scenario's folder or else from the working
-    directory."""
+    """A `.json` (node-link), `.graphml`, `.gexf` or `.gml` file, seen from the scenario's folder or else from
+    the working directory."""
 
 
 class Tables(_Completed):
@@ -70,10 +69,6 @@ class Tables(_Completed):
     """A row for each warehouse; where absent, they are the destinations of lanes."""
     suppliers: str | None = None
     """A row for each supplier; where absent, they are the origins that are no warehouse."""
-
-
-GRAPH_FILES = (".json", ".graphml")
-"""Endings of files that hold a graph."""
 
 
 SOURCES: dict[str, Any] = {"generate": AnyKind, "file": GraphFile, "lanes": Tables}
@@ -87,31 +82,47 @@ TEMPLATES = ("supplier", "warehouse", "centre", "replenishment", "transfer", "la
 """Keys of `network` in which a draw is made for each entry; in any other it is made once for the network."""
 
 
-def expand(document: Document, folder: Path | None, fields: Collection[str]) -> None:
+def expand(document: Document, folder: Path | None, record: type[Record]) -> None:
     """Put suppliers, warehouses and lanes in the place of a document's `network`.
 
-    Relative paths are looked for in `folder`. Of a graph's own attributes, those among `fields` are taken
-    unless the document states them.
+    Relative paths are looked for in `folder`. Of a graph's own attributes, those that are fields of the
+    record (the scenario's) are taken unless the document states them.
     """
     if document.data.get("network") is None:
         return
     where = document.place(("network",))
     entries: dict[str, list[tuple[dict[str, Any], str]]] = {table: [] for table in TABLES}
+    passed = PassedOver()
     for path, prefix, network in _networks(document):
         graph = _graph(document, network, path, folder or Path())
         if prefix:
             graph = networkx.relabel_nodes(graph, {name: f"{prefix}{name}" for name in graph})
-        for key, value in graph.graph.items():
-            if key in fields and key not in TABLES and value is not None:
-                document.data.setdefault(key, value)
-                document.places.setdefault((key,), graph.graph.get("_place", where))
+        _take_over(document, graph, record, passed, where)
         for table, more in _entries(
-            document, {} if isinstance(network, networkx.Graph) else network, path, graph
+            document, {} if isinstance(network, networkx.Graph) else network, path, graph, passed
         ).items():
             entries[table] += more
     del document.data["network"]
+    document.remarks += passed.remarks()
     for table, all_of_them in entries.items():
         _merge(document, table, all_of_them, where)
+
+
+def _take_over(
+    document: Document, graph: networkx.MultiDiGraph, record: type[Record], passed: PassedOver, where: str
+) -> None:
+    """What the graph says of the whole scenario."""
+    place = graph.graph.get("_place", where)
+    for key, value in graph.graph.items():
+        if key in TABLES or (isinstance(key, str) and key.startswith("_")):
+            continue
+        if key not in record.model_fields:
+            if meant := meant_by(str(key), record, graph.graph):
+                raise InputError(f"{place}: {key} is not a known attribute; did you mean {meant}?")
+            passed.add(place, "the graph", str(key))
+        elif value is not None:
+            document.data.setdefault(key, plain(value))
+            document.places.setdefault((key,), place)
 
 
 def _networks(document: Document) -> Iterator[tuple[KeyPath, str, Any]]:
@@ -150,7 +161,7 @@ def _networks(document: Document) -> Iterator[tuple[KeyPath, str, Any]]:
 def _graph(document: Document, network: Any, path: KeyPath, folder: Path) -> networkx.MultiDiGraph:
     """What is said of a network, checked, as the graph it stands for."""
     if isinstance(network, networkx.Graph):
-        return networkx.MultiDiGraph(directed(network), _place=document.name)
+        return _placed(directed(network), document.name)
     if not isinstance(network, dict) or not SOURCES.keys() & network.keys():
         raise InputError(
             f"{document.place(path)}: {_dotted(path)} is {_words(network)}; give `generate: ring`, `file: "
@@ -176,12 +187,17 @@ def _graph(document: Document, network: Any, path: KeyPath, folder: Path) -> net
         source = _checked(document, _filled(network, draw, path), path)
     if isinstance(source, GraphFile):
         file = _found(source.file, folder)
-        return networkx.MultiDiGraph(read_graph(file), _place=str(file))
+        return _placed(read_graph(file), str(file))
     if isinstance(source, Tables):
         return read_tables(
             {table: _found(file, folder) for table in TABLES if (file := getattr(source, table)) is not None}
         )
     return source.graph()
+
+
+def _placed(graph: networkx.MultiDiGraph, place: str) -> networkx.MultiDiGraph:
+    graph.graph["_place"] = place
+    return graph
 
 
 def _checked(document: Document, network: dict[str, Any], path: KeyPath) -> Any:
@@ -247,7 +263,11 @@ def _between(random: Random, low: int | float, high: int | float) -> int | float
 
 
 def _entries(
-    document: Document, network: Mapping[str, Any], path: KeyPath, graph: networkx.MultiDiGraph
+    document: Document,
+    network: Mapping[str, Any],
+    path: KeyPath,
+    graph: networkx.MultiDiGraph,
+    passed: PassedOver,
 ) -> dict[str, list[tuple[dict[str, Any], str]]]:
     """The graph's suppliers, warehouses and lanes with what the templates say of them, each with its
     place."""
@@ -264,12 +284,10 @@ def _entries(
         drawn = _filled(
             network.get(key, {}), lambda within, ends: _between(Random(f"{seed} {label} {within}"), *ends)
         )
-        stated = _known(attributes, record, place)
+        stated = known(attributes, record, place, attributes.get("_table", where), passed)
         if record is Lane:
-            distance = plain(attributes.get("distance", 1.0))
-            if type(distance) not in (int, float):
-                raise InputError(f"{place}: distance is {distance!r}; give a number")
-            _add_distance(drawn, distance)
+            check_ends(attributes, identity, place)
+            _add_distance(drawn, distance(attributes, place))
         if each := drawn.pop("capacity_per_warehouse", 0):
             drawn["capacity"] = round(
                 drawn.get("capacity", 0) + each * graph.out_degree(attributes["_node"]), 6
@@ -277,9 +295,10 @@ def _entries(
         table = next(table for table, kind in TABLES.items() if kind is record)
         entries[table].append((identity | merged(drawn, stated), place))
 
-    suppliers = set()
+    suppliers, called = set(), {}
     for node, attributes in graph.nodes(data=True):
-        kind = attributes.get("kind", "warehouse")
+        kind, name = attributes.get("kind", "warehouse"), attributes.get("name")
+        called[node] = str(node if name is None else name)
         if kind not in ("supplier", "warehouse"):
             raise InputError(f"{where}: node {node}: kind is {kind!r}; give supplier or warehouse")
         if kind == "supplier":
@@ -289,55 +308,13 @@ def _entries(
             kind,
             {"_node": node} | attributes,
             f"node {node}",
-            name=str(node),
+            name=called[node],
         )
-    names: set[str] = set()
-    for origin, destination, key, attributes in _in_order(graph):
+    for name, (origin, destination, _, attributes) in named_lanes(graph, called):
         default = "replenishment" if origin in suppliers else "transfer"
-        name = key if isinstance(key, str) else _unused(f"{origin}->{destination}", names)
-        names.add(name)
-        complete(
-            Lane,
-            default,
-            attributes,
-            f"edge {name}",
-            name=name,
-            origin=str(origin),
-            destination=str(destination),
-        )
+        ends = {"origin": called[origin], "destination": called[destination]}
+        complete(Lane, default, attributes, f"edge {name}", name=name, **ends)
     return entries
-
-
-def _in_order(graph: networkx.MultiDiGraph) -> list[tuple[Any, Any, Any, dict[str, Any]]]:
-    """The edges, in the order that the graph's `lanes` give."""
-    names = graph.graph.get("lanes")
-    order = {name: position for position, name in enumerate(names)} if isinstance(names, list) else {}
-    return sorted(graph.edges(keys=True, data=True), key=lambda edge: order.get(edge[2], len(order)))
-
-
-def _unused(name: str, names: Collection[str]) -> str:
-    number = 2
-    while name in names:
-        name = f"{name.partition(' ')[0]} {number}"
-        number += 1
-    return name
-
-
-def _known(attributes: Mapping[str, Any], record: type[Record], place: str) -> dict[str, Any]:
-    """The attributes that the record has. Others are ignored, unless they look like a slip of the pen."""
-    fields = record.model_fields.keys() - {"name", "origin", "destination"}
-    for key in attributes.keys() - fields:
-        if meant := _slip(str(key), record):
-            raise InputError(f"{place}: {key} is not a known attribute; did you mean {meant}?")
-    return {
-        key: plain(attributes[key]) for key in attributes if key in fields and attributes[key] is not None
-    }
-
-
-@cache
-def _slip(key: str, record: type[Record]) -> str | None:
-    """The field that an unknown attribute was probably meant to be."""
-    return next(iter(difflib.get_close_matches(key, record.model_fields, n=1, cutoff=0.85)), None)
 
 
 def _add_distance(drawn: dict[str, Any], distance: int | float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from marl_inv.common.records import Record
 
@@ -18,6 +18,20 @@ LONGEST = 1000
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LARGEST
+
+
+def _is_signed(value: object) -> bool:
+    return _is_number(value) or (isinstance(value, int | float) and _is_number(-value))
+
+
+def _level(value: object) -> object:
+    numbers = value if isinstance(value, list) else [value]
+    if numbers and all(map(_is_signed, numbers)):
+        return value
+    raise ValueError(
+        f"is {value!r}; give a number, 0 or more (below 0: customers wait), or a list of such numbers "
+        "with one for each product"
+    )
 
 
 def _per_product(value: object) -> object:
@@ -62,6 +76,14 @@ def kind_by(*types: type) -> Any:
 PerProduct = Annotated[float | list[float], BeforeValidator(_per_product)]
 
 
+Level = Annotated[
+    float | list[float],
+    BeforeValidator(_level),
+    WithJsonSchema({"type": ["number", "array"], "items": {"type": "number"}}),
+]
+"""An inventory level: below 0 it is what customers wait for."""
+
+
 Stretch = Annotated[tuple[int, int], BeforeValidator(_stretch)]
 
 
@@ -77,9 +99,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Between(Record):
     """Drawn for every replication, uniformly (whole numbers where quantities are)."""
 
-    low: PerProduct
+    low: Level
     """The least, in units."""
-    high: PerProduct
+    high: Level
     """The most, in units."""
 
 

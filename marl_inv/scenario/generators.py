@@ -252,7 +252,7 @@ class RandomGeometric(Lateral):
         names = numbered("warehouse", self.size)
         near = networkx.Graph()
         for name, (x, y) in zip(names, place.tolist(), strict=True):
-            near.add_node(name, x=x, y=y)
+            near.add_node(name, _x=x, _y=y)
         for index in range(self.size - 1):
             distance = np.hypot(*(place[index + 1 :] - place[index]).T)
             for step in np.flatnonzero(distance <= self.radius).tolist():
@@ -272,7 +272,7 @@ class RandomGeometric(Lateral):
                 near.add_edge(names[inside[one]], names[outside[other]], distance=float(distance[one, other]))
 
     def distance_to_supplier(self, attributes: dict[str, Any]) -> float:
-        return math.hypot(attributes["x"] - 0.5, attributes["y"] - 0.5)
+        return math.hypot(attributes["_x"] - 0.5, attributes["_y"] - 0.5)
 
 
 class Serial(Generated):

@@ -3,6 +3,7 @@ networkx graph."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
@@ -13,8 +14,10 @@ from networkx import Graph
 from marl_inv.common.documents import Document, override, read_yaml
 from marl_inv.common.errors import InputError, suggestion
 from marl_inv.common.records import validate
+from marl_inv.scenario.attributes import plain
 from marl_inv.scenario.consistency import check_consistency, check_supply
-from marl_inv.scenario.expansion import GRAPH_FILES, expand
+from marl_inv.scenario.expansion import expand
+from marl_inv.scenario.graph_files import READERS
 from marl_inv.scenario.scenario import Scenario
 
 
@@ -30,12 +33,13 @@ def library() -> dict[str, Path]:
 
 def scenario_path(name: str | Path) -> Path:
     """A scenario's file, from its path or from the bare name of one in the library."""
-    if Path(name).suffix in (".yaml", ".yml", *GRAPH_FILES):
+    if Path(name).suffix.lower() in (".yaml", ".yml", *READERS):
         return Path(name)
     known = library()
     if str(name) not in known:
         raise InputError(
-            f"{name}: is no scenario{suggestion(str(name), known)}; or give the path of a .yaml file"
+            f"{name}: is no scenario{suggestion(str(name), known)}; or give the path of a .yaml file or of a "
+            "network (.json, .graphml, .gexf, .gml)"
         )
     return known[str(name)]
 
@@ -45,10 +49,7 @@ def load_scenario(name: str | Path | Graph, settings: Iterable[str] = ()) -> Sce
 
     Raises InputError with file, line, value and remedy for anything wrong in it.
     """
-    document = read_document(name, settings)
-    scenario = read_scenario(document)
-    check_supply(scenario, document)
-    return scenario
+    return _read_in_full(read_document(name, settings))
 
 
 def read_document(name: str | Path | Graph, settings: Iterable[str] = ()) -> Document:
@@ -58,7 +59,7 @@ def read_document(name: str | Path | Graph, settings: Iterable[str] = ()) -> Doc
     settings = list(settings)
     of_network = [setting for setting in settings if setting.partition("=")[0].split(".")[0] == "network"]
     override(document, of_network)
-    expand(document, folder, Scenario.model_fields)
+    expand(document, folder, Scenario)
     override(document, [setting for setting in settings if setting not in of_network])
     if folder is not None:
         _find_data(document, folder)
@@ -72,7 +73,7 @@ def _opened(name: str | Path | Graph) -> tuple[Document, Path | None]:
     path = scenario_path(name)
     document = (
         Document(str(path), {"network": {"file": path.name}})
-        if path.suffix in GRAPH_FILES
+        if path.suffix.lower() in READERS
         else read_yaml(path)
     )
     document.data.setdefault("name", path.stem)
@@ -94,6 +95,7 @@ def _find_data(document: Document, folder: Path) -> None:
 def read_scenario(document: Document) -> Scenario:
     """A scenario from a document whose `network` is in full."""
     document.data.setdefault("name", Path(document.name).stem)
+    document.data = {key: plain(value) for key, value in document.data.items()}
     scenario = validate(Scenario, document)
     check_consistency(scenario, document)
     return scenario
@@ -103,5 +105,13 @@ def scenario_from_graph(graph: Graph, **fields: Any) -> Scenario:
     """A scenario on a networkx graph, with the attributes that `exchange` describes; `fields` are the
     scenario's other fields, as plain data."""
     document = Document("graph", {"network": graph, **fields})
-    expand(document, None, Scenario.model_fields)
-    return read_scenario(document)
+    expand(document, None, Scenario)
+    return _read_in_full(document)
+
+
+def _read_in_full(document: Document) -> Scenario:
+    scenario = read_scenario(document)
+    check_supply(scenario, document)
+    for place, remark in document.remarks:
+        warnings.warn(f"{place}: {remark}", UserWarning, stacklevel=3)
+    return scenario

@@ -21,7 +21,7 @@ from pydantic import (
 
 from marl_inv.common.records import Record
 from marl_inv.scenario.demand import Demand
-from marl_inv.scenario.fields import Between, Periods, PerProduct, Share, kind_by
+from marl_inv.scenario.fields import LONGEST, Between, Level, Periods, PerProduct, Share, kind_by
 
 
 class Product(Record):
@@ -135,10 +135,11 @@ class Warehouse(Record):
     unmet_demand: Literal["lost", "backordered"] = "lost"
     """Whether customers who find no stock are lost, or wait for it."""
     initial_stock: Annotated[
-        Annotated[PerProduct, Tag("plain")] | Annotated[Between, Tag("record")],
+        Annotated[Level, Tag("plain")] | Annotated[Between, Tag("record")],
         Discriminator(kind_by(Between)),
     ] = 0.0
-    """Units on hand when an episode begins: given, or drawn for every replication."""
+    """Units on hand when an episode begins: given, or drawn for every replication. Below 0, where demand is
+    backordered, so many are waiting."""
     storage: PositiveFloat | None = None
     """Volume it can hold; unlimited when absent."""
     overflow: Literal["discarded", "kept"] = "discarded"
@@ -161,6 +162,15 @@ class Warehouse(Record):
     """When absent, the scenario's `rationing`."""
     source_lane: str | None = None
     """The inbound lane that order-up-to policies ask on; when absent, the one that is cheapest landed."""
+
+
+class Arrival(Record):
+    """Goods that are on their way when an episode begins: an open purchase order."""
+
+    period: Periods
+    """The period for whose demand they arrive; 0 is the first."""
+    units: PerProduct
+    """How many arrive."""
 
 
 class Lane(Record):
@@ -207,12 +217,24 @@ class Lane(Record):
     max_request: PositiveFloat | None = None
     """Largest request per product in an environment's action space; when absent, the capacity or 4 x
     lead-time demand."""
+    minimum_order: PerProduct = 0.0
+    """Units of a product that must be asked for at least; a request for less counts as none."""
+    pack_size: PerProduct = 0.0
+    """Units in a pack: requests are rounded to whole packs; 0 is any quantity."""
+    review_period: Annotated[int, Field(ge=1, le=LONGEST)] = 1
+    """Periods from one in which the lane takes requests to the next; requests in between count as none."""
+    first_review: NonNegativeInt = 0
+    """The first period in which the lane takes requests, below `review_period`."""
     initial_shipments: PerProduct = 0.0
     """Units in each of the last `lead_time` shipments before an episode begins; the oldest arrives for its
     first period."""
     initial_orders: PerProduct = 0.0
     """Units in each of the last `order_delay` requests before an episode begins; the origin hears of the
     oldest in its first period."""
+
+    initial_arrivals: list[Arrival] = []
+    """Open purchase orders: what is on its way besides `initial_shipments` when an episode begins, by the
+    period it arrives for."""
 
     @model_validator(mode="before")
     @classmethod

@@ -71,8 +71,8 @@ class Scenario(Rules):
 
     @property
     def interruptible(self) -> list[str]:
-        """Suppliers, lanes and pools whose capacity an outage may take away, each once, in the order of the
-        events."""
+        """Suppliers, warehouses, lanes and pools whose capacity an outage may take away, each once, in the
+        order of the events."""
         return list(
             dict.fromkeys(
                 name for event in self.events if isinstance(event, Outage) for name in event.targets

@@ -1,7 +1,7 @@
 """One period: state, decision, what moves, what it costs."""
 
 from marl_inv.simulator.costs import charge, vehicles
-from marl_inv.simulator.period import hear, owe, promote, receive, serve, ship, step, whole_units
+from marl_inv.simulator.period import accept, hear, owe, promote, receive, serve, ship, step, whole_units
 from marl_inv.simulator.state import (
     Chance,
     Costs,
@@ -21,6 +21,7 @@ __all__ = [
     "Decision",
     "Flows",
     "State",
+    "accept",
     "charge",
     "hear",
     "initial_state",

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from marl_inv.network import TransferNetwork
 from marl_inv.simulator.costs import charge
-from marl_inv.simulator.rationing import NOTHING, add_up, ration, rounded, whole
+from marl_inv.simulator.rationing import NOTHING, add_up, noise, ration, rounded, whole
 from marl_inv.simulator.state import Chance, Costs, Decision, Flows, State, none_of
 from marl_inv.simulator.transshipment import transship
 
@@ -24,7 +24,7 @@ def step(
     network: TransferNetwork, state: State, decision: Decision, chance: Chance
 ) -> tuple[State, Flows, Costs]:
     """Play one period. Requests must be finite and not negative (env and rollout see to that)."""
-    requests = whole_units(network, decision.requests)
+    requests = accept(network, decision.requests, chance.takes_requests)
     reserve = None if decision.reserve is None else whole_units(network, decision.reserve)
     asked, orders = hear(network, state, requests)
     shipments = ration(network, asked, state.inventory_level, reserve, chance.available, chance.lead_time)
@@ -55,6 +55,20 @@ def step(
 def whole_units(network: TransferNetwork, units: Tensor) -> Tensor:
     """Rounded where quantities are integer; the gradient is that of the unrounded units."""
     return rounded(units, units.detach().round()) if network.integer else units
+
+
+def accept(network: TransferNetwork, requests: Tensor, takes_requests: Tensor | None) -> Tensor:
+    """What counts of the requests: whole units, whole packs, none below the lane's least and none where the
+    lane takes none now. The gradient is that of the requests, where they are taken."""
+    accepted = whole_units(network, requests)
+    if network.pack_size is not None:
+        packs = (requests.detach() / network.pack_size.clamp(min=NOTHING)).round()
+        in_packs = torch.where(network.pack_size > 0, packs * network.pack_size, accepted.detach())
+        accepted = rounded(requests, in_packs)
+    if network.minimum_order is not None:
+        least = network.minimum_order - noise(network.minimum_order)
+        accepted = rounded(requests, accepted.detach() * (accepted.detach() >= least))
+    return accepted if takes_requests is None else accepted * takes_requests
 
 
 def hear(network: TransferNetwork, state: State, requests: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import reduce
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from marl_inv.network import TransferNetwork
@@ -191,6 +191,8 @@ class Chance:
     outages."""
     promotion: Float[Tensor, "N 1"] | None = None
     """Planned promotion level; None where none is planned."""
+    takes_requests: Bool[Tensor, "E 1"] | None = None
+    """Whether each lane takes requests now; None where all do."""
     last: bool = False
     """Whether it is the trace's last period."""
 

@@ -78,6 +78,7 @@ def laws(moment: Moment) -> Iterator[tuple[str, Sequence[str], Tensor, Tensor]]:
         paid.sum(1).abs(),
         paid,
     )
+    yield from _order_laws(moment)
     yield "less than nothing is shipped", network.lanes, -flows.shipments, flows.shipments
     yield "less than nothing is on its way", network.warehouses, -after.in_transit, there
     if network.full_shipment is None:
@@ -121,3 +122,18 @@ def laws(moment: Moment) -> Iterator[tuple[str, Sequence[str], Tensor, Tensor]]:
             carried - limit.now(available),
             carried,
         )
+
+
+def _order_laws(moment: Moment) -> Iterator[tuple[str, Sequence[str], Tensor, Tensor]]:
+    """What lanes take of requests."""
+    network, taken, trace = moment.view.network, moment.flows.requests, moment.trace
+    if network.minimum_order is not None:
+        short = (network.minimum_order - taken) * (taken > 0)
+        yield "less than its minimum order is taken", network.lanes, short, taken
+    if network.pack_size is not None:
+        packs = (taken / network.pack_size.clamp(min=PRECISION)).round()
+        part = (taken - packs * network.pack_size).abs() * (network.pack_size > 0)
+        yield "part of a pack is taken", network.lanes, part, taken
+    if trace.takes_requests is not None:
+        closed = ~trace.takes_requests[moment.view.period]
+        yield "a request is taken between its reviews", network.lanes, taken * closed, taken

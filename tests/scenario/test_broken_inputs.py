@@ -43,6 +43,12 @@ CHANGED = {
         "products: [{name: cup, volum: 2}]",
         "1:24: products[0].volum is not a known key; did you mean volume?",
     ),
+    "outage of part of a warehouse": (
+        "ending: finite",
+        "ending: finite\nevents: [{kind: outage, at: [1], factor: 0.5, targets: [shop]}]",
+        "12:34: events[0].factor is 0.5, and shop is a warehouse, which has no capacity for a share to be left of; "
+        "give 0, or its lanes as targets",
+    ),
     "missing key": (", lead_time: 2", "", "10:5: lanes[0].lead_time is missing; add it"),
     "no warehouses": (
         "warehouses:\n  - name: shop\n    storage: 20\n  - name: kiosk\n",
@@ -314,7 +320,7 @@ def test_files_that_are_not_there(tmp_path: Path):
     assert told(tmp_path / "folder.yaml") == " cannot be read (Is a directory); give the path of a YAML file"
     with pytest.raises(
         InputError,
-        match=r"^two_warehose: is no scenario; did you mean two_warehouses\?; or give the path of a \.yaml file$",
+        match=r"^two_warehose: is no scenario; did you mean two_warehouses\?; or give the path of a \.yaml file or of a network \(\.json, \.graphml, \.gexf, \.gml\)$",
     ):
         load_problem("two_warehose")
 

@@ -121,7 +121,10 @@ def test_a_bare_graph_becomes_a_scenario_once_its_lanes_have_a_lead_time():
     graph.nodes[0]["kind"] = "supplier"
     networkx.set_edge_attributes(graph, np.int64(2), "lead_time")
     graph.nodes[2].update(storage=np.float64(20), colour="red", initial_stock=None)
-    scenario = scenario_from_graph(graph, demand={"kind": "poisson", "mean": 5}, horizon=9)
+    with pytest.warns(
+        UserWarning, match="^graph: colour of warehouses means nothing here and is passed over$"
+    ):
+        scenario = scenario_from_graph(graph, demand={"kind": "poisson", "mean": 5}, horizon=9)
     assert [warehouse.name for warehouse in scenario.warehouses] == ["1", "2"]
     assert [(lane.name, lane.lead_time) for lane in scenario.lanes] == [
         ("0->1", 2),
@@ -134,7 +137,7 @@ def test_a_bare_graph_becomes_a_scenario_once_its_lanes_have_a_lead_time():
 def test_an_undirected_edge_is_a_lane_each_way():
     graph = networkx.path_graph(["a", "b"])
     graph.edges["a", "b"]["lead_time"] = 1
-    scenario = scenario_from_graph(graph, demand={"kind": "poisson", "mean": 5})
+    scenario = scenario_from_graph(graph, demand={"kind": "poisson", "mean": 5}, ending="finite")
     assert [lane.name for lane in scenario.lanes] == ["a->b", "b->a"]
 
 
@@ -326,7 +329,7 @@ BROKEN = {
         "file: net.xml",
         "net.xml",
         "",
-        " ends in .xml; give a network as .json (node-link) or .graphml",
+        " ends in .xml; give a network as .json (node-link), .graphml, .gexf or .gml",
     ),
 }
 

@@ -327,6 +327,27 @@ def test_an_outage_takes_its_share_of_a_lane_a_pool_or_a_supplier():
     assert shipped(OUTAGE, available={"a->b": 0.5}, a_to_b=9)["a_to_b"] == 2
 
 
+def test_nothing_leaves_a_warehouse_while_it_is_out_and_all_else_goes_on():
+    """Neither on its lanes nor on reactive ones; what it asks for is sent to it, and its customers are served."""
+    given = """
+      suppliers: [{name: mill}]
+      warehouses: [{name: hub, initial_stock: 9}, {name: a, shortage_cost: 9}]
+      lanes:
+        - {origin: mill, destination: hub, lead_time: 1}
+        - {origin: hub, destination: a, lead_time: 1}
+        - {name: rescue, origin: hub, destination: a, reactive: true}
+      events: [{kind: outage, targets: [hub], probability: 0.1}]
+    """
+    asked = {"mill_to_hub": 5, "hub_to_a": 4}
+    for open_share, leaves, rescued in ((1, 4, 2), (0, 0, 0)):
+        played = play(network(given), [asked], [{"hub": 3, "a": 2}], available=[{"hub": open_share}])
+        [flows] = played.flows
+        assert units(flows.shipments) == [5, leaves]
+        assert units(flows.transshipped) == [rescued]
+        assert units(flows.lost) == [0, 2 - rescued]
+        assert units(flows.on_hand)[0] == 9 - leaves - 3 - rescued
+
+
 def test_an_unlimited_supplier_delivers_nothing_while_it_is_out():
     assert shipped(OUTAGE, available={"mill": 0}, mill_to_a=50, a_to_b=1)["mill_to_a"] == 0
     assert shipped(OUTAGE, available={"mill": 0}, mill_to_a=50, a_to_b=1)["a_to_b"] == 1

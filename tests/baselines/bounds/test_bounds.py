@@ -127,6 +127,19 @@ def test_where_nothing_is_withheld_plan_and_simulator_agree(objective: str, unme
         )
 
 
+def test_plan_and_simulator_agree_where_customers_wait_and_goods_come_from_the_first_period():
+    chain = CHAIN.format(objective="profit", unmet="backordered").replace(
+        "initial_stock: 9", "initial_stock: -9"
+    )
+    coming = "initial_arrivals: [{period: 4, units: 6}, {period: 0, units: 2}]"
+    made = problem(chain.replace("capacity: 11", f"capacity: 11, {coming}"))
+    trace = made.trace("evaluate", 0, 5)
+    for replication, plan in enumerate(perfect_information(made, trace)):
+        assert rewards_of(made, Follow(plan), single(trace, replication)).item() == pytest.approx(
+            plan.reward, rel=1e-6
+        )
+
+
 def test_one_product_alone_is_worth_what_it_is_worth_among_others():
     """Products without a common capacity are planned one by one; a common pool that never binds changes
     nothing."""

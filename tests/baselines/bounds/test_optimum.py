@@ -148,6 +148,15 @@ def test_it_is_between_a_baseline_and_perfect_information():
     assert rewards(made, BASELINES["order_up_to"].of(made)).mean() < found.reward < bound.mean()
 
 
+def test_customers_who_wait_at_the_start_of_a_season_are_counted():
+    """40 wait in the first of 6 periods, at 9 each, and what is asked for comes for the second; nobody else
+    comes."""
+    nobody = {"kind": "known", "values": [0]}
+    season = {"horizon": 6, "ending": "finite", "quantities": "integer"}
+    made = problem(shop(1, nobody, initial_stock=-40, unmet_demand="backordered") | season)
+    assert solve(made).reward == pytest.approx(-40 * 9 / 6)
+
+
 def test_an_optimal_policy_plays_the_library_by_name():
     made = load_problem("dual_sourcing")
     own, index = (
@@ -182,6 +191,7 @@ def test_what_it_cannot_solve_is_refused(name: str, why: str):
             "demand at shop changes over time; give `ending: finite`",
         ),
         (shop(initial_stock=1.5) | {"ending": "finite"}, "a starting stock or pipeline that is not whole"),
+        (shop(lane={"initial_arrivals": [{"period": 1, "units": 2}]}), "open purchase orders"),
         (shop() | {"products": [{"name": "a"}, {"name": "b"}]}, "several products"),
     ],
 )
