@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from math import prod
 
 import numpy as np
@@ -27,6 +28,7 @@ from marl_inv.chance.forecasts import Evolving, normal, ranks_of_cells, truth_pl
 from marl_inv.chance.luck import LAST_RANK, Luck, Stream
 from marl_inv.chance.measures import Measures
 from marl_inv.chance.on_device import Read, reader, uniform
+from marl_inv.chance.shocks import Shocks
 from marl_inv.chance.trace import Trace
 from marl_inv.common.errors import InputError
 from marl_inv.scenario import Scenario
@@ -53,6 +55,7 @@ class DemandSource:
         product it should have."""
         self.scenario = scenario
         self.notes: list[str] = []
+        self.shocks: Shocks | None = None
         products, warehouses = len(scenario.product_list), len(scenario.warehouses)
         self.mean, self.sd = np.zeros((products, warehouses)), np.zeros((products, warehouses))
         self._groups: list[tuple[list[int], Counts | Measures | FileDemand]] = []
@@ -81,6 +84,13 @@ class DemandSource:
     def from_file(self) -> bool:
         """Whether evaluation has one fixed stretch of real periods instead of many random replications."""
         return any(isinstance(group, FileDemand) for _, group in self._groups)
+
+    def under(self, shocks: Shocks | None) -> DemandSource:
+        """The same chance, with shocks that nobody reckons with: moments and forecasts of kind evolution are
+        as without."""
+        shocked = copy(self)
+        shocked.shocks = shocks
+        return shocked
 
     def trace(
         self,
@@ -152,17 +162,20 @@ class DemandSource:
         return demand.round_() if self.scenario.quantities == "integer" else demand
 
     def _factor(self, periods: range, luck: Luck) -> Float[np.ndarray, "P N B"] | None:
-        """What regimes and surges multiply demand by; None without them."""
+        """What regimes, surges and shocks multiply demand by; None without them."""
         scenario, shape = self.scenario, (len(periods), self.mean.shape[1], len(luck))
         regimes = (
             None if scenario.regimes is None else regime_factors(scenario.regimes, shape[1], periods, luck)
         )
         surges = surge_factors(scenario, periods.stop, luck)
-        if surges is None:
-            return regimes
-        factor = np.ones(shape) if regimes is None else regimes.copy()
-        factor[scenario.history :] *= surges
-        return factor
+        factor = regimes
+        if surges is not None:
+            factor = np.ones(shape) if regimes is None else regimes.copy()
+            factor[scenario.history :] *= surges
+        if self.shocks is None:
+            return factor
+        shocked = self.shocks.factor(scenario.horizon, periods, shape[1], luck)
+        return shocked if factor is None else factor * shocked
 
     def _ranks(self, luck: Luck, periods: range) -> Float[np.ndarray, "P K N B"]:
         """Uniform numbers, correlated between warehouses as the Gaussian copula says."""
