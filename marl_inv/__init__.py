@@ -79,8 +79,8 @@ _HOMES = {
     "run": "marl_inv.experiments.run",
     "scenario_from_graph": "marl_inv.scenario",
     "solve": "marl_inv.baselines.bounds.optimum",
-    "train": "marl_inv.api",
     "stress": "marl_inv.api",
+    "train": "marl_inv.api",
     "tune": "marl_inv.api",
     "write_scenario": "marl_inv.scenario.export",
 }
@@ -117,6 +117,7 @@ __all__ = [
     "run",
     "scenario_from_graph",
     "solve",
+    "stress",
     "train",
     "tune",
     "write_scenario",

@@ -1,4 +1,5 @@
-"""Policies under shocks that nobody reckoned with: all on the same luck, each shock of each size by itself."""
+"""Policies under shocks that nobody reckoned with: all on the same luck, each size of each shock by
+itself."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from marl_inv.scenario.fields import Amount
 
 def _shares(value: object) -> object:
     if (
-        isinstance(value, list)
+        isinstance(value, list | tuple)
         and len(value) == 2
         and all(type(share) in (int, float) for share in value)
         and 0 <= value[0] <= value[1] <= 1
