@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from marl_inv.api import evaluate as evaluate
     from marl_inv.api import render as render
+    from marl_inv.api import stress as stress
     from marl_inv.api import train as train
     from marl_inv.api import tune as tune
     from marl_inv.baselines import BASELINES as BASELINES
@@ -78,6 +79,7 @@ _HOMES = {
     "run": "marl_inv.experiments.run",
     "scenario_from_graph": "marl_inv.scenario",
     "solve": "marl_inv.baselines.bounds.optimum",
+    "stress": "marl_inv.api",
     "train": "marl_inv.api",
     "tune": "marl_inv.api",
     "write_scenario": "marl_inv.scenario.export",
@@ -115,6 +117,7 @@ __all__ = [
     "run",
     "scenario_from_graph",
     "solve",
+    "stress",
     "train",
     "tune",
     "write_scenario",

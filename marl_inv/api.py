@@ -3,7 +3,7 @@ by their names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,11 @@ from marl_inv.common.progress import Progress, Say, say_nothing, silently
 from marl_inv.episodes.problem import AnyScenario, as_problem
 from marl_inv.evaluation.evaluate import Score
 from marl_inv.evaluation.evaluate import evaluate as evaluate_policies
+from marl_inv.evaluation.stress import Stress, under_shocks
 from marl_inv.learning.runs import run_training, split_settings, training_settings
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.policies import AnyPolicy, as_policy, listed, tunable_named, tuned
+from marl_inv.scenario.shocks import Shock, shock_library
 
 if TYPE_CHECKING:
     from marl_inv.learning.train import Trained
@@ -39,6 +41,29 @@ def evaluate(
     problem = as_problem(scenario)
     chosen = [as_policy(policy, problem, seed, progress) for policy in listed(policies)]
     return evaluate_policies(problem, chosen, seed, replications, progress, stream)
+
+
+def stress(
+    scenario: AnyScenario,
+    policies: AnyPolicy | Iterable[AnyPolicy],
+    shocks: str | Path | Sequence[Shock] = "market",
+    seed: int = 0,
+    replications: int = 512,
+    progress: Progress = silently,
+    settings: Iterable[str] = (),
+    allow_code: bool = False,
+) -> Stress:
+    """Play policies, made and tuned for the scenario as it is, under shocks to its demand: those given, or of
+    a library by name or path. The first policy is whom the others are compared with.
+
+    Raises InputError.
+    """
+    problem = as_problem(scenario, settings)
+    library = shock_library(shocks) if isinstance(shocks, str | Path) else list(shocks)
+    chosen = [as_policy(policy, problem, seed, progress, allow_code) for policy in listed(policies)]
+    if not chosen:
+        raise InputError("stress: needs a policy to play; name one, as tuned_order_up_to")
+    return under_shocks(problem, chosen, library, seed, replications, progress)
 
 
 def tune(

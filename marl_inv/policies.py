@@ -72,10 +72,16 @@ def listed(policies: AnyPolicy | Iterable[AnyPolicy]) -> list[AnyPolicy]:
     return [policies] if isinstance(policies, str) or not isinstance(policies, Iterable) else list(policies)
 
 
-def as_policy(policy: AnyPolicy, problem: Problem, seed: int = 0, progress: Progress = silently) -> Policy:
+def as_policy(
+    policy: AnyPolicy,
+    problem: Problem,
+    seed: int = 0,
+    progress: Progress = silently,
+    allow_code: bool = False,
+) -> Policy:
     """A policy as it is, or by its name."""
     if isinstance(policy, str | Path):
-        return policy_named(policy, problem, seed, progress)
+        return policy_named(policy, problem, seed, progress, allow_code)
     if isinstance(policy, type) or not isinstance(policy, Policy):
         raise InputError(
             f"policy: is {policy!r}; give a policy's name, a run folder, or an object with name, knows, "

@@ -95,7 +95,7 @@ def ppo_there(
 
 
 def _wide(settings: TrainSettings, replications: int) -> TrainSettings:
-    return TrainSettings(**settings.model_dump() | {"decisions_per_update": 8 * 50 * replications})
+    return settings.model_copy(update={"decisions_per_update": 8 * 50 * replications})
 
 
 def pathwise_there(
@@ -115,6 +115,7 @@ def pathwise_there(
 
 
 def _learned(problem: Problem, model: str, replications: int) -> float:
+    from marl_inv.learning.algorithms.pathwise import Pathwise
     from marl_inv.learning.train import prepare
 
     decisions = problem.network.size.numel() * problem.scenario.horizon * replications
@@ -123,6 +124,7 @@ def _learned(problem: Problem, model: str, replications: int) -> float:
     )
     algorithm = prepare(problem, chosen, OrderUpTo.of(problem)).algorithm
     trace = problem.trace("train", 0, replications)
+    assert isinstance(algorithm, Pathwise)
     return decisions / taken(lambda: algorithm._update_with_batch(trace))
 
 

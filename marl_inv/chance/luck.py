@@ -13,7 +13,7 @@ Stream = Literal["train", "tune", "validate", "evaluate"]
 validate draw stretches of the same training periods; evaluation has periods of its own."""
 
 
-Kind = Literal["demand", "stretch", "regimes", "lead_times", "forecast", "start", "events"]
+Kind = Literal["demand", "stretch", "regimes", "lead_times", "forecast", "start", "events", "shocks"]
 """What has numbers of its own. New kinds go last: the place in the list is part of the seed."""
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from copy import copy
+from math import prod
+
 import numpy as np
 import torch
-from jaxtyping import Float
-from scipy.special import ndtr, ndtri
+from jaxtyping import Float, Int
+from scipy.special import ndtr
 from torch import Tensor
 
 from marl_inv.chance.counts import Counts
@@ -22,13 +25,15 @@ from marl_inv.chance.events import (
     surged,
     takes_requests,
 )
-from marl_inv.chance.luck import LAST_RANK, LEAST_RANK, Kind, Luck, Stream
+from marl_inv.chance.forecasts import Evolving, normal, ranks_of_cells, truth_plus_noise
+from marl_inv.chance.luck import LAST_RANK, Luck, Stream
 from marl_inv.chance.measures import Measures
 from marl_inv.chance.on_device import Read, reader, uniform
+from marl_inv.chance.shocks import Shocks
 from marl_inv.chance.trace import Trace
 from marl_inv.common.errors import InputError
 from marl_inv.scenario import Scenario
-from marl_inv.scenario.demand import Demand, Empirical
+from marl_inv.scenario.demand import Demand, Empirical, Evolution, TruthPlusNoise
 from marl_inv.scenario.events import Surge
 from marl_inv.scenario.fields import Between, per_product
 
@@ -51,6 +56,7 @@ class DemandSource:
         product it should have."""
         self.scenario = scenario
         self.notes: list[str] = []
+        self.shocks: Shocks | None = None
         products, warehouses = len(scenario.product_list), len(scenario.warehouses)
         self.mean, self.sd = np.zeros((products, warehouses)), np.zeros((products, warehouses))
         self._groups: list[tuple[list[int], Counts | Measures | FileDemand]] = []
@@ -73,11 +79,19 @@ class DemandSource:
             set(range(warehouses)) - {index for members, _ in self._groups for index in members}
         )
         self._mixing = mixing(scenario)
+        self._evolutions: dict[int, tuple[Evolving, Int[np.ndarray, "P K N"]]] = {}
 
     @property
     def from_file(self) -> bool:
         """Whether evaluation has one fixed stretch of real periods instead of many random replications."""
         return any(isinstance(group, FileDemand) for _, group in self._groups)
+
+    def under(self, shocks: Shocks | None) -> DemandSource:
+        """The same chance, with shocks that nobody reckons with: moments and forecasts of kind evolution are
+        as without."""
+        shocked = copy(self)
+        shocked.shocks = shocks
+        return shocked
 
     def trace(
         self,
@@ -150,40 +164,58 @@ class DemandSource:
         return demand.round_() if self.scenario.quantities == "integer" else demand
 
     def _factor(self, periods: range, luck: Luck) -> Float[np.ndarray, "P N B"] | None:
-        """What regimes and surges multiply demand by; None without them."""
+        """What regimes, surges and shocks multiply demand by; None without them."""
         scenario, shape = self.scenario, (len(periods), self.mean.shape[1], len(luck))
         regimes = (
             None if scenario.regimes is None else regime_factors(scenario.regimes, shape[1], periods, luck)
         )
         surges = surge_factors(scenario, periods.stop, luck)
-        if surges is None:
-            return regimes
-        factor = np.ones(shape) if regimes is None else regimes.copy()
-        factor[scenario.history :] *= surges
-        return factor
+        factor = regimes
+        if surges is not None:
+            factor = np.ones(shape) if regimes is None else regimes.copy()
+            factor[scenario.history :] *= surges
+        if self.shocks is None:
+            return factor
+        shocked = self.shocks.factor(scenario.horizon, periods, shape[1], luck)
+        return shocked if factor is None else factor * shocked
 
     def _ranks(self, luck: Luck, periods: range) -> Float[np.ndarray, "P K N B"]:
         """Uniform numbers, correlated between warehouses as the Gaussian copula says."""
         if self._mixing is None:
             return luck.uniform("demand", periods, *self.mean.shape)
-        normal = _normal(luck, "demand", periods, *self.mean.shape)
+        independent = normal(luck, "demand", periods, *self.mean.shape)
         return ndtr(
-            sum(normal[:, :, [index]] * share[:, None] for index, share in enumerate(self._mixing))
+            sum(independent[:, :, [index]] * share[:, None] for index, share in enumerate(self._mixing))
         ).clip(max=LAST_RANK)
 
     def _forecast(self, coming: Float[Tensor, "P K N B"], luck: Luck) -> Float[Tensor, "S A K N B"] | None:
-        """Demand as it will be, plus an error; cut at 0 where demand is."""
+        """What is told before every period, and after the last."""
         told = self.scenario.forecast
         if told is None:
             return None
-        truth = coming.unfold(0, told.horizon, 1).movedim(-1, 1)
-        if told.error == 0:
-            return truth
-        noise = torch.from_numpy(_normal(luck, "forecast", range(len(truth)), *truth.shape[1:-1]))
-        size = (
-            torch.from_numpy(told.error * self.mean) * torch.arange(1, told.horizon + 1).sqrt()[:, None, None]
-        )
-        return (truth + size.unsqueeze(-1) * noise).maximum(self._lowest())
+        if isinstance(told, TruthPlusNoise):
+            return truth_plus_noise(told, coming, self.mean, self._lowest(), luck)
+        evolving, row = self._evolving(told, len(coming))
+        return evolving.forecast(self._ranks(luck, range(len(coming))), row, luck)
+
+    def _evolving(self, told: Evolution, periods: int) -> tuple[Evolving, Int[np.ndarray, "P K N"]]:
+        """Forecasts of so many periods, and which distribution the demand of each has."""
+        if periods not in self._evolutions:
+            ranks, (products, warehouses) = ranks_of_cells(), self.mean.shape
+            row, tables, rows = np.zeros((periods, products, warehouses), int), [np.zeros((1, len(ranks)))], 1
+            for members, group in self._groups:
+                assert not isinstance(group, FileDemand), "is refused where the scenario is read"
+                rates, which = np.unique(group.model.growth(np.arange(periods)), return_inverse=True)
+                shape = len(rates), products, len(members)
+                cells = np.broadcast_to(ranks, (*shape, len(ranks))).copy()
+                demand = group.at_rank(rates[:, None, None])(cells, slice(None))
+                if self.scenario.quantities == "integer":
+                    demand = np.rint(demand)
+                row[:, :, members] = np.arange(rows, rows + prod(shape)).reshape(shape)[which]
+                tables.append(demand.reshape(-1, len(ranks)))
+                rows += prod(shape)
+            self._evolutions[periods] = Evolving(told, np.concatenate(tables)), row
+        return self._evolutions[periods]
 
     def _lowest(self) -> Float[Tensor, "N 1"]:
         """The least that demand can be."""
@@ -205,11 +237,6 @@ def _by_kind(scenario: Scenario) -> list[list[tuple[int, Demand]]]:
             key = model.model_dump_json(exclude={"mean", "sd"})
             groups.setdefault(key, []).append((index, model))
     return list(groups.values())
-
-
-def _normal(luck: Luck, kind: Kind, periods: range, *shape: int) -> Float[np.ndarray, "P *shape B"]:
-    """Standard normal numbers."""
-    return ndtri(np.maximum(luck.uniform(kind, periods, *shape), LEAST_RANK))
 
 
 def _slice(members: list[int]) -> slice | list[int]:

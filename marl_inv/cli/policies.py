@@ -71,6 +71,31 @@ def simulate(
         console.print(lane_table(problem, score))
 
 
+def stress(
+    scenario: ScenarioName,
+    policies: Annotated[
+        list[str],
+        typer.Argument(help=f"Policies to play, the first to compare with, and settings. {POLICY_HELP}"),
+    ],
+    shocks: Annotated[
+        str, typer.Option(help="A library of shocks, by name (market, unseen) or by the path of a YAML file.")
+    ] = "market",
+    replications: Replications = 512,
+    seed: Seed = 0,
+    allow_code: AllowCode = False,
+) -> None:
+    """Play policies under shocks to demand that nobody reckoned with, rules as tuned without them."""
+    from marl_inv.api import stress as stressed
+
+    one_thread()
+    names = [argument for argument in policies if "=" not in argument or Path(argument).exists()]
+    settings = [argument for argument in policies if argument not in names]
+    result = stressed(scenario, names, shocks, seed, replications, progress_bar, settings, allow_code)
+    say_notes(result.problem)
+    for table in result.tables():
+        console.print(table)
+
+
 def tune(
     scenario: ScenarioName,
     policy: Annotated[

@@ -12,6 +12,7 @@ import torch
 from networkx import Graph
 
 from marl_inv.chance.luck import Stream
+from marl_inv.chance.shocks import Shocks
 from marl_inv.chance.source import DemandSource
 from marl_inv.chance.trace import Trace
 from marl_inv.common.documents import as_settings
@@ -51,6 +52,10 @@ class Problem:
         """The same problem, its periods compiled by torch, which takes some seconds for every batch size that
         is played."""
         return replace(self, step=CompiledStep())
+
+    def under(self, shocks: Shocks | None) -> Problem:
+        """The same problem, with shocks to its demand that nobody reckons with."""
+        return replace(self, demand=self.demand.under(shocks))
 
     def trace(
         self, stream: Stream, seed: int, replications: range | int, horizon: int | None = None

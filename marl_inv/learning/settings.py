@@ -8,6 +8,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from marl_inv.common.errors import suggestion
 from marl_inv.common.plugins import defaults, is_own, known_or_own
+from marl_inv.common.records import Record
 from marl_inv.models.settings import ModelSettings
 
 _VALUES = {
@@ -41,6 +42,19 @@ ALGORITHM_NAMES = ("mappo", "ippo", "reinforce", "pathwise", "iql", "vdn", "qmix
 
 PLUGGED = ("reward", "model", "algorithm")
 """Settings that may name code of one's own; where the DEFAULTS of several say one thing, the last counts."""
+
+
+class Robust(Record):
+    """Shocks to train under."""
+
+    shocks: str = "market"
+    """Of which library, by name or by the path of its YAML file."""
+    share: float = Field(default=0.75, ge=0, le=1)
+    """Of episodes that are befallen by one of them."""
+    objective: Literal["mean", "cvar"] = "mean"
+    """mean: what episodes earn; cvar: what the worst of them earn (pathwise only)."""
+    tail: float = Field(default=0.2, gt=0, le=1)
+    """The share of episodes that are the worst."""
 
 
 class TrainSettings(ModelSettings):
@@ -123,6 +137,9 @@ class TrainSettings(ModelSettings):
     """best or last: the policy that did best on validation traces, all warehouses together, or the one that
     training ended with. Warehouses paid for themselves may learn what harms all; the best is then from before
     they did, the last shows it."""
+    robust: Robust | None = None
+    """Shocks to demand in training and on validation traces, as robust.shocks=market; what the policy is told
+    and the rules are tuned on stays as it is."""
     patience: NonNegativeInt = 0
     """Validations without a better score before training stops early; 0: never."""
     validation_replications: PositiveInt = 128
@@ -149,6 +166,15 @@ class TrainSettings(ModelSettings):
             raise ValueError(
                 f"memory is {self.memory} and algorithm {self.algorithm}, which learns from periods out of "
                 "order; use algorithm=mappo or pathwise"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _tail_of_the_algorithm(self) -> TrainSettings:
+        if self.robust is not None and self.robust.objective == "cvar" and self.algorithm != "pathwise":
+            raise ValueError(
+                f"robust.objective is cvar and algorithm {self.algorithm}; use algorithm=pathwise, whose "
+                "batches are whole episodes, or objective mean"
             )
         return self
 

@@ -19,6 +19,7 @@ from marl_inv.baselines.echelon import EchelonBaseStock
 from marl_inv.baselines.following import FollowingOrderUpTo
 from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.baselines.tuning import mean_reward, tune
+from marl_inv.chance.shocks import Shocks
 from marl_inv.common.errors import InputError
 from marl_inv.common.plugins import imported, is_own
 from marl_inv.common.printed import Recorded
@@ -54,6 +55,7 @@ from marl_inv.learning.parts import Built, Parts
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.models.encoding import Beginning
 from marl_inv.models.learned import BEGINNINGS, Actor, LearnedPolicy, encode
+from marl_inv.scenario.shocks import shock_library
 
 ALGORITHMS: dict[str, Callable[[Parts], Built]] = {
     "mappo": ppo.build,
@@ -194,8 +196,8 @@ def prepare(
     encoding = encode(problem, beginning, settings)
     actor = Actor(encoding, settings).to(device)
     policy = JointPolicy(actor, encoding, beginning.promotion, generator)
-    tries = _tries(problem, settings)
-    validation = ValidationCollector(problem, policy, tries, settings.seed, baseline)
+    tries, played = _tries(problem, settings), shocked(problem, settings)
+    validation = ValidationCollector(played, policy, tries, settings.seed, baseline)
     best = {name: tensor.clone() for name, tensor in actor.state_dict().items()}
 
     def keep(algorithm: Algorithm) -> None:
@@ -210,7 +212,7 @@ def prepare(
         "verbose": False,
         "show_progress": False,
     }
-    built = _built(settings.algorithm, Parts(problem, settings, policy, beginning, generator, common))
+    built = _built(settings.algorithm, Parts(played, settings, policy, beginning, generator, common))
     return Training(
         problem,
         settings,
@@ -223,6 +225,14 @@ def prepare(
         built.collector,
         best,
     )
+
+
+def shocked(problem: Problem, settings: TrainSettings) -> Problem:
+    """The problem as training and validation play it."""
+    robust = settings.robust
+    if robust is None:
+        return problem
+    return problem.under(Shocks(tuple(shock_library(robust.shocks)), robust.share))
 
 
 def _built(algorithm: str, parts: Parts) -> Built:

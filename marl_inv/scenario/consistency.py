@@ -12,7 +12,7 @@ import numpy as np
 from marl_inv.common.documents import Document, KeyPath
 from marl_inv.common.errors import InputError, suggestion
 from marl_inv.common.records import Record
-from marl_inv.scenario.demand import Empirical
+from marl_inv.scenario.demand import Empirical, Evolution
 from marl_inv.scenario.events import Delay, Outage, Surge
 from marl_inv.scenario.fields import Between, per_product
 from marl_inv.scenario.places import Lane, Warehouse
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from marl_inv.scenario.scenario import Scenario
 
 
-NOT_PER_PRODUCT = {"factors", "values", "probabilities", "transition", "at", "correlation"}
+NOT_PER_PRODUCT = {"explained", "factors", "values", "probabilities", "transition", "at", "correlation"}
 """Fields that hold lists of numbers which are not one for each product."""
 
 
@@ -299,6 +299,26 @@ class Checks:
                     )
         if scenario.correlation is not None:
             self._correlation()
+        if isinstance(scenario.forecast, Evolution):
+            self._evolution()
+
+    def _evolution(self) -> None:
+        """It is worked out from distributions that are known when demand is forecast."""
+        scenario = self.scenario
+        unlike = {
+            "regimes": scenario.regimes is not None,
+            "surges": any(isinstance(event, Surge) for event in scenario.events),
+            "demand from a file": any(
+                isinstance(scenario.demand_of(place), Empirical) for place in scenario.warehouses
+            ),
+        }
+        for what, there in unlike.items():
+            if there:
+                raise self.error(
+                    ("forecast",),
+                    f"is of kind evolution, which is not made for {what}; leave one of the two out, or give "
+                    "kind: truth_plus_noise",
+                )
 
     def _correlation(self) -> None:
         size, given = len(self.warehouse_names), self.scenario.correlation

@@ -7,11 +7,20 @@ it.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    Tag,
+    model_validator,
+)
 
 from marl_inv.common.records import Record
 from marl_inv.scenario.fields import LARGEST, Amount, PerProduct, Share, Stretch, per_product
@@ -271,11 +280,62 @@ class Regimes(Record):
         return self
 
 
-class Forecast(Record):
-    """What agents are told of the coming demand, in advance and with an error of stated size."""
+Explained = Annotated[float, Field(ge=0, lt=1)]
 
+
+class TruthPlusNoise(Record):
+    """Demand as it will be plus an independent error. Such a forecast knows more than one that is made of
+    what is known: its revisions do not build on one another. For one that is honest see `Evolution`."""
+
+    kind: Literal["truth_plus_noise"] = "truth_plus_noise"
+    """Demand to come, with noise."""
     horizon: PositiveInt
     """Periods ahead, the present one included."""
     error: NonNegativeFloat = 0.0
     """Standard deviation of the error one period ahead, as a share of the warehouse's mean demand; it grows
     with the root of the periods ahead. Forecasts are cut at 0 where demand is."""
+
+
+class Evolution(Record):
+    """The mean of the coming demand, given what has become known of it: unbiased, and revised by what is new
+    alone, as forecasts in the martingale model of Heath and Jackson (1994) are."""
+
+    kind: Literal["evolution"]
+    """Honest: a mean, given what is known."""
+    horizon: PositiveInt
+    """Periods ahead, the present one included."""
+    explained: Explained | list[Explained] = 0.5
+    """Share of the variance of demand that the forecast of the present period explains; of a later period it
+    is this share to the power of the periods ahead, or as a list says, which falls or stays."""
+
+    @model_validator(mode="after")
+    def _falls(self) -> Evolution:
+        if isinstance(self.explained, list):
+            if len(self.explained) != self.horizon:
+                raise ValueError(
+                    f"has {len(self.explained)} numbers in explained and a horizon of {self.horizon}; give "
+                    "one for each period"
+                )
+            if any(later > sooner for sooner, later in pairwise(self.explained)):
+                raise ValueError("has an explained that rises; what is further ahead cannot be known better")
+        return self
+
+    @property
+    def by_lead(self) -> list[float]:
+        """For the present period, the next one, and so on."""
+        if isinstance(self.explained, list):
+            return self.explained
+        return [self.explained ** (ahead + 1) for ahead in range(self.horizon)]
+
+
+Forecast = Annotated[
+    Annotated[TruthPlusNoise, Tag("truth_plus_noise")] | Annotated[Evolution, Tag("evolution")],
+    Discriminator(
+        lambda told: (
+            told.get("kind", "truth_plus_noise")
+            if isinstance(told, dict)
+            else getattr(told, "kind", "truth_plus_noise")
+        )
+    ),
+]
+"""What agents are told of the coming demand, in advance."""

@@ -46,6 +46,7 @@ def build(parts: Parts) -> Built:
         max_grad_norm=settings.max_grad_norm,
         recompute=plan.steps * problem.network.size.numel() > RECOMPUTED * settings.decisions_per_update,
         reward=parts.reward,
+        tail=settings.robust.tail if settings.robust and settings.robust.objective == "cvar" else 1.0,
     )
     parameters = OfflineTrainerParams(
         max_epochs=plan.epochs,
@@ -55,6 +56,14 @@ def build(parts: Parts) -> Built:
         **parts.common,
     )
     return Built(algorithm, algorithm.create_trainer(parameters), None)
+
+
+def mean_of_worst(earned: Float[Tensor, " B"], share: float) -> Float[Tensor, ""]:
+    """Conditional value at risk: the mean of so many of the smallest numbers, at least one (Rockafellar and
+    Uryasev 2000)."""
+    if share >= 1:
+        return earned.mean()
+    return earned.sort().values[: max(1, round(share * len(earned)))].mean()
 
 
 class FreshTraces(ReplayBuffer):
@@ -91,8 +100,12 @@ class Pathwise(OfflineAlgorithm[JointPolicy]):
         max_grad_norm: float,
         recompute: bool,
         reward: Reward = objective,
+        tail: float = 1.0,
     ) -> None:
+        """`tail`: the share of episodes, those that earn least, whose mean is to rise; all of them by
+        default."""
         super().__init__(policy=policy)
+        self.tail = tail
         self.recompute, self.reward = recompute, reward
         self.problem, self.scale = problem, scale.mean() * problem.network.size.numel()
         self.left_over = None
@@ -101,7 +114,7 @@ class Pathwise(OfflineAlgorithm[JointPolicy]):
         self.optim = self._create_optimizer(policy.actor, optim, max_grad_norm)
 
     def _update_with_batch(self, batch: Any) -> SimpleLossTrainingStats:
-        loss = -self.earned(batch).mean() / self.scale
+        loss = -mean_of_worst(self.earned(batch), self.tail) / self.scale
         self.optim.step(loss)
         return SimpleLossTrainingStats(loss=loss.item())
 
