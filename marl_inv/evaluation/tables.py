@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import product as product_of
 from typing import Any
 
 from rich import box
@@ -228,6 +229,38 @@ def parameter_table(problem: Problem, policy: Any, scores: list[Score]) -> Table
                     *(quantity(float(values[k, n])) for values in rows),
                 )
     return table
+
+
+def place_records(problem: Problem, score: Score) -> list[dict[str, Any]]:
+    """One policy by warehouse, then by lane, per period and product, with all digits: every measure, None
+    where it is of the other kind."""
+    network, record = problem.network, score.record
+    lanes = {name: network.lanes for name in record.lane_sums}
+    if network.reactive is not None:
+        lanes["transshipped"] = network.reactive.names
+    of_lanes = {
+        (product, lane): {}
+        for lane in dict.fromkeys(lane for names in lanes.values() for lane in names)
+        for product in network.products
+    }
+    for name, names in lanes.items():
+        for (k, product), (e, lane) in product_of(enumerate(network.products), enumerate(names)):
+            of_lanes[product, lane][name] = float(record.per_lane(name)[k, e].mean())
+    measures = {name: record.per_period(name).mean(-1).tolist() for name in record.sums}
+    empty = dict.fromkeys((*measures, *lanes))
+    about = {"scenario": problem.scenario.name, "policy": score.policy}
+    rows = [
+        about
+        | {"product": product, "warehouse": warehouse, "lane": None}
+        | empty
+        | {name: values[k][n] for name, values in measures.items()}
+        for n, warehouse in enumerate(network.warehouses)
+        for k, product in enumerate(network.products)
+    ]
+    return rows + [
+        about | {"product": product, "warehouse": None, "lane": lane} | empty | units
+        for (product, lane), units in of_lanes.items()
+    ]
 
 
 def lane_table(problem: Problem, score: Score) -> Table:
