@@ -36,7 +36,7 @@ def list_policies() -> None:
         "small.",
         f"marl-inv train --algorithm: {', '.join(ALGORITHM_NAMES)}; or module:build of one's own.",
     ):
-        console.print(line, highlight=False)
+        console.print(line)
 
 
 def simulate(
@@ -109,13 +109,12 @@ def solve(scenario: ScenarioName, settings: Settings = None) -> None:
     sign, best = (-1, "least") if measured == "cost" else (1, "most")
     low, high = sorted((sign * found.least, sign * found.most))
     console.print(
-        f"{name}: {best} {measured} [bold]{sign * found.reward:.5f}[/] a period in whole units, between "
+        f"{name}: {best} {measured} {sign * found.reward:.5f} a period in whole units, between "
         f"{low:.6f} and {high:.6f}; {found.states:,} states, "
         f"{len(found.policy.requests):,} requests in each, {time.perf_counter() - begun:.1f} s"
     )
     console.print(
         f"Play it: marl-inv compare {scenario} optimal --no-train {' '.join(settings or [])}".rstrip(),
-        highlight=False,
     )
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from marl_inv.cli.arguments import AllowCode, ScenarioName, Settings
 from marl_inv.cli.printing import console, progress_bar, say
 from marl_inv.common.plugins import is_own
+from marl_inv.common.printed import PlainConsole
 from marl_inv.learning.settings import TrainSettings
 
 
@@ -70,7 +70,6 @@ def train(
         "http://localhost:6006/#custom_scalars, and score it on evaluation traces with\n  marl-inv compare "
         f"{scenario} {folder} {' '.join(of_scenario)}{' --allow-code' * is_own(chosen.model)}",
         soft_wrap=True,
-        highlight=False,
     )
 
 
@@ -80,5 +79,5 @@ def going_on() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        Console(stderr=True).print("stopped; the same command goes on from here")
+        PlainConsole(stderr=True).print("stopped; the same command goes on from here")
         raise SystemExit(130) from None

@@ -6,14 +6,23 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+from marl_inv.common.text import message
+
 
 class InputError(ValueError):
-    """Something a person gave is wrong; the message says where, what was given and what would work."""
+    """Something a person gave is wrong; the message says where, what was given and what would work, in lines
+    that are safe to print."""
+
+    def __init__(self, told: str) -> None:
+        super().__init__(message(told))
 
 
 def shown(value: Any) -> str:
     """A value as an error line quotes it, short enough to read."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # Python writes out no number of thousands of digits
+        return "a number of thousands of digits"
     return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
 
 

@@ -10,6 +10,7 @@ from rich import box
 from rich.table import Table
 
 from marl_inv.common.printed import cells_of
+from marl_inv.common.text import latex_text, markdown_text
 from marl_inv.episodes.problem import Problem
 from marl_inv.evaluation.evaluate import Score, measured
 from marl_inv.evaluation.statistics import Interval
@@ -50,17 +51,19 @@ def quantity(units: float) -> str:
 
 def markdown(table: Table) -> str:
     """The same table for a page."""
-    lines = ["| " + " | ".join(cells) + " |" for cells in cells_of(table)]
+    rows = [[markdown_text(cell) for cell in cells] for cells in cells_of(table)]
+    lines = ["| " + " | ".join(cells) + " |" for cells in rows]
     aligned = "".join("|---:" if column.justify == "right" else "|---" for column in table.columns) + "|"
-    return "\n".join([f"### {table.title}", "", lines[0], aligned, *lines[1:], "", str(table.caption)])
+    title, caption = markdown_text(str(table.title)), markdown_text(str(table.caption))
+    return "\n".join([f"### {title}", "", lines[0], aligned, *lines[1:], "", caption])
 
 
 def latex(table: Table) -> str:
     """The same table for a paper, with the package booktabs."""
     aligned = "".join("r" if column.justify == "right" else "l" for column in table.columns)
-    heads, *rows = (" & ".join(map(_escaped, cells)) + r" \\" for cells in cells_of(table))
+    heads, *rows = (" & ".join(map(latex_text, cells)) + r" \\" for cells in cells_of(table))
     body = [r"\toprule", heads, r"\midrule", *rows, r"\bottomrule"]
-    caption = rf"\caption{{{_escaped(str(table.title))}. {_escaped(str(table.caption))}}}"
+    caption = rf"\caption{{{latex_text(str(table.title))}. {latex_text(str(table.caption))}}}"
     lines = [
         r"\begin{table}",
         r"\centering",
@@ -71,19 +74,6 @@ def latex(table: Table) -> str:
         r"\end{table}",
     ]
     return "\n".join(lines)
-
-
-def _escaped(text: str) -> str:
-    """As LaTeX takes it."""
-    signs = {
-        "\\": r"\textbackslash{}",
-        "±": r"$\pm$",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "\N{MINUS SIGN}": "$-$",
-    }
-    signs |= {sign: rf"\{sign}" for sign in "&%$#_{}"}
-    return "".join(signs.get(sign, sign) for sign in text)
 
 
 FEW_PRODUCTS = 6

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ from marl_inv.common.files import make_folder
 from marl_inv.common.plugins import check_allowed, imported, is_own
 from marl_inv.common.progress import Progress, Say, say_nothing, silently
 from marl_inv.common.records import validate
+from marl_inv.common.text import file_name
 from marl_inv.episodes.problem import AnyScenario, as_problem
 from marl_inv.learning.settings import PLUGGED, TrainSettings
 from marl_inv.models.learned import POLICY
@@ -106,11 +106,8 @@ def run_training(
         raise InputError("command line: --resume is given without the folder of the run; add --out")
     problem = as_problem(scenario, device=settings.device)
     scenario = problem.scenario
-    folder = folder or Path("runs") / re.sub(
-        r"[^\w.=+-]+",
-        "_",
-        f"{scenario.name}-{settings.algorithm}-{settings.seed}-{datetime.now():%Y%m%d-%H%M%S}",
-    )
+    told = f"{settings.algorithm}-{settings.seed}-{datetime.now():%Y%m%d-%H%M%S}"
+    folder = folder or Path("runs") / f"{file_name(scenario.name)}-{file_name(told)}"
     run, begun = run_of(scenario, settings), folder / "run.yaml"
     if resume and begun.exists():
         check_same_run(read_yaml(begun), run)

@@ -5,7 +5,13 @@ from __future__ import annotations
 import csv
 import io
 
+from marl_inv.common.text import csv_cell, visible
 from marl_inv.experiments.results import Results
+
+
+def _cell(value: object) -> object:
+    return csv_cell(visible(value)) if isinstance(value, str) else value
+
 
 # As tables
 
@@ -17,7 +23,7 @@ def tables_csv(results: Results) -> str:
     rows = results.records()
     writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
     return file.getvalue()
 
 
@@ -30,6 +36,6 @@ def samples_csv(results: Results) -> str:
     for outcome in results.outcomes:
         measured, sign = outcome.problem.measured, -1 if outcome.problem.measured == "cost" else 1
         for seed, samples in zip(outcome.seeds, (sign * outcome.samples).tolist(), strict=True):
-            told = [outcome.scenario, outcome.policy, seed if outcome.trained else ""]
+            told = [_cell(outcome.scenario), _cell(outcome.policy), seed if outcome.trained else ""]
             writer.writerows([*told, number, measured, result] for number, result in enumerate(samples))
     return file.getvalue()
