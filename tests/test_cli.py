@@ -1,6 +1,8 @@
 """What a person types, and what a person gets wrong: one message that says where, what and how to mend it,
 and exit code 2."""
 
+import csv
+import json
 import re
 import subprocess
 import sys
@@ -334,3 +336,34 @@ def test_every_training_setting_says_what_it_does():
 
 def test_settings_of_scenario_and_training_never_share_a_name():
     assert not Scenario.model_fields.keys() & TrainSettings.model_fields.keys()
+
+
+def test_simulate_writes_tables(marl_inv, tmp_path: Path):
+    files = [tmp_path / name for name in ("periods.csv", "found.csv", "found.json")]
+    options = [
+        part for pair in zip(("--out", "--csv", "--json"), map(str, files), strict=True) for part in pair
+    ]
+    code, out, _ = marl_inv("simulate", "two_warehouses", "--replications", 2, "horizon=3", *options)
+    assert code == 0
+    assert [line.split()[-1] for line in out.splitlines() if line.startswith("wrote")] == list(
+        map(str, files)
+    )
+    with files[0].open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    lanes = {row["lane"] for row in rows} - {""}
+    assert len(rows) == 2 * 3 * (2 + len(lanes))
+    found = json.loads(files[2].read_text(encoding="utf-8"))
+    assert [row["warehouse"] or row["lane"] for row in found] == [
+        "warehouse_0",
+        "warehouse_1",
+        *sorted(lanes),
+    ]
+    sold = [float(row["revenue"]) for row in rows if row["warehouse"] == "warehouse_1" and not row["lane"]]
+    assert found[1]["revenue"] == pytest.approx(sum(sold) / 6)
+    with files[1].open(encoding="utf-8") as file:
+        assert [float(row["revenue"] or 0) for row in csv.DictReader(file)] == [
+            row["revenue"] or 0 for row in found
+        ]
+    code, _, err = marl_inv("simulate", "two_warehouses", "--csv", str(tmp_path))
+    assert code == 2
+    assert "is a folder; give a file in a folder that is there" in err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +11,19 @@ import typer
 from rich import box
 from rich.table import Table
 
-from marl_inv.cli.arguments import POLICY_HELP, AllowCode, Replications, ScenarioName, Seed, Settings
+from marl_inv.cli.arguments import (
+    POLICY_HELP,
+    AllowCode,
+    CsvFile,
+    JsonFile,
+    Replications,
+    ScenarioName,
+    Seed,
+    Settings,
+)
 from marl_inv.cli.bench import one_thread
-from marl_inv.cli.printing import console, progress_bar, say_notes
+from marl_inv.cli.printing import console, progress_bar, say_notes, say_written, write_rows
+from marl_inv.common.files import check_writable
 from marl_inv.learning.settings import ALGORITHM_NAMES
 
 
@@ -48,27 +59,36 @@ def simulate(
     lanes: Annotated[
         bool, typer.Option("--lanes", help="Also by lane: requested, shipped, refused and owed.")
     ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write what happened in every period, product by product, at every warehouse and on "
+            "every lane: a .csv file, or .parquet (with pyarrow)."
+        ),
+    ] = None,
+    csv_file: CsvFile = None,
+    json_file: JsonFile = None,
     allow_code: AllowCode = False,
 ) -> None:
     """Play one policy and print what it earned, served and moved, by warehouse."""
     from marl_inv.episodes.problem import load_problem
     from marl_inv.evaluation.evaluate import evaluate
-    from marl_inv.evaluation.tables import lane_table, warehouse_table
+    from marl_inv.evaluation.periods import period_table
+    from marl_inv.evaluation.tables import lane_table, place_records, warehouse_table
     from marl_inv.policies import policy_named
 
+    check_writable(out, csv_file, json_file)
     one_thread()
     problem = load_problem(scenario, settings or [])
     say_notes(problem)
-    [score] = evaluate(
-        problem,
-        [policy_named(policy, problem, seed, progress_bar, allow_code)],
-        seed,
-        replications,
-        progress_bar,
-    )
+    with nullcontext() if out is None else period_table(out) as table:
+        chosen = policy_named(policy, problem, seed, progress_bar, allow_code)
+        [score] = evaluate(problem, [chosen], seed, replications, progress_bar, table=table)
     console.print(warehouse_table(problem, score))
     if lanes:
         console.print(lane_table(problem, score))
+    say_written(out)
+    write_rows(place_records(problem, score), csv_file, json_file)
 
 
 def tune(

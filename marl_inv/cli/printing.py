@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from pathlib import Path
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from marl_inv.common.files import as_csv, write_whole
 from marl_inv.common.printed import WIDE, PlainConsole
 from marl_inv.common.text import visible
 
@@ -28,6 +31,24 @@ def complain(line: str) -> None:
 def say_notes(problem: Any) -> None:
     for note in problem.demand.notes:
         console.print(note)
+
+
+def say_written(*files: Path | None) -> None:
+    for file in files:
+        if file is not None:
+            say(f"wrote {file}")
+
+
+def write_rows(rows: Sequence[Mapping[str, Any]], csv_file: Path | None, json_file: Path | None) -> None:
+    """Rows of a result where they were asked for."""
+    if csv_file is not None:
+        write_whole(csv_file, as_csv(rows), PLACE)
+    if json_file is not None:
+        write_whole(json_file, json.dumps(rows, indent=1) + "\n", PLACE)
+    say_written(csv_file, json_file)
+
+
+PLACE = "make room, or give another file"
 
 
 def progress_bar(loop: Iterable[Any], title: str) -> Iterator[Any]:

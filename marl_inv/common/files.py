@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from marl_inv.common.errors import InputError
+from marl_inv.common.text import csv_cell, visible
 
 
 def write_whole(file: Path, content: str | bytes, remedy: str = "make room, or give another folder") -> None:
@@ -42,18 +42,18 @@ def check_writable(*files: Path | None) -> None:
             raise InputError(f"{file}: {reason}; give a file in a folder that is there")
 
 
-def write_records(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Rows of plain values that have the same keys, as a .json file, or else as CSV."""
-    write_whole(file, json.dumps(rows, indent=1) + "\n" if file.suffix == ".json" else as_csv(rows))
-
-
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """With a head, and nothing for None."""
+    """With a head, and nothing for None; text is as `safe_cell` has it."""
     file = io.StringIO()
     writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({key: safe_cell(value) for key, value in row.items()} for row in rows)
     return file.getvalue()
+
+
+def safe_cell(value: object) -> object:
+    """Text that neither a spreadsheet nor a terminal takes for more than text; numbers as they are."""
+    return csv_cell(visible(value)) if isinstance(value, str) else value
 
 
 def _settle(folder: Path) -> None:

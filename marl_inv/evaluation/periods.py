@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from marl_inv.common.errors import InputError
+from marl_inv.common.files import safe_cell
 from marl_inv.episodes.rollout import Moment
 from marl_inv.evaluation.metrics import LANE_MEASURES, MEASURES, MONEY
 from marl_inv.network import TransferNetwork
@@ -32,19 +33,17 @@ COLUMNS = (*KEYS, *STOCK, *SERVICE, "reward", *MONEY, *LANE_MEASURES)
 
 ENDINGS = (".csv", ".parquet")
 
-Block = dict[str, Any]
+TableBlock = dict[str, Any]
 """A list for every one of COLUMNS."""
 
-
-class Sink(Protocol):
-    def write(self, block: Block) -> None: ...
+Write = Callable[[TableBlock], None]
 
 
 class PeriodTable:
     """A table that is being written; `watch` adds every period that passes by."""
 
-    def __init__(self, sink: Sink) -> None:
-        self.sink = sink
+    def __init__(self, write: Write) -> None:
+        self.write = write
 
     def watch(self, moments: Iterable[Moment], policy: str, replications: range) -> Iterator[Moment]:
         """The same moments, one after the other."""
@@ -57,7 +56,7 @@ class PeriodTable:
                     "replication": np.repeat(np.array(replications), each).tolist(),
                     "period": [period] * rows,
                 }
-                self.sink.write({name: block.get(name, [None] * rows) for name in COLUMNS})
+                self.write({name: block.get(name, [None] * rows) for name in COLUMNS})
             yield moment
 
 
@@ -71,11 +70,11 @@ def period_table(file: Path) -> Iterator[PeriodTable]:
         raise InputError(
             f"{file}: ends in {file.suffix or 'nothing'!r}; give a file that ends in .csv or .parquet"
         )
-    sink = _parquet if file.suffix == ".parquet" else _csv
+    writing = _parquet if file.suffix == ".parquet" else _csv
     unfinished = file.with_name(f"{file.name}.{os.getpid()}.tmp")
     try:
-        with sink(unfinished) as opened:
-            yield PeriodTable(opened)
+        with writing(unfinished) as write:
+            yield PeriodTable(write)
         unfinished.replace(file)
     except OSError as error:
         raise InputError(f"{file}: cannot be written ({error.strerror}); give another --out") from error
@@ -85,45 +84,37 @@ def period_table(file: Path) -> Iterator[PeriodTable]:
 
 
 @contextmanager
-def _csv(file: Path) -> Iterator[Sink]:
+def _csv(file: Path) -> Iterator[Write]:
     with file.open("w", newline="", encoding="utf-8") as disk:
         writer = csv.writer(disk, lineterminator="\n")
         writer.writerow(COLUMNS)
-
-        class Csv:
-            def write(self, block: Block) -> None:
-                writer.writerows(zip(*map(_told, block.values()), strict=True))
-
-        yield Csv()
+        yield lambda block: writer.writerows(zip(*map(_told, block.values()), strict=True))
 
 
 def _told(values: Any) -> list[str]:
     """Numbers with the digits that they have."""
-    return ["" if value is None else str(value) for value in values]
+    return ["" if value is None else str(safe_cell(value)) for value in values]
 
 
 @contextmanager
-def _parquet(file: Path) -> Iterator[Sink]:
+def _parquet(file: Path) -> Iterator[Write]:
     try:
         import pyarrow  # an extra that only this file needs
         from pyarrow import parquet
     except ImportError as error:
+        name = file.name.removesuffix(f".{os.getpid()}.tmp")
         raise InputError(
-            f"{file.with_suffix('').stem}: needs pyarrow, which is not installed; `pip install pyarrow`, or give a .csv file"
+            f"{name}: needs pyarrow, which is not installed; `pip install pyarrow`, or give a .csv file"
         ) from error
-    text, whole, number = pyarrow.dictionary(pyarrow.int32(), pyarrow.string()), pyarrow.int64(), pyarrow.float64()
+    text, whole = pyarrow.dictionary(pyarrow.int32(), pyarrow.string()), pyarrow.int64()
+    number = pyarrow.float64()
     types = dict.fromkeys(KEYS, text) | {"replication": whole, "period": whole}
     schema = pyarrow.schema([(name, types.get(name, number)) for name in COLUMNS])
     with parquet.ParquetWriter(file, schema) as writer:
-
-        class Parquet:
-            def write(self, block: Block) -> None:
-                writer.write_table(pyarrow.table(block, schema))
-
-        yield Parquet()
+        yield lambda block: writer.write_table(pyarrow.table(block, schema))
 
 
-def _blocks(moment: Moment) -> Iterator[Block]:
+def _blocks(moment: Moment) -> Iterator[TableBlock]:
     """The rows of a period, a replication after the other: those of warehouses, and those of lanes."""
     network, flows = moment.view.network, moment.flows
     units = {
@@ -151,7 +142,9 @@ def _at(network: TransferNetwork, warehouses: Tensor) -> list[str]:
     return [network.warehouses[n] for n in warehouses.tolist()]
 
 
-def _block(network: TransferNetwork, places: Mapping[str, Any], units: Mapping[str, Tensor | None]) -> Block:
+def _block(
+    network: TransferNetwork, places: Mapping[str, Any], units: Mapping[str, Tensor | None]
+) -> TableBlock:
     """Columns of what is (K, X, B), B outermost."""
     width, products = len(next(iter(places.values()))), len(network.products)
     told = {

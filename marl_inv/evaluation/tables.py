@@ -225,7 +225,7 @@ def place_records(problem: Problem, score: Score) -> list[dict[str, Any]]:
     """One policy by warehouse, then by lane, per period and product, with all digits: every measure, None
     where it is of the other kind."""
     network, record = problem.network, score.record
-    lanes = {name: network.lanes for name in record.lane_sums}
+    lanes = dict.fromkeys(record.lane_sums, network.lanes)
     if network.reactive is not None:
         lanes["transshipped"] = network.reactive.names
     of_lanes = {

@@ -5,13 +5,8 @@ from __future__ import annotations
 import csv
 import io
 
-from marl_inv.common.text import csv_cell, visible
+from marl_inv.common.files import as_csv, safe_cell
 from marl_inv.experiments.results import Results
-
-
-def _cell(value: object) -> object:
-    return csv_cell(visible(value)) if isinstance(value, str) else value
-
 
 # As tables
 
@@ -19,12 +14,7 @@ def _cell(value: object) -> object:
 def tables_csv(results: Results) -> str:
     """One row for every policy on every scenario, with all digits; gains are positive where the policy is
     better."""
-    file = io.StringIO()
-    rows = results.records()
-    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
-    return file.getvalue()
+    return as_csv(results.records())
 
 
 def samples_csv(results: Results) -> str:
@@ -36,6 +26,6 @@ def samples_csv(results: Results) -> str:
     for outcome in results.outcomes:
         measured, sign = outcome.problem.measured, -1 if outcome.problem.measured == "cost" else 1
         for seed, samples in zip(outcome.seeds, (sign * outcome.samples).tolist(), strict=True):
-            told = [_cell(outcome.scenario), _cell(outcome.policy), seed if outcome.trained else ""]
+            told = [safe_cell(outcome.scenario), safe_cell(outcome.policy), seed if outcome.trained else ""]
             writer.writerows([*told, number, measured, result] for number, result in enumerate(samples))
     return file.getvalue()
