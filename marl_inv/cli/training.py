@@ -48,15 +48,22 @@ def train(
             "--resume", help="Go on with the run in --out where it was stopped, to the same policy."
         ),
     ] = False,
+    begin: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="A run whose policy training begins as, of this scenario or one like it."
+        ),
+    ] = None,
     allow_code: AllowCode = False,
 ) -> None:
     """Train a policy; every training setting listed below can be given as key=value. The same command with
-    --resume goes on after a stop."""
+    --resume goes on after a stop, and with more decisions for longer."""
     from marl_inv.learning.runs import run_training, split_settings, training_settings
     from marl_inv.scenario import load_scenario
 
     of_scenario, of_training = split_settings(settings or [])
     options = {"algorithm": algorithm, "model": model, "optimizer": optimizer, "device": device, "seed": seed}
+    options["start"] = None if begin is None else str(begin)
     chosen = training_settings(of_training, file, allow_code=allow_code, **options)
     loaded = load_scenario(scenario, of_scenario)
     begun = time.perf_counter()

@@ -93,7 +93,9 @@ class Cell:
     def _files(self) -> dict[str, Path]:
         """Whose contents the result depends on: demand's, and that of a policy that is no baseline."""
         files = [*self.problem.data_files, *(self.elsewhere.data_files if self.elsewhere else [])]
-        if isinstance(self.plan, str) and (own := policy_file(self.plan)):
+        plan = self.plan
+        played = plan if isinstance(plan, str) else plan.begins_at and str(plan.begins_at)
+        if played and (own := policy_file(played)):
             files.append(own)
         return {str(file): file for file in files if file.is_file()}
 

@@ -3,8 +3,8 @@ validation traces."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -37,6 +37,7 @@ from marl_inv.learning.checkpoint import (
     events,
     from_fields,
     read_checkpoint,
+    realign,
     record,
     restore_algorithm,
     restore_chance,
@@ -50,8 +51,8 @@ from marl_inv.learning.footprint import check_memory
 from marl_inv.learning.joint_policy import JointPolicy
 from marl_inv.learning.parts import Built, Parts
 from marl_inv.learning.settings import TrainSettings
-from marl_inv.models.encoding import Beginning
-from marl_inv.models.learned import BEGINNINGS, Actor, LearnedPolicy, encode
+from marl_inv.models.encoding import Beginning, Vocabulary
+from marl_inv.models.learned import BEGINNINGS, Actor, LearnedPolicy, encode, load_policy, model_of
 
 ALGORITHMS: dict[str, Callable[[Parts], Built]] = {
     "mappo": ppo.build,
@@ -127,12 +128,14 @@ class Training:
         return {
             "baseline": record(self.baseline),
             "beginning": {"kind": type(self.beginning).__name__, "policy": record(self.beginning)},
+            "vocabulary": asdict(self.policy.encoding.vocabulary),
             "algorithm": algorithm_state(self.algorithm),
             "best": self.best,
             "trainer": trainer_state(self.trainer),
             "experience": self.experience.state(),
             "validation": self.validation.state(),
             "chance": chance_state(self.policy.generator),
+            "decisions": self.settings.decisions,
         }
 
     def restore(self, state: Nested) -> None:
@@ -168,18 +171,23 @@ def prepare(
     baseline: OrderUpTo,
     beginning: Beginning | None = None,
     log_folder: Path | None = None,
+    vocabulary: Vocabulary | None = None,
+    weights: Mapping[str, Tensor] | None = None,
 ) -> Training:
     """Build policy, collectors, algorithm and trainer for a problem; everything random comes from
     `settings.seed`.
 
-    The policy begins as `beginning`, or as the baseline.
+    The policy begins as `beginning`, or as the baseline: in the features of a vocabulary and with weights of
+    an actor, where these are given.
     """
     beginning = beginning or baseline
     device = problem.network.size.device
     torch.manual_seed(settings.seed)
     generator = torch.Generator(device).manual_seed(settings.seed)
-    encoding = encode(problem, beginning, settings)
+    encoding = encode(problem, beginning, settings, vocabulary)
     actor = Actor(encoding, settings).to(device)
+    if weights is not None:
+        actor.load_state_dict(weights)
     policy = JointPolicy(actor, encoding, beginning.promotion, generator)
     tries = _tries(problem, settings)
     validation = ValidationCollector(problem, policy, tries, settings.seed, baseline)
@@ -272,6 +280,8 @@ def train(
     training = _taken_up(problem, settings, folder, say) if resume and folder is not None else None
     if training is None:
         training = _begun(problem, settings, folder, progress, baseline)
+        if settings.begins_at is not None:
+            say(f"{settings.begins_at}: training begins with its policy; all else begins anew")
     check_memory(training, say)
     trainer = training.trainer
     for _ in progress(range(trainer._epoch, trainer.params.max_epochs), f"training {settings.algorithm}"):
@@ -300,14 +310,33 @@ def _begun(
         order_up_to: OrderUpTo = tune(problem, OrderUpTo.of(problem), settings.seed, progress=progress)
     else:
         order_up_to = baseline
-    beginning = begin_at(problem, settings, order_up_to, progress)
-    training = prepare(problem, settings, order_up_to, beginning, folder)
+    if settings.begins_at is None:
+        beginning = begin_at(problem, settings, order_up_to, progress)
+        training = prepare(problem, settings, order_up_to, beginning, folder)
+    else:
+        learned = _policy_at(settings.begins_at, problem, settings)
+        beginning, vocabulary = learned.encoding.beginning, learned.encoding.vocabulary
+        if isinstance(beginning, OrderUpTo):
+            beginning = replace(beginning, promotion=learned.promotion)
+        weights = learned.actor.state_dict()
+        training = prepare(problem, settings, order_up_to, beginning, folder, vocabulary, weights)
     training.trainer.reset()
     if folder is not None:
         dashboard.begin(training.trainer.params.logger.writer, problem, settings)
         dashboard.validated(*training.shown())
     _keep(training, folder)
     return training
+
+
+def _policy_at(run: Path, problem: Problem, settings: TrainSettings) -> LearnedPolicy:
+    """What a run has learned, of the same model as the settings want."""
+    for name, value in model_of(run):
+        if name != "own" and value != getattr(settings, name):
+            raise InputError(
+                f"{run}: its policy has {name}={value}, and {name} is {getattr(settings, name)}; leave it "
+                "away, to begin where that run ended"
+            )
+    return load_policy(run, problem, allow_code=True)  # the settings name the same code
 
 
 def _taken_up(problem: Problem, settings: TrainSettings, folder: Path, say: Say) -> Training | None:
@@ -321,7 +350,8 @@ def _taken_up(problem: Problem, settings: TrainSettings, folder: Path, say: Say)
         cut_back(folder, state["events"])
         baseline = from_fields(OrderUpTo, state["baseline"], device)
         beginning = from_fields(BEGINNINGS[state["beginning"]["kind"]], state["beginning"]["policy"], device)
-        training = prepare(problem, settings, baseline, beginning, folder)
+        vocabulary = state["vocabulary"] | {"facts": tuple(state["vocabulary"]["facts"])}
+        training = prepare(problem, settings, baseline, beginning, folder, Vocabulary(**vocabulary))
         training.restore(state)
     except InputError:
         raise
@@ -331,9 +361,17 @@ def _taken_up(problem: Problem, settings: TrainSettings, folder: Path, say: Say)
             f"{folder / CHECKPOINT}: does not fit this version of marl_inv ({what}); train again, with "
             "another --out"
         ) from error
+    if (rates := realign(training.algorithm)) is not None:
+        fallen, again = rates
+        say(
+            f"{folder}: its learning rate had fallen to {fallen:.2g} and falls again from {again:.2g}; only "
+            "with schedule=constant does a run that goes on for longer end as one of that length"
+        )
     epochs = training.trainer.params.max_epochs
+    longer = settings.decisions > state.get("decisions", settings.decisions)
+    why = ", for the decisions added are fewer than an update takes" * longer
     say(
-        f"{folder}: has finished already"
+        f"{folder}: has finished already{why}"
         if training.over
         else f"{folder}: goes on after validation {training.trainer._epoch} of {epochs}"
     )
