@@ -22,7 +22,7 @@ from marl_inv.cli.arguments import (
     Settings,
 )
 from marl_inv.cli.bench import one_thread
-from marl_inv.cli.printing import console, progress_bar, say_notes, say_written, write_rows
+from marl_inv.cli.printing import console, progress_bar, say, say_notes, say_written, write_rows
 from marl_inv.common.files import check_writable
 from marl_inv.learning.settings import ALGORITHM_NAMES
 
@@ -155,16 +155,40 @@ def compare(
             "and the gap to the tightest.",
         ),
     ] = False,
+    reference: Annotated[
+        str,
+        typer.Option(help="Whom gains are over, paired: a policy, a run, or the one trained here."),
+    ] = "tuned_order_up_to",
+    runs_folder: Annotated[
+        Path, typer.Option("--runs", help="Where a policy that is trained here is kept, as a run.")
+    ] = Path("runs"),
+    csv_file: CsvFile = None,
+    json_file: JsonFile = None,
     replications: Replications = 512,
     seed: Seed = 0,
     allow_code: AllowCode = False,
 ) -> None:
-    """Tune order-up-to, train mappo for about a minute, and print who does best on the same traces."""
-    from marl_inv.evaluation.tables import comparison_table
+    """Print who does best on the same traces: classical policies, tuned where that is said, and the runs and
+    policies that are named. Where none is named, mappo is trained first, for about a minute (decisions=...
+    says how long, --no-train not at all), and kept in runs/."""
     from marl_inv.experiments.comparison import compare as compared
+    from marl_inv.learning.runs import split_settings
 
     folders = [argument for argument in runs or [] if "=" not in argument or Path(argument).exists()]
     settings = [argument for argument in runs or [] if argument not in folders]
-    result = compared(scenario, folders, settings, train, seed, replications, progress_bar, bound, allow_code)
+    check_writable(csv_file, json_file)
+    result = compared(
+        *(scenario, folders, settings, train, seed, replications, progress_bar, bound, allow_code),
+        reference,
+        runs_folder,
+    )
     say_notes(result.problem)
-    console.print(comparison_table(result.problem, result.scores, result.reference, result.bounds))
+    for table in result.tables():
+        console.print(table)
+    if result.kept is not None:
+        of_scenario, _ = split_settings(settings)
+        say(
+            f"the policy trained here is kept in {result.kept}; play it again with\n  marl-inv compare "
+            f"{' '.join([scenario, str(result.kept), *of_scenario])}"
+        )
+    write_rows(result.records(), csv_file, json_file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -26,10 +27,24 @@ def shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
 
 
+OPPOSITES = (
+    *({"min", "max"}, {"minimum", "maximum"}, {"low", "high"}, {"least", "most"}, {"first", "last"}),
+    *({"origin", "destination"}, {"inbound", "outbound"}, {"supplier", "customer"}, {"holding", "shortage"}),
+    *({"lost", "backordered"}, {"start", "end"}),
+)
+"""Words that make of one name another, however alike the two are."""
+
+
+def _opposite(given: str, name: str) -> bool:
+    mine, theirs = (set(re.split(r"[\W_]+", text)) for text in (given, name))
+    return any(mine & pair and theirs & pair and not mine & theirs & pair for pair in OPPOSITES)
+
+
 def suggestion(given: str, known: Iterable[str]) -> str:
     """The end of an error line about an unknown name: what was probably meant, or what there is."""
     known = list(known)
-    close = difflib.get_close_matches(given, known, n=1, cutoff=0.6)
+    alike = [name for name in known if not _opposite(given, name)]
+    close = difflib.get_close_matches(given, alike, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]}?"
     return f"; known are {', '.join(known)}" if known else ""

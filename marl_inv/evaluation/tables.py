@@ -9,6 +9,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from marl_inv.common.fitted import FittedTable
 from marl_inv.common.printed import cells_of
 from marl_inv.common.text import latex_text, markdown_text
 from marl_inv.episodes.problem import Problem
@@ -18,7 +19,7 @@ from marl_inv.scenario.objective import COST_PARTS, INCOME_PARTS
 
 
 def headed_table(title: str, first: str, columns: list[str], caption: str) -> Table:
-    table = Table(
+    table = FittedTable(
         title=title,
         caption=caption,
         title_justify="left",

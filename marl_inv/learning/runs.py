@@ -115,8 +115,7 @@ def run_training(
         raise InputError("command line: --resume is given without the folder of the run; add --out")
     problem = as_problem(scenario, device=settings.device)
     scenario = problem.scenario
-    told = f"{settings.algorithm}-{settings.seed}-{datetime.now():%Y%m%d-%H%M%S}"
-    folder = folder or _free(Path("runs") / f"{file_name(scenario.name)}-{file_name(told)}")
+    folder = folder or run_folder(scenario, settings, Path("runs"))
     begun, made, checkpoint = folder / "run.yaml", not folder.exists(), folder / CHECKPOINT
     anew = not (resume and begun.exists())
     if resume and begun.exists():
@@ -149,8 +148,10 @@ def run_training(
     return folder, trained
 
 
-def _free(folder: Path) -> Path:
-    """The folder, or one beside it where another run has just begun there."""
+def run_folder(scenario: Scenario, settings: TrainSettings, runs: Path) -> Path:
+    """A new folder in `runs`, named by what is trained and when."""
+    told = f"{settings.algorithm}-{settings.seed}-{datetime.now():%Y%m%d-%H%M%S}"
+    folder = runs / f"{file_name(scenario.name)}-{file_name(told)}"
     numbers = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
     return next(place for place in chain([folder], numbers) if not place.exists())
 
