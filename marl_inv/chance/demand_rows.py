@@ -71,11 +71,11 @@ class DemandRows:
             next(lines)
             for line, cells in lines:
                 _check_length(self.path, line, cells, self.header)
-                told = (
+                period, product, warehouse = (
                     None if at is None else cells[at].strip()
                     for at in (self.period, self.product, self.warehouse)
                 )
-                yield Row(line, *told, cells)
+                yield Row(line, period, product, warehouse, cells)
 
     def units(self, row: Row, column: int) -> float:
         """NaN where the cell is empty."""

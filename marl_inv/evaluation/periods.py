@@ -99,8 +99,9 @@ def _told(values: Any) -> list[str]:
 @contextmanager
 def _parquet(file: Path) -> Iterator[Write]:
     try:
-        import pyarrow  # an extra that only this file needs
-        from pyarrow import parquet
+        # an extra that only this file needs
+        import pyarrow  # pyright: ignore[reportMissingImports]
+        from pyarrow import parquet  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         name = file.name.removesuffix(f".{os.getpid()}.tmp")
         raise InputError(

@@ -226,7 +226,7 @@ def realign(algorithm: Algorithm) -> tuple[float, float] | None:
         for group, rate, left in groups:
             before, group["lr"] = group["lr"], rate * left(schedule.last_epoch)
             if group["lr"] != before:
-                changed = changed or (before, group["lr"])
+                changed = changed or (float(before), float(group["lr"]))
     return changed
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 from pydantic import (
     AfterValidator,
@@ -55,10 +55,11 @@ PLUGGED = ("reward", "model", "algorithm")
 STARTS = ("tuned", "newsvendor")
 
 
-def is_run(start: Any) -> bool:
+def is_run(start: Any) -> TypeGuard[str]:
     """Whether a `start` is the folder of a run, or a file in there."""
-    text = isinstance(start, str) and start not in STARTS
-    return text and (Path(start).exists() or not {"/", "\\"}.isdisjoint(start))
+    if not isinstance(start, str) or start in STARTS:
+        return False
+    return Path(start).exists() or not {"/", "\\"}.isdisjoint(start)
 
 
 def _start(name: str) -> str:

@@ -14,10 +14,8 @@ from tianshou.utils import BaseLogger, TensorboardLogger
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from marl_inv.baselines.echelon import EchelonBaseStock
-from marl_inv.baselines.following import FollowingOrderUpTo
 from marl_inv.baselines.order_up_to import OrderUpTo
-from marl_inv.baselines.tuning import mean_reward, tune
+from marl_inv.baselines.tuning import tune
 from marl_inv.common.errors import InputError
 from marl_inv.common.plugins import imported, is_own
 from marl_inv.common.progress import Progress, Say, say_nothing, silently
@@ -26,6 +24,7 @@ from marl_inv.evaluation.metrics import Totals
 from marl_inv.learning import dashboard
 from marl_inv.learning.algorithms import pathwise, ppo, qlearning, reinforce
 from marl_inv.learning.algorithms.pathwise import FreshTraces
+from marl_inv.learning.begin import begin_at, policy_at, tries_of
 from marl_inv.learning.checkpoint import (
     BASELINE_EVENTS,
     BOUND_EVENTS,
@@ -52,7 +51,7 @@ from marl_inv.learning.joint_policy import JointPolicy
 from marl_inv.learning.parts import Built, Parts
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.models.encoding import Beginning, Vocabulary
-from marl_inv.models.learned import BEGINNINGS, Actor, LearnedPolicy, encode, load_policy, model_of
+from marl_inv.models.learned import BEGINNINGS, Actor, LearnedPolicy, encode
 
 ALGORITHMS: dict[str, Callable[[Parts], Built]] = {
     "mappo": ppo.build,
@@ -64,9 +63,6 @@ ALGORITHMS: dict[str, Callable[[Parts], Built]] = {
     "qmix": qlearning.build,
 }
 """How each is put together; a new one is a file, a line here, and its name and defaults in `settings`."""
-
-VALIDATION_DECISIONS = 250_000
-"""A validation plays at most so many decisions: fewer replications of a network of many products."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +185,7 @@ def prepare(
     if weights is not None:
         actor.load_state_dict(weights)
     policy = JointPolicy(actor, encoding, beginning.promotion, generator)
-    tries = _tries(problem, settings)
+    tries = tries_of(problem, settings)
     validation = ValidationCollector(problem, policy, tries, settings.seed, baseline)
     best = {name: tensor.clone() for name, tensor in actor.state_dict().items()}
 
@@ -229,35 +225,6 @@ def _built(algorithm: str, parts: Parts) -> Built:
             "marl_inv/learning/algorithms/reinforce.py does"
         )
     return built
-
-
-def _tries(problem: Problem, settings: TrainSettings) -> int:
-    """Validation traces."""
-    return max(
-        2,
-        min(
-            settings.validation_replications,
-            VALIDATION_DECISIONS // (problem.network.size.numel() * problem.scenario.horizon),
-        ),
-    )
-
-
-def begin_at(problem: Problem, settings: TrainSettings, baseline: OrderUpTo, progress: Progress) -> Beginning:
-    """Order-up-to, or echelon base-stock where warehouses feed others and it does better on validation
-    traces; where demand comes from a file, order-up-to that follows it, since levels tuned by product know
-    the very weeks that validation plays and not how demand moves on."""
-    if problem.demand.from_file and problem.scenario.history:
-        return FollowingOrderUpTo.of(problem)
-    tuned = settings.start == "tuned"
-    plain = baseline if tuned else OrderUpTo.of(problem)
-    if not bool((problem.network.source_lane >= problem.network.replenishments).any()):
-        return plain
-    echelon = EchelonBaseStock.of(problem)
-    if tuned:
-        echelon = tune(problem, echelon, settings.seed, progress=progress)
-    trace = problem.trace("validate", settings.seed, range(_tries(problem, settings)))
-    with torch.no_grad():
-        return max((plain, echelon), key=lambda policy: float(mean_reward(problem, policy, trace)))
 
 
 def train(
@@ -314,7 +281,7 @@ def _begun(
         beginning = begin_at(problem, settings, order_up_to, progress)
         training = prepare(problem, settings, order_up_to, beginning, folder)
     else:
-        learned = _policy_at(settings.begins_at, problem, settings)
+        learned = policy_at(settings.begins_at, problem, settings)
         beginning, vocabulary = learned.encoding.beginning, learned.encoding.vocabulary
         if isinstance(beginning, OrderUpTo):
             beginning = replace(beginning, promotion=learned.promotion)
@@ -326,17 +293,6 @@ def _begun(
         dashboard.validated(*training.shown())
     _keep(training, folder)
     return training
-
-
-def _policy_at(run: Path, problem: Problem, settings: TrainSettings) -> LearnedPolicy:
-    """What a run has learned, of the same model as the settings want."""
-    for name, value in model_of(run):
-        if name != "own" and value != getattr(settings, name):
-            raise InputError(
-                f"{run}: its policy has {name}={value}, and {name} is {getattr(settings, name)}; leave it "
-                "away, to begin where that run ended"
-            )
-    return load_policy(run, problem, allow_code=True)  # the settings name the same code
 
 
 def _taken_up(problem: Problem, settings: TrainSettings, folder: Path, say: Say) -> Training | None:
