@@ -1,7 +1,10 @@
 """What a person types, and what a person gets wrong: one message that says where, what and how to mend it,
 and exit code 2."""
 
+import csv
+import json
 import re
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -12,7 +15,7 @@ import pytest
 from marl_inv import cli
 from marl_inv.baselines import BASELINES
 from marl_inv.cli import printing
-from marl_inv.common.errors import InputError
+from marl_inv.common.errors import InputError, suggestion
 from marl_inv.learning.settings import ALGORITHM_NAMES, TrainSettings
 from marl_inv.scenario import Scenario, library
 
@@ -334,3 +337,109 @@ def test_every_training_setting_says_what_it_does():
 
 def test_settings_of_scenario_and_training_never_share_a_name():
     assert not Scenario.model_fields.keys() & TrainSettings.model_fields.keys()
+
+
+def test_simulate_writes_tables(marl_inv, tmp_path: Path):
+    files = [tmp_path / name for name in ("periods.csv", "found.csv", "found.json")]
+    options = [
+        part for pair in zip(("--out", "--csv", "--json"), map(str, files), strict=True) for part in pair
+    ]
+    code, out, _ = marl_inv("simulate", "two_warehouses", "--replications", 2, "horizon=3", *options)
+    assert code == 0
+    assert [line.split()[-1] for line in out.splitlines() if line.startswith("wrote")] == list(
+        map(str, files)
+    )
+    with files[0].open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    lanes = {row["lane"] for row in rows} - {""}
+    assert len(rows) == 2 * 3 * (2 + len(lanes))
+    found = json.loads(files[2].read_text(encoding="utf-8"))
+    assert [row["warehouse"] or row["lane"] for row in found] == [
+        "warehouse_0",
+        "warehouse_1",
+        *sorted(lanes),
+    ]
+    sold = [float(row["revenue"]) for row in rows if row["warehouse"] == "warehouse_1" and not row["lane"]]
+    assert found[1]["revenue"] == pytest.approx(sum(sold) / 6)
+    with files[1].open(encoding="utf-8") as file:
+        assert [float(row["revenue"] or 0) for row in csv.DictReader(file)] == [
+            row["revenue"] or 0 for row in found
+        ]
+    code, _, err = marl_inv("simulate", "two_warehouses", "--csv", str(tmp_path))
+    assert code == 2
+    assert "is a folder; give a file in a folder that is there" in err
+
+
+FEW = ["two_warehouses", "horizon=5", "--replications", 4]
+
+
+def test_compare_keeps_what_it_trains_and_tells_two_runs_apart(marl_inv, tmp_path: Path):
+    code, out, _ = marl_inv("compare", *FEW, "decisions=500", "validations=1", "--reference", "order_up_to")
+    assert code == 0
+    assert "over order-up-to, paired" in " ".join(out.split())
+    [first] = Path("runs").iterdir()
+    assert f"the policy trained here is kept in {first}; play it again with" in out
+    assert f"marl-inv compare two_warehouses {first} horizon=5" in out
+    second = first.rename(first.with_name("second"))
+    shutil.copytree(second, first)
+    code, out, _ = marl_inv(
+        *("compare", *FEW, str(first), str(second), "--reference", str(second)),
+        *("--csv", "found.csv", "--json", "found.json"),
+    )
+    assert code == 0
+    assert len(list(Path("runs").iterdir())) == 2
+    assert "kept in" not in out
+    told = " ".join(out.split())
+    assert f"mappo 1 is {first}; mappo 2 is {second}." in told
+    assert "Gain: over mappo 2, paired" in told
+    found = {row["policy"]: row for row in json.loads(Path("found.json").read_text(encoding="utf-8"))}
+    assert list(found)[-2:] == ["mappo 1", "mappo 2"]
+    assert found["mappo 1"]["run"] == str(first)
+    assert found["mappo 1"]["reference"] == "mappo 2"
+    assert (found["mappo 1"]["gain"], found["mappo 2"]["gain"]) == (0, None)
+    assert found["mappo 1"]["mean"] == found["mappo 2"]["mean"]
+    with Path("found.csv").open(encoding="utf-8") as file:
+        assert [row["mean"] for row in csv.DictReader(file)] == [str(row["mean"]) for row in found.values()]
+
+
+def test_a_reference_that_is_nobody_is_refused_and_one_that_was_not_named_is_played(marl_inv):
+    code, _, err = marl_inv("compare", *FEW, "--no-train", "--reference", "order_up")
+    assert (code, err.strip()[:40]) == (2, "marl-inv: order_up: is no policy; did yo")
+    code, out, _ = marl_inv("compare", *FEW, "--no-train", "--reference", "capped_order_up_to")
+    assert code == 0
+    assert "Gain: over capped order-up-to, paired" in " ".join(out.split())
+
+
+def test_help_says_when_compare_trains(marl_inv):
+    _, out, _ = marl_inv("compare", "--help")
+    assert "Where none is named, mappo is trained first" in " ".join(out.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("given", "known", "told"),
+    [
+        ("min_request", ["max_request", "capacity"], "; known are max_request, capacity"),
+        ("min_request", ["max_request", "request"], "; did you mean request?"),
+        ("max_requests", ["max_request"], "; did you mean max_request?"),
+        ("origin_cost", ["destination_cost"], "; known are destination_cost"),
+    ],
+)
+def test_what_is_meant_is_not_the_opposite(given: str, known: list[str], told: str):
+    assert suggestion(given, known) == told
+
+
+def test_a_note_on_a_file_that_two_demands_read_is_told_once(marl_inv):
+    Path("sales.csv").write_text(
+        "period,product,a,b\n" + "".join(f"{week},tea,1,2\n" for week in range(12)), encoding="utf-8"
+    )
+    Path("shops.yaml").write_text(
+        "horizon: 2\nending: finite\nproducts: [{name: tea}]\nwarehouses:\n"
+        "  - {name: a, demand: {kind: empirical, path: sales.csv, train: [0, 8], evaluate: [8, 12]}}\n"
+        "  - {name: b, demand: {kind: empirical, path: sales.csv, train: [1, 8], evaluate: [8, 12]}}\n",
+        encoding="utf-8",
+    )
+    code, out, _ = marl_inv("simulate", "shops.yaml")
+    assert code == 0
+    assert out.count("were counted as no demand") == 1
+    code, out, _ = marl_inv("check", "shops.yaml")
+    assert out.count("were counted as no demand") == 1

@@ -1,18 +1,19 @@
-"""Real demand from a CSV file: one row per period and product, one column per warehouse."""
+"""Real demand from a CSV file: what its rows and columns come to, by period, product and warehouse."""
 
 from __future__ import annotations
 
-import csv
-import math
+import difflib
+import re
+from array import array
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
+from marl_inv.chance.demand_rows import DemandRows, Row, open_rows
 from marl_inv.chance.luck import Luck, Stream
 from marl_inv.chance.time_labels import places_in_time
-from marl_inv.common.errors import InputError, suggestion
+from marl_inv.common.errors import InputError, shown, suggestion
 from marl_inv.scenario import Scenario
 from marl_inv.scenario.demand import Empirical
 
@@ -95,88 +96,97 @@ class DemandFile:
     """How many returns and gaps were found, and what was done with them."""
 
 
-def read_demand(model: Empirical, products: list[str], warehouses: list[str]) -> DemandFile:
-    """Read the CSV; returns (negative numbers) and gaps (empty cells, missing rows) count as no demand.
+UNTOLD = np.inf
+"""Stands where no row has been."""
 
-    Raises InputError for a file that is missing, empty, not numeric, or without a column or product it should
-    have.
+FEW_ROWS = 20
+"""A name in more rows than this is no slip of the pen."""
+
+Others = dict[str, list[tuple[int, str | None]]]
+"""Names that are not of the scenario, and the first lines where each stands, with their periods."""
+
+
+def read_demand(model: Empirical, products: list[str], warehouses: list[str]) -> DemandFile:
+    """Read the CSV; returns (negative numbers) and gaps (empty cells, missing rows) count as no demand, rows
+    of other products and warehouses are left out.
+
+    Raises InputError for a file that is missing, empty, not numeric, or without a column, product or
+    warehouse it should have.
     """
-    if model.path is None:
-        raise InputError("demand.path is not given; give the CSV file of demand: demand.path=FILE.csv")
-    path = Path(model.path)
-    position = {name: index for index, name in enumerate(products)}
-    cells: dict[str, np.ndarray] = {}
-    seen: set[tuple[str, str]] = set()
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.reader(file)
-            header = [name.strip() for name in next(rows, [])]
-            if not header:
+    rows = open_rows(model, products, warehouses)
+    product_at, warehouse_at = (
+        {name: at for at, name in enumerate(names)} for names in (products, warehouses)
+    )
+    periods: dict[str, array[float]] = {}
+    others: dict[str, Others] = {"product": {}, "warehouse": {}}
+    for row in rows:
+        if row.product is not None and row.product not in product_at:
+            _note(others["product"], row.product, row)
+            continue
+        if row.warehouse is not None and row.warehouse not in warehouse_at:
+            _note(others["warehouse"], row.warehouse, row)
+            continue
+        for column, period, product, warehouse in rows.numbers:
+            period, product = row.period or period, row.product or product
+            warehouse = row.warehouse or warehouse
+            place = product_at[product] * len(warehouses) + warehouse_at[warehouse]
+            if (sheet := periods.get(period)) is None:
+                sheet = periods[period] = array("d", [UNTOLD]) * (len(products) * len(warehouses))
+            if sheet[place] != UNTOLD:
+                where = f" at {warehouse}" * (row.warehouse is not None)
                 raise InputError(
-                    f"{path}:1: is empty; give a CSV file with a header line and a row per period and product"
+                    f"{rows.path}:{row.line}: has {product}{where} in period {period} a second time; give "
+                    f"one row per {rows.one_per}"
                 )
-            needed = [model.period_column, model.product_column, *warehouses]
-            if missing := [name for name in needed if name not in header]:
-                raise InputError(
-                    f"{path}:1: has no column {missing[0]!r}; its columns are "
-                    f"{', '.join(header[:8])}{' ...' if len(header) > 8 else ''}"
-                )
-            period_at, product_at, *columns = (header.index(name) for name in needed)
-            for row in rows:
-                if not any(map(str.strip, row)):
-                    continue
-                if len(row) != len(header):
-                    raise InputError(
-                        f"{path}:{rows.line_num}: has {len(row)} cells for {len(header)} columns; give one "
-                        "for each"
-                    )
-                if row[product_at] not in position:
-                    known = suggestion(row[product_at], products[:5])
-                    raise InputError(
-                        f"{path}:{rows.line_num}: {model.product_column} is {row[product_at]!r}, which is "
-                        f"no product of the scenario{known}"
-                    )
-                if (entry := (row[period_at].strip(), row[product_at])) in seen:
-                    twice = f"{row[product_at]} in period {row[period_at]}"
-                    raise InputError(
-                        f"{path}:{rows.line_num}: has {twice} a second time; give one row per period and "
-                        "product"
-                    )
-                seen.add(entry)
-                period = cells.setdefault(
-                    row[period_at].strip(), np.full((len(products), len(warehouses)), np.nan)
-                )
-                period[position[row[product_at]]] = [
-                    _number(row[at], rows.line_num, path, header[at]) for at in columns
-                ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = (
-            "not UTF-8 text"
-            if isinstance(error, UnicodeDecodeError)
-            else getattr(error, "strerror", None) or error
-        )
-        raise InputError(f"{path}: cannot be read ({reason}); give a CSV file as demand.path") from error
-    if not cells:
-        raise InputError(f"{path}:1: holds no rows; give a row per period and product")
-    places, missing = places_in_time(cells, f"{path}: {model.period_column}")
-    demand = np.full((len(cells) + missing, len(products), len(warehouses)), np.nan)
-    for label, place in places.items():
-        demand[place] = cells[label]
+            sheet[place] = rows.units(row, column)
+    if not periods and not any(others.values()):
+        raise InputError(f"{rows.path}:1: holds no rows; give a row per period and product")
+    cells = np.array([*periods.values()]).reshape(-1, len(products), len(warehouses))
+    told = cells != UNTOLD
+    _check_names("product", rows, others, products, told.any(2), [*periods])
+    _check_names("warehouse", rows, others, warehouses, told.any(1), [*periods])
+    places, missing = places_in_time(periods, f"{rows.path}: {model.period_column}")
+    demand = np.full((len(periods) + missing, len(products), len(warehouses)), np.nan)
+    demand[[*places.values()]] = np.where(told, cells, np.nan)
     returns, empty = int((demand < 0).sum()), int(np.isnan(demand).sum())
     note = (
-        f"{path.name}: {returns} negative numbers (returns) and {empty} gaps among {demand.size} were "
+        f"{rows.path.name}: {returns} negative numbers (returns) and {empty} gaps among {demand.size} were "
         "counted as no demand"
     ) + f"; {missing} periods have no row at all" * (missing > 0)
+    for kind, names in others.items():
+        note += f"; {len(names)} other {kind}s were left out" * bool(names)
     return DemandFile(np.nan_to_num(demand, nan=0.0).clip(min=0), note)
 
 
-def _number(text: str, line: int, path: Path, column: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan if not text.strip() else math.inf
-    if number - number != 0 and text.strip():
-        raise InputError(
-            f"{path}:{line}: {column} is {text!r}; give a number, or leave the cell empty for a gap"
-        )
-    return number
+def _note(others: Others, name: str, row: Row) -> None:
+    found = others.setdefault(name, [])
+    if len(found) <= FEW_ROWS:
+        found.append((row.line, row.period))
+
+
+def _check_names(
+    kind: str,
+    rows: DemandRows,
+    others: dict[str, Others],
+    names: list[str],
+    told: Bool[np.ndarray, "T X"],
+    periods: list[str],
+) -> None:
+    """Raise InputError where a name of the scenario has no row and others have, and for the few rows of a
+    name that differs by its letters and fills a gap of one of the scenario's: it is misspelt."""
+    column = rows.header[at] if (at := getattr(rows, kind)) is not None else kind
+    strange = others[kind]
+    for at, name in enumerate(names):
+        if strange and not told[:, at].any():
+            raise InputError(
+                f"{rows.path}: has no row whose {column} is {name!r}{suggestion(name, [*strange][:1000])}"
+            )
+        there = {period for period, is_there in zip(periods, told[:, at], strict=True) if is_there}
+        for stranger, where in strange.items():
+            fills = len(where) <= FEW_ROWS and not any(period in there for _, period in where)
+            differs = re.sub(r"\d", "", stranger) != re.sub(r"\d", "", name)
+            if fills and differs and difflib.get_close_matches(stranger, [name]):
+                raise InputError(
+                    f"{rows.path}:{where[0][0]}: {column} is {shown(stranger)}, which is no {kind} of the "
+                    f"scenario; did you mean {name}?"
+                )

@@ -62,9 +62,11 @@ def _data(scenario: Scenario) -> tuple[list[str], dict[str, Sequence[float]]]:
     }.values():
         members = [n for n, other in enumerate(demands) if other == demand]
         sales = FileDemand(demand, scenario, members)
-        means |= {scenario.warehouses[n].name: mean for n, mean in zip(members, sales.mean.T, strict=True)}
+        means |= {
+            scenario.warehouses[n].name: mean for n, mean in zip(members, sales.mean.T.tolist(), strict=True)
+        }
         notes.append(sales.note)
-    return notes, means
+    return [*dict.fromkeys(notes)], means
 
 
 def counted(number: int, thing: str) -> str:

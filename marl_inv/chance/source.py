@@ -64,7 +64,8 @@ class DemandSource:
             members = [index for index, _ in models]
             if isinstance(models[0][1], Empirical):
                 group: Counts | Measures | FileDemand = FileDemand(models[0][1], scenario, members)
-                self.notes.append(group.note)
+                if group.note not in self.notes:
+                    self.notes.append(group.note)
             else:
                 group = parametric([each for _, each in models if not isinstance(each, Empirical)], products)
             self._groups.append((members, group))

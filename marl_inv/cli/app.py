@@ -8,10 +8,10 @@ import warnings
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from marl_inv import __version__
 from marl_inv.cli import bench, experiments, policies, scenarios, training
+from marl_inv.cli.printing import complain
 from marl_inv.common.errors import InputError
 from marl_inv.common.machine import keep_memory
 
@@ -57,7 +57,5 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(
-            f"marl-inv: {error}", style="red"
-        )
+        complain(str(error))
         sys.exit(2)

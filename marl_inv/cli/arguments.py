@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -59,3 +60,13 @@ Address = Annotated[
 
 
 Replications = Annotated[int, typer.Option(help="Evaluation episodes, the same for every policy.", min=2)]
+
+
+CsvFile = Annotated[
+    Path | None, typer.Option("--csv", help="Also write what was found, with all digits, to this CSV file.")
+]
+
+
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", help="The same as JSON: a list with an object for every row.")
+]

@@ -71,9 +71,7 @@ def bench(
     if not json_lines:
         console.print(table)
         told = ", ".join(f"{key} {value}" for key, value in about.items())
-        console.print(
-            f"{told}; medians of {repeats} runs; million/s: of warehouse-steps unless said", highlight=False
-        )
+        console.print(f"{told}; medians of {repeats} runs; million/s: of warehouse-steps unless said")
 
 
 def one_thread() -> None:

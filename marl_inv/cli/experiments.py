@@ -32,7 +32,7 @@ def run(
         results = run_grid(experiment, out, workers, progress_bar, say, engine, address, allow_code)
     for table in grid_tables(results):
         console.print(table)
-    console.print(f"the cells and table.md are in {results.folder}", soft_wrap=True, highlight=False)
+    console.print(f"the cells and table.md are in {results.folder}", soft_wrap=True)
 
 
 def write_report(
@@ -51,7 +51,7 @@ def write_report(
 
     one_thread()
     for path in page.write_report(read_results(runs), out, progress_bar):
-        console.print(str(path), soft_wrap=True, highlight=False)
+        console.print(str(path), soft_wrap=True)
 
 
 def write_leaderboard(
@@ -62,7 +62,7 @@ def write_leaderboard(
     """Write who does best on every scenario of a folder's experiments into its README.md."""
     from marl_inv.report import leaderboard
 
-    console.print(str(leaderboard.write_leaderboard(folder)), soft_wrap=True, highlight=False)
+    console.print(str(leaderboard.write_leaderboard(folder)), soft_wrap=True)
 
 
 def search(
@@ -102,5 +102,4 @@ def search(
     console.print(
         f"use the best with\n  marl-inv train SCENARIO --settings {found.best}",
         soft_wrap=True,
-        highlight=False,
     )

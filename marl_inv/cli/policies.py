@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +11,19 @@ import typer
 from rich import box
 from rich.table import Table
 
-from marl_inv.cli.arguments import POLICY_HELP, AllowCode, Replications, ScenarioName, Seed, Settings
+from marl_inv.cli.arguments import (
+    POLICY_HELP,
+    AllowCode,
+    CsvFile,
+    JsonFile,
+    Replications,
+    ScenarioName,
+    Seed,
+    Settings,
+)
 from marl_inv.cli.bench import one_thread
-from marl_inv.cli.printing import console, progress_bar, say_notes
+from marl_inv.cli.printing import console, progress_bar, say, say_notes, say_written, write_rows
+from marl_inv.common.files import check_writable
 from marl_inv.learning.settings import ALGORITHM_NAMES
 
 
@@ -36,7 +47,7 @@ def list_policies() -> None:
         "small.",
         f"marl-inv train --algorithm: {', '.join(ALGORITHM_NAMES)}; or module:build of one's own.",
     ):
-        console.print(line, highlight=False)
+        console.print(line)
 
 
 def simulate(
@@ -48,27 +59,36 @@ def simulate(
     lanes: Annotated[
         bool, typer.Option("--lanes", help="Also by lane: requested, shipped, refused and owed.")
     ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write what happened in every period, product by product, at every warehouse and on "
+            "every lane: a .csv file, or .parquet (with pyarrow)."
+        ),
+    ] = None,
+    csv_file: CsvFile = None,
+    json_file: JsonFile = None,
     allow_code: AllowCode = False,
 ) -> None:
     """Play one policy and print what it earned, served and moved, by warehouse."""
     from marl_inv.episodes.problem import load_problem
     from marl_inv.evaluation.evaluate import evaluate
-    from marl_inv.evaluation.tables import lane_table, warehouse_table
+    from marl_inv.evaluation.periods import period_table
+    from marl_inv.evaluation.tables import lane_table, place_records, warehouse_table
     from marl_inv.policies import policy_named
 
+    check_writable(out, csv_file, json_file)
     one_thread()
     problem = load_problem(scenario, settings or [])
     say_notes(problem)
-    [score] = evaluate(
-        problem,
-        [policy_named(policy, problem, seed, progress_bar, allow_code)],
-        seed,
-        replications,
-        progress_bar,
-    )
+    with nullcontext() if out is None else period_table(out) as table:
+        chosen = policy_named(policy, problem, seed, progress_bar, allow_code)
+        [score] = evaluate(problem, [chosen], seed, replications, progress_bar, table=table)
     console.print(warehouse_table(problem, score))
     if lanes:
         console.print(lane_table(problem, score))
+    say_written(out)
+    write_rows(place_records(problem, score), csv_file, json_file)
 
 
 def stress(
@@ -134,13 +154,12 @@ def solve(scenario: ScenarioName, settings: Settings = None) -> None:
     sign, best = (-1, "least") if measured == "cost" else (1, "most")
     low, high = sorted((sign * found.least, sign * found.most))
     console.print(
-        f"{name}: {best} {measured} [bold]{sign * found.reward:.5f}[/] a period in whole units, between "
+        f"{name}: {best} {measured} {sign * found.reward:.5f} a period in whole units, between "
         f"{low:.6f} and {high:.6f}; {found.states:,} states, "
         f"{len(found.policy.requests):,} requests in each, {time.perf_counter() - begun:.1f} s"
     )
     console.print(
         f"Play it: marl-inv compare {scenario} optimal --no-train {' '.join(settings or [])}".rstrip(),
-        highlight=False,
     )
 
 
@@ -161,16 +180,40 @@ def compare(
             "and the gap to the tightest.",
         ),
     ] = False,
+    reference: Annotated[
+        str,
+        typer.Option(help="Whom gains are over, paired: a policy, a run, or the one trained here."),
+    ] = "tuned_order_up_to",
+    runs_folder: Annotated[
+        Path, typer.Option("--runs", help="Where a policy that is trained here is kept, as a run.")
+    ] = Path("runs"),
+    csv_file: CsvFile = None,
+    json_file: JsonFile = None,
     replications: Replications = 512,
     seed: Seed = 0,
     allow_code: AllowCode = False,
 ) -> None:
-    """Tune order-up-to, train mappo for about a minute, and print who does best on the same traces."""
-    from marl_inv.evaluation.tables import comparison_table
+    """Print who does best on the same traces: classical policies, tuned where that is said, and the runs and
+    policies that are named. Where none is named, mappo is trained first, for about a minute (decisions=...
+    says how long, --no-train not at all), and kept in runs/."""
     from marl_inv.experiments.comparison import compare as compared
+    from marl_inv.learning.runs import split_settings
 
     folders = [argument for argument in runs or [] if "=" not in argument or Path(argument).exists()]
     settings = [argument for argument in runs or [] if argument not in folders]
-    result = compared(scenario, folders, settings, train, seed, replications, progress_bar, bound, allow_code)
+    check_writable(csv_file, json_file)
+    result = compared(
+        *(scenario, folders, settings, train, seed, replications, progress_bar, bound, allow_code),
+        reference,
+        runs_folder,
+    )
     say_notes(result.problem)
-    console.print(comparison_table(result.problem, result.scores, result.reference, result.bounds))
+    for table in result.tables():
+        console.print(table)
+    if result.kept is not None:
+        of_scenario, _ = split_settings(settings)
+        say(
+            f"the policy trained here is kept in {result.kept}; play it again with\n  marl-inv compare "
+            f"{' '.join([scenario, str(result.kept), *of_scenario])}"
+        )
+    write_rows(result.records(), csv_file, json_file)

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from marl_inv.cli.arguments import AllowCode, ScenarioName, Seed, Settings
-from marl_inv.cli.printing import console, progress_bar, say_notes
+from marl_inv.cli.printing import complain, console, progress_bar, say, say_notes
+from marl_inv.common.text import visible
 
 
 def list_scenarios() -> None:
@@ -53,19 +54,20 @@ def check(
     from marl_inv.scenario.advice import most_alike
 
     found = inspect(scenario, settings or [])
-    console.print(f"[bold]{found.scenario.name}[/]: {found.scenario.description}")
+    console.print(
+        Text.assemble((visible(found.scenario.name), "bold"), f": {visible(found.scenario.description)}")
+    )
     console.print(found.size)
     for note in found.notes:
         console.print(note)
     for line in most_alike(found.advice):
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+        say(line)
     if run:
         _check_by_playing(found.scenario)
     warnings = counted(found.warnings, "warning")
     console.print(
-        f"[yellow]The scenario can be played; {warnings}.[/]"
-        if found.warnings
-        else "[green]The scenario is in order.[/]"
+        f"The scenario can be played; {warnings}." if found.warnings else "The scenario is in order.",
+        style="yellow" if found.warnings else "green",
     )
 
 
@@ -76,9 +78,7 @@ def _check_by_playing(scenario: Any) -> None:
     try:
         check_scenario(scenario)
     except CheckFailed as failure:
-        Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(
-            f"marl-inv: {failure}", style="red"
-        )
+        complain(str(failure))
         raise typer.Exit(1) from failure
     console.print(
         "Played: units are conserved, limits kept, rewards add up; the environment passes PettingZoo's "
@@ -99,7 +99,7 @@ def export(
     from marl_inv.scenario.export import write_scenario
 
     for path in write_scenario(load_scenario(scenario, settings or []), to):
-        console.print(str(path), soft_wrap=True, highlight=False)
+        console.print(str(path), soft_wrap=True)
 
 
 def render(
@@ -131,4 +131,4 @@ def render(
         period,
         progress_bar,
     )
-    console.print(f"{path}", soft_wrap=True, highlight=False)
+    console.print(f"{path}", soft_wrap=True)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from marl_inv.cli.arguments import AllowCode, ScenarioName, Settings
 from marl_inv.cli.printing import console, progress_bar, say
 from marl_inv.common.plugins import is_own
+from marl_inv.common.printed import PlainConsole
 from marl_inv.learning.settings import TrainSettings
 
 
@@ -48,15 +48,22 @@ def train(
             "--resume", help="Go on with the run in --out where it was stopped, to the same policy."
         ),
     ] = False,
+    begin: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="A run whose policy training begins as, of this scenario or one like it."
+        ),
+    ] = None,
     allow_code: AllowCode = False,
 ) -> None:
     """Train a policy; every training setting listed below can be given as key=value. The same command with
-    --resume goes on after a stop."""
+    --resume goes on after a stop, and with more decisions for longer."""
     from marl_inv.learning.runs import run_training, split_settings, training_settings
     from marl_inv.scenario import load_scenario
 
     of_scenario, of_training = split_settings(settings or [])
     options = {"algorithm": algorithm, "model": model, "optimizer": optimizer, "device": device, "seed": seed}
+    options["start"] = None if begin is None else str(begin)
     chosen = training_settings(of_training, file, allow_code=allow_code, **options)
     loaded = load_scenario(scenario, of_scenario)
     begun = time.perf_counter()
@@ -70,7 +77,6 @@ def train(
         "http://localhost:6006/#custom_scalars, and score it on evaluation traces with\n  marl-inv compare "
         f"{scenario} {folder} {' '.join(of_scenario)}{' --allow-code' * is_own(chosen.model)}",
         soft_wrap=True,
-        highlight=False,
     )
 
 
@@ -80,5 +86,5 @@ def going_on() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        Console(stderr=True).print("stopped; the same command goes on from here")
+        PlainConsole(stderr=True).print("stopped; the same command goes on from here")
         raise SystemExit(130) from None

@@ -7,13 +7,14 @@ import io
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from marl_inv.common.errors import InputError
+from marl_inv.common.text import html_text, visible
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -21,6 +22,16 @@ if TYPE_CHECKING:
 
 WIDE = 120
 """Columns where there is no terminal to say how many it has."""
+
+
+class PlainConsole(Console):
+    """Prints text as it is: no markup, no pictures for `:words:`, nothing that moves the cursor."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, markup=False, emoji=False, highlight=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str("\n".join(map(visible, text.split("\n"))), **options)
 
 
 class Recorded(ABC):
@@ -52,14 +63,14 @@ class Printed(Recorded):
         return "\n".join(map(as_text, self.tables()))
 
     def _repr_html_(self) -> str:
-        return "\n".join(f"<b>{escape(str(table.title))}</b>\n{as_html(table)}" for table in self.tables())
+        return "\n".join(f"<b>{html_text(str(table.title))}</b>\n{as_html(table)}" for table in self.tables())
 
 
 def as_text(table: Table) -> str:
     """As it looks in a terminal, without colours."""
     file = io.StringIO()
     width = shutil.get_terminal_size((WIDE, 0)).columns
-    Console(file=file, width=width, color_system=None, force_jupyter=False).print(table)
+    PlainConsole(file=file, width=width, color_system=None, force_jupyter=False).print(table)
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
 
 
@@ -71,13 +82,15 @@ def as_html(table: Table) -> str:
     def line(cells: Sequence[str], tag: str) -> str:
         return (
             "<tr>"
-            + "".join(f"<{tag}{kind}>{escape(cell)}</{tag}>" for cell, kind in zip(cells, side, strict=True))
+            + "".join(
+                f"<{tag}{kind}>{html_text(cell)}</{tag}>" for cell, kind in zip(cells, side, strict=True)
+            )
             + "</tr>"
         )
 
     body = "\n".join(line(row, "td") for row in rows)
     rows_told = f"<table><thead>{line(head, 'th')}</thead>\n<tbody>{body}</tbody></table>"
-    return f"<div class=wide>{rows_told}</div><p class=caption>{escape(str(table.caption))}</p>\n"
+    return f"<div class=wide>{rows_told}</div><p class=caption>{html_text(str(table.caption))}</p>\n"
 
 
 def cells_of(table: Table) -> list[tuple[str, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -28,6 +28,7 @@ AnyRecord = TypeVar("AnyRecord", bound=BaseModel)
 
 def validate(model: type[AnyRecord], document: Document) -> AnyRecord:
     """Check a document against its schema; every mistake found becomes a line of one InputError."""
+    _check_text(document)
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
@@ -40,6 +41,30 @@ def validate(model: type[AnyRecord], document: Document) -> AnyRecord:
                 f"{document.name}: has {len(problems) - MOST_MISTAKES} more mistakes; mend these first"
             )
         raise InputError("\n".join(lines)) from None
+
+
+def _check_text(document: Document) -> None:
+    """Raise InputError for halves of characters, which no file can hold."""
+    for path, text in _texts(document.data):
+        if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
+            raise InputError(
+                f"{document.place(path)}: {'.'.join(map(str, path))} is {shown(text)}, which holds half a "
+                "character; give whole ones"
+            )
+
+
+def _texts(data: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
+    """All text in plain data, keys too."""
+    if isinstance(data, str):
+        yield path, data
+    elif isinstance(data, dict):
+        for key, value in data.items():
+            if isinstance(key, str):
+                yield path, key
+                yield from _texts(value, (*path, key))
+    elif isinstance(data, list):
+        for index, value in enumerate(data):
+            yield from _texts(value, (*path, index))
 
 
 def _explain(problem: Mapping[str, Any], model: type[BaseModel], document: Document) -> str:

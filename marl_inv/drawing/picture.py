@@ -23,6 +23,7 @@ from matplotlib.patches import Patch
 from matplotlib.typing import LineStyleType
 from torch import Tensor
 
+from marl_inv.common.text import drawn
 from marl_inv.drawing.lanes import draw_lanes, draw_many_lanes
 from marl_inv.drawing.layout import MARGIN, Layout, lay_out
 from marl_inv.drawing.places import draw_cards, draw_chips, draw_dots, draw_pools, draw_suppliers
@@ -56,7 +57,9 @@ def draw_scene(layout: Layout, scene: Scene, title: str = "") -> Figure:
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, layout.width), ylim=(0, layout.height))
     axes.set_axis_off()
-    axes.text(MARGIN, layout.height - MARGIN, title, fontsize=13, color=INK, va="center", weight="bold")
+    axes.text(
+        MARGIN, layout.height - MARGIN, drawn(title, 90), fontsize=13, color=INK, va="center", weight="bold"
+    )
     axes.text(
         layout.width - MARGIN,
         layout.height - MARGIN,

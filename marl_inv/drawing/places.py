@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.patches import Circle, FancyBboxPatch, Rectangle
 
+from marl_inv.common.text import drawn
 from marl_inv.drawing.lanes import draw_arrow
 from marl_inv.drawing.layout import FOOT, Layout
 from marl_inv.drawing.scene import FULL, Gauge, Scene
@@ -24,7 +25,6 @@ from marl_inv.drawing.style import (
     TRANSFER,
     UNMET,
     short,
-    shortened,
 )
 
 # Places
@@ -53,7 +53,7 @@ def draw_suppliers(axes: Axes, layout: Layout, scene: Scene) -> None:
         if math.isfinite(supplier.most):
             amount = "closed" if supplier.open == 0 else f"{short(supplier.used)} of {short(supplier.most)}"
         text = {"fontsize": 9, "color": "white", "va": "center", "zorder": 5}
-        axes.text(x + 0.12, y + 0.54 * height, shortened(supplier.name, 21 - len(amount)), **text)
+        axes.text(x + 0.12, y + 0.54 * height, drawn(supplier.name, 21 - len(amount)), **text)
         axes.text(
             x + width - 0.12,
             y + 0.54 * height,
@@ -85,7 +85,7 @@ def draw_cards(axes: Axes, layout: Layout, scene: Scene) -> None:
         if gauge.stored and gauge.level >= FULL:
             _limit(axes, [x + width] * 2, [y + 0.08 * height, y + 0.92 * height])
         text = {"va": "center", "zorder": 5, "fontsize": 9 if height > 0.4 else 8}
-        axes.text(x + 0.08, y + 0.55 * height, shortened(gauge.name, 17), color=INK, **text)
+        axes.text(x + 0.08, y + 0.55 * height, drawn(gauge.name, 17), color=INK, **text)
         stock = axes.text(
             x + width - 0.08,
             y + 0.55 * height,
@@ -153,7 +153,7 @@ def draw_chips(axes: Axes, layout: Layout, scene: Scene) -> None:
             _limit(axes, [x, x + width], [y + height] * 2)
         numbers = " ".join(part for part in gauge.name.split("_") if part.isdigit())
         text = {"fontsize": 7.5 if numbers else 6, "color": INK, "ha": "center", "va": "center", "zorder": 5}
-        axes.text(x + 0.55 * width, y + height / 2, numbers or shortened(gauge.name, 8), **text)
+        axes.text(x + 0.55 * width, y + height / 2, drawn(numbers or gauge.name, 8), **text)
 
 
 def draw_dots(axes: Axes, layout: Layout, scene: Scene) -> None:
@@ -183,9 +183,7 @@ def draw_pools(axes: Axes, layout: Layout, scene: Scene) -> None:
     left = layout.width / 2 - pitch * len(pools) / 2
     for index, pool in enumerate(pools):
         x, y = left + index * pitch, FOOT - 0.3
-        axes.text(
-            x + 0.55, y + 0.06, shortened(pool.name, 10), fontsize=8.5, color=INK, ha="right", va="center"
-        )
+        axes.text(x + 0.55, y + 0.06, drawn(pool.name, 10), fontsize=8.5, color=INK, ha="right", va="center")
         x += 0.65
         axes.add_patch(Rectangle((x, y), length, 0.12, facecolor=PALE, edgecolor=INK, linewidth=0.6))
         axes.add_patch(

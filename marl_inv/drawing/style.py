@@ -39,7 +39,3 @@ def short(units: float) -> str:
     if units >= 1e4:
         return f"{units / 1e6:,.1f}M" if units >= 1e6 else f"{units / 1e3:,.0f}k"
     return f"{units:,.0f}" if units >= 10 or round(units, 1) == round(units) else f"{units:.1f}"
-
-
-def shortened(name: str, most: int) -> str:
-    return name if len(name) <= most else f"{name[: most - 1]}\N{HORIZONTAL ELLIPSIS}"

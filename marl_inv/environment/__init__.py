@@ -14,9 +14,11 @@ whoever asked for most would take all. Where quantities are integer the Box is s
 and reserves are rounded to whole units. `observation_names` and `action_names` name every entry. Reward: what
 the warehouse earned, or minus what it cost.
 
-With `levels=J` the same entries are levels 0 to J - 1 (`decisions.OrderLevels`), in a MultiDiscrete;
-`level_units` tells how much each asks for. Then every info, that of `reset` too, has an `action_mask`: for
-every entry of the action an int8 array, 1 where the level makes sense now, as
+With `levels=J` the same entries are levels 0 to J - 1 (`decisions.OrderLevels`), in a MultiDiscrete, or in a
+Discrete where an agent has one entry; `level_units` tells how much each asks for. With `flat=True` too, every
+agent has a Discrete: number c chooses the levels `numpy.unravel_index(c, (J,) * entries)`, the last entry's
+running fastest. Then every info, that of `reset` too, has an `action_mask`: for every entry of the action (of
+a Discrete, for its numbers) an int8 array, 1 where the level makes sense now, as
 `action_space(agent).sample(mask)` takes it. A lane that is closed this period, which agents learn before they
 decide, leaves only level 0; nor does a level beyond what the lane can carry make sense. A masked level may be
 given all the same: what can be shipped of it is.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
 import torch
-from gymnasium.spaces import Box, MultiDiscrete
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from jaxtyping import Float, Int, Int8, Shaped
 from torch import Tensor
 
@@ -45,9 +45,12 @@ class ActionLayout:
     """The same of every reserve."""
     levels: OrderLevels | None
     """What actions are the levels of; None where they are quantities."""
+    discrete: frozenset[str] = frozenset()
+    """The agents whose action is one whole number: a level, or the number of a choice of levels for all
+    entries."""
 
     @classmethod
-    def of(cls, network: TransferNetwork, levels: int | None) -> ActionLayout:
+    def of(cls, network: TransferNetwork, levels: int | None, flat: bool = False) -> ActionLayout:
         products, lanes, warehouses = len(network.products), len(network.lanes), len(network.warehouses)
         none = np.zeros((products, warehouses))
         max_request = network.max_request.cpu().numpy().ravel()
@@ -83,6 +86,10 @@ class ActionLayout:
             for at in (request_at, promotion_at, reserve_at)
         )
         most, slot = np.concatenate(high, dtype=np.float32), np.concatenate(slots)
+        sizes = {agent: part.stop - part.start for agent, part in entries.items()}
+        discrete = {agent for agent, size in sizes.items() if levels is not None and (flat or size == 1)}
+        for agent in discrete:
+            _check_choices(agent, levels or 0, sizes[agent])
         return cls(
             network,
             entries,
@@ -94,6 +101,7 @@ class ActionLayout:
             promoted,
             reserved,
             None if levels is None else OrderLevels.of(network, levels),
+            frozenset(discrete),
         )
 
     @cached_property
@@ -110,19 +118,41 @@ class ActionLayout:
             )
         return names
 
-    def space(self, agent: str) -> Box | MultiDiscrete:
+    def space(self, agent: str) -> Box | Discrete | MultiDiscrete:
         high = self.high[self.entries[agent]]
-        return (
-            Box(np.zeros_like(high), high)
-            if self.levels is None
-            else MultiDiscrete(np.full(high.shape, self.levels.count))
-        )
+        if self.levels is None:
+            return Box(np.zeros_like(high), high)
+        if agent in self.discrete:
+            return Discrete(self.levels.count**high.size)
+        return MultiDiscrete(np.full(high.shape, self.levels.count))
+
+    def _levels_of(self, agent: str, action: np.ndarray) -> np.ndarray:
+        """The level of every entry, from the number that stands for all of them."""
+        assert self.levels is not None
+        entries, count = self.entries[agent], self.levels.count
+        size = entries.stop - entries.start
+        if action.shape == (1,) and size == 1:
+            return action
+        if action.shape != ():
+            raise InputError(f"action of {agent}: has shape {action.shape}; give one whole number")
+        if size == 1:
+            return action.reshape(1)
+        if not (0 <= action < count**size and action == np.floor(action)):
+            raise InputError(
+                f"action of {agent}: is {action}; give a whole number from 0 to {count**size - 1}"
+            )
+        return np.array(np.unravel_index(int(action), (count,) * size), dtype=np.float64)
 
     def read(self, actions: Mapping[str, Any]) -> Float[np.ndarray, " A1"]:
         """All agents' actions as one vector, checked and limited to what the spaces allow."""
         if not isinstance(actions, Mapping) or actions.keys() != self.entries.keys():
             raise _not_everyone(actions, self.entries)
         given = [_numbers(agent, actions[agent]) for agent in self.entries]
+        if self.discrete:
+            given = [
+                self._levels_of(agent, action) if agent in self.discrete else action
+                for agent, action in zip(self.entries, given, strict=True)
+            ]
         if [action.shape for action in given] != self.shapes:
             raise self._misshapen(given)
         asked = np.concatenate([*given, NOT_ASKED])
@@ -183,6 +213,14 @@ class ActionLayout:
         highest = self._highest if available is None else self._in_entries(self.levels.highest(available))
         return (np.arange(self.levels.count) <= highest[:, None]).astype(np.int8)
 
+    def masks(self, available: Float[Tensor, "M 1"] | None) -> dict[str, Any]:
+        """The same for every agent, as its space's `sample` takes it."""
+        mask = self.mask(available)
+        return {
+            agent: _of_choices(mask[entries]) if agent in self.discrete else tuple(mask[entries])
+            for agent, entries in self.entries.items()
+        }
+
     @cached_property
     def _highest(self) -> Int[np.ndarray, " A"]:
         assert self.levels is not None
@@ -201,6 +239,23 @@ class ActionLayout:
             promotion,
             None if network.max_reserve is None else units.take(self.reserve_at),
         )
+
+
+MOST_CHOICES = 2**16
+"""Of one agent in a flat space; its mask has an entry for each."""
+
+
+def _check_choices(agent: str, levels: int, entries: int) -> None:
+    if levels**entries > MOST_CHOICES and entries > 1:
+        raise InputError(
+            f"flat: {agent} has {levels}^{entries} choices, and {MOST_CHOICES} are the most; give fewer "
+            "levels, or no flat"
+        )
+
+
+def _of_choices(mask: Int8[np.ndarray, "A J"]) -> Int8[np.ndarray, " _"]:
+    """1 where the levels of all entries make sense."""
+    return reduce(np.multiply.outer, mask, np.ones((), dtype=np.int8)).ravel()
 
 
 def _numbers(agent: str, action: Any) -> np.ndarray:

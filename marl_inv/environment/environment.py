@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 import pettingzoo
 import torch
-from gymnasium.spaces import Box, MultiDiscrete
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from jaxtyping import Float, UInt8
 from pettingzoo.utils.conversions import parallel_to_aec_wrapper
 from pettingzoo.utils.wrappers import OrderEnforcingWrapper
@@ -60,15 +60,16 @@ def parallel_env(
     max_cycles: int | None = None,
     stream: Stream = "train",
     levels: int | None = None,
+    flat: bool = False,
 ) -> WarehouseEnv:
     """All warehouses act at once. `scenario` is a bare name, a path, a networkx graph, a Scenario or a
     Problem; `settings` are `key.path=value`, as on the command line.
 
     An episode lasts the scenario's horizon, or `max_cycles` if that is fewer. `stream` is where its luck
-    comes from. With `levels` agents choose among so many order levels instead of giving quantities. Raises
-    InputError.
+    comes from. With `levels` agents choose among so many order levels instead of giving quantities, and with
+    `flat` every agent by one number. Raises InputError.
     """
-    return WarehouseEnv(as_problem(scenario, settings), render_mode, max_cycles, stream, levels)
+    return WarehouseEnv(as_problem(scenario, settings), render_mode, max_cycles, stream, levels, flat)
 
 
 def env(scenario: AnyScenario, **options: Any) -> OrderEnforcingWrapper:
@@ -127,8 +128,11 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         max_cycles: int | None,
         stream: Stream,
         levels: int | None = None,
+        flat: bool = False,
     ) -> None:
         _check_options(render_mode, max_cycles, stream, levels)
+        if flat and levels is None:
+            raise InputError("flat: needs levels to choose from; give levels too, as in levels=8")
         self.problem, self.network, self.render_mode = problem, problem.network, render_mode
         self.stream: Stream = stream
         self.max_cycles = problem.scenario.horizon if max_cycles is None else max_cycles
@@ -140,13 +144,13 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         ]
         self.reward_weights = dict(zip(MONEY, weights, strict=True))
         self._weights = np.array(weights)
-        self._layout = ActionLayout.of(self.network, levels)
+        self._layout = ActionLayout.of(self.network, levels, flat)
         self._facts = fact_names(self.network, problem.scenario)
         low, high = fact_bounds(problem, self._facts)
         self.observation_spaces: dict[str, Box] = {
             agent: Box(low[n], high[n]) for n, agent in enumerate(self.possible_agents)
         }
-        self.action_spaces: dict[str, Box | MultiDiscrete] = {
+        self.action_spaces: dict[str, Box | Discrete | MultiDiscrete] = {
             agent: self._layout.space(agent) for agent in self.possible_agents
         }
         self.state_space = Box(low.ravel(), high.ravel())
@@ -161,7 +165,7 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
     def observation_space(self, agent: str) -> Box:
         return self.observation_spaces[agent]
 
-    def action_space(self, agent: str) -> Box | MultiDiscrete:
+    def action_space(self, agent: str) -> Box | Discrete | MultiDiscrete:
         return self.action_spaces[agent]
 
     def observation_names(self, agent: str) -> list[str]:
@@ -258,9 +262,9 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         """The infos with what makes sense now, where actions are levels."""
         if self._layout.levels is not None:
             now = self._now()
-            mask = self._layout.mask(None if now.trace.available is None else now.trace.available[now.period])
-            for agent, entries in self._layout.entries.items():
-                infos[agent]["action_mask"] = tuple(mask[entries])
+            available = None if now.trace.available is None else now.trace.available[now.period]
+            for agent, mask in self._layout.masks(available).items():
+                infos[agent]["action_mask"] = mask
         return infos
 
     def _account(self, flows: Flows, costs: Costs) -> tuple[dict[str, float], Infos]:

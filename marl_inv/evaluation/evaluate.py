@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,9 @@ from marl_inv.common.printed import Recorded
 from marl_inv.common.progress import Progress, silently
 from marl_inv.episodes.policy import Policy
 from marl_inv.episodes.problem import Problem, period_weights
-from marl_inv.episodes.rollout import play
+from marl_inv.episodes.rollout import Moment, play
 from marl_inv.evaluation.metrics import MONEY, Totals, score
+from marl_inv.evaluation.periods import PeriodTable
 from marl_inv.evaluation.statistics import Interval
 from marl_inv.scenario import Scenario
 
@@ -104,10 +105,12 @@ def evaluate(
     replications: int = 512,
     progress: Progress = silently,
     stream: Stream = "evaluate",
+    table: PeriodTable | None = None,
 ) -> list[Score]:
     """Play every policy on the same replications of a stream and score the periods after the warm-up.
 
-    Replications that do not fit into TRACE_BYTES together are played one part after the other.
+    Replications that do not fit into TRACE_BYTES together are played one part after the other. All that
+    happens goes into the `table`, where there is one.
     """
     parts = list(problem.in_parts(stream, replications, TRACE_BYTES))
     records: list[list[Totals]] = [[] for _ in policies]
@@ -116,7 +119,9 @@ def evaluate(
         if number == 0:
             trace = problem.trace(stream, seed, part)
         with torch.no_grad():
-            moments = play(problem, policies[number], trace)
+            moments: Iterable[Moment] = play(problem, policies[number], trace)
+            if table is not None:
+                moments = table.watch(moments, policies[number].name, part)
             records[number].append(score(moments, period_weights(problem.scenario, len(trace))))
     return [_scored(policy, Totals.of_parts(found)) for policy, found in zip(policies, records, strict=True)]
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from itertools import product as product_of
 from typing import Any
 
 from rich import box
 from rich.table import Table
 
+from marl_inv.common.fitted import FittedTable
 from marl_inv.common.printed import cells_of
+from marl_inv.common.text import latex_text, markdown_text
 from marl_inv.episodes.problem import Problem
 from marl_inv.evaluation.evaluate import Score, measured
 from marl_inv.evaluation.statistics import Interval
@@ -16,7 +19,7 @@ from marl_inv.scenario.objective import COST_PARTS, INCOME_PARTS
 
 
 def headed_table(title: str, first: str, columns: list[str], caption: str) -> Table:
-    table = Table(
+    table = FittedTable(
         title=title,
         caption=caption,
         title_justify="left",
@@ -49,17 +52,19 @@ def quantity(units: float) -> str:
 
 def markdown(table: Table) -> str:
     """The same table for a page."""
-    lines = ["| " + " | ".join(cells) + " |" for cells in cells_of(table)]
+    rows = [[markdown_text(cell) for cell in cells] for cells in cells_of(table)]
+    lines = ["| " + " | ".join(cells) + " |" for cells in rows]
     aligned = "".join("|---:" if column.justify == "right" else "|---" for column in table.columns) + "|"
-    return "\n".join([f"### {table.title}", "", lines[0], aligned, *lines[1:], "", str(table.caption)])
+    title, caption = markdown_text(str(table.title)), markdown_text(str(table.caption))
+    return "\n".join([f"### {title}", "", lines[0], aligned, *lines[1:], "", caption])
 
 
 def latex(table: Table) -> str:
     """The same table for a paper, with the package booktabs."""
     aligned = "".join("r" if column.justify == "right" else "l" for column in table.columns)
-    heads, *rows = (" & ".join(map(_escaped, cells)) + r" \\" for cells in cells_of(table))
+    heads, *rows = (" & ".join(map(latex_text, cells)) + r" \\" for cells in cells_of(table))
     body = [r"\toprule", heads, r"\midrule", *rows, r"\bottomrule"]
-    caption = rf"\caption{{{_escaped(str(table.title))}. {_escaped(str(table.caption))}}}"
+    caption = rf"\caption{{{latex_text(str(table.title))}. {latex_text(str(table.caption))}}}"
     lines = [
         r"\begin{table}",
         r"\centering",
@@ -70,19 +75,6 @@ def latex(table: Table) -> str:
         r"\end{table}",
     ]
     return "\n".join(lines)
-
-
-def _escaped(text: str) -> str:
-    """As LaTeX takes it."""
-    signs = {
-        "\\": r"\textbackslash{}",
-        "±": r"$\pm$",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "\N{MINUS SIGN}": "$-$",
-    }
-    signs |= {sign: rf"\{sign}" for sign in "&%$#_{}"}
-    return "".join(signs.get(sign, sign) for sign in text)
 
 
 FEW_PRODUCTS = 6
@@ -228,6 +220,38 @@ def parameter_table(problem: Problem, policy: Any, scores: list[Score]) -> Table
                     *(quantity(float(values[k, n])) for values in rows),
                 )
     return table
+
+
+def place_records(problem: Problem, score: Score) -> list[dict[str, Any]]:
+    """One policy by warehouse, then by lane, per period and product, with all digits: every measure, None
+    where it is of the other kind."""
+    network, record = problem.network, score.record
+    lanes = dict.fromkeys(record.lane_sums, network.lanes)
+    if network.reactive is not None:
+        lanes["transshipped"] = network.reactive.names
+    of_lanes = {
+        (product, lane): {}
+        for lane in dict.fromkeys(lane for names in lanes.values() for lane in names)
+        for product in network.products
+    }
+    for name, names in lanes.items():
+        for (k, product), (e, lane) in product_of(enumerate(network.products), enumerate(names)):
+            of_lanes[product, lane][name] = float(record.per_lane(name)[k, e].mean())
+    measures = {name: record.per_period(name).mean(-1).tolist() for name in record.sums}
+    empty = dict.fromkeys((*measures, *lanes))
+    about = {"scenario": problem.scenario.name, "policy": score.policy}
+    rows = [
+        about
+        | {"product": product, "warehouse": warehouse, "lane": None}
+        | empty
+        | {name: values[k][n] for name, values in measures.items()}
+        for n, warehouse in enumerate(network.warehouses)
+        for k, product in enumerate(network.products)
+    ]
+    return rows + [
+        about | {"product": product, "warehouse": None, "lane": lane} | empty | units
+        for (product, lane), units in of_lanes.items()
+    ]
 
 
 def lane_table(problem: Problem, score: Score) -> Table:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import subprocess
 import time
 from contextlib import suppress
@@ -24,6 +23,7 @@ from marl_inv.common.documents import write_yaml
 from marl_inv.common.errors import InputError
 from marl_inv.common.plugins import digests
 from marl_inv.common.sealed import read_sealed, write_sealed
+from marl_inv.common.text import file_name
 from marl_inv.episodes.policy import Policy
 from marl_inv.episodes.problem import Problem
 from marl_inv.episodes.rollout import play
@@ -93,7 +93,9 @@ class Cell:
     def _files(self) -> dict[str, Path]:
         """Whose contents the result depends on: demand's, and that of a policy that is no baseline."""
         files = [*self.problem.data_files, *(self.elsewhere.data_files if self.elsewhere else [])]
-        if isinstance(self.plan, str) and (own := policy_file(self.plan)):
+        plan = self.plan
+        played = plan if isinstance(plan, str) else plan.begins_at and str(plan.begins_at)
+        if played and (own := policy_file(played)):
             files.append(own)
         return {str(file): file for file in files if file.is_file()}
 
@@ -122,8 +124,7 @@ class Cell:
 
 def _folder(name: str, content: dict[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    plain = re.sub(r"[^\w.=+-]+", "_", name)
-    return f"{plain[:80]}-{digest[:12]}"
+    return f"{file_name(name)}-{digest[:12]}"
 
 
 def is_computed(folder: Path) -> bool:

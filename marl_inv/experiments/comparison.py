@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,13 @@ from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.common.errors import InputError
 from marl_inv.common.printed import Printed
 from marl_inv.common.progress import Progress, silently
+from marl_inv.episodes.policy import Policy
 from marl_inv.episodes.problem import AnyScenario, Problem, as_problem
 from marl_inv.evaluation.evaluate import Score, evaluate, measured
 from marl_inv.evaluation.statistics import Interval
 from marl_inv.evaluation.tables import comparison_table
-from marl_inv.learning.runs import split_settings, training_settings
+from marl_inv.learning.runs import run_folder, run_training, split_settings, training_settings
+from marl_inv.learning.settings import TrainSettings
 from marl_inv.policies import AnyPolicy, as_policy, listed, policy_named
 
 COMPARE_DECISIONS = 2_000_000
@@ -28,7 +30,7 @@ COMPARE_DECISIONS = 2_000_000
 
 
 REFERENCE = "tuned_order_up_to"
-"""The policy that `compare` compares with."""
+"""The policy that `compare` compares with, unless another is named."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,14 @@ class Comparison(Printed):
     problem: Problem
     scores: list[Score]
     reference: Score
-    """Tuned order-up-to, to which the others are compared."""
+    """To which the others are compared: tuned order-up-to, unless another was named."""
     bounds: dict[str, Interval] = field(default_factory=dict)
     """The most that anybody can earn per period, where it was asked for: with perfect information on the same
     replications and, where it is proven, in the long run if all stock could be pooled."""
+    runs: dict[str, str] = field(default_factory=dict)
+    """The run folders, or policies of one's own, that stand behind names which several had, numbered."""
+    kept: Path | None = None
+    """The run folder of the policy that was trained here, where it was kept."""
 
     def __repr__(self) -> str:
         bounded = f", bounds {', '.join(self.bounds)}" if self.bounds else ""
@@ -51,7 +57,11 @@ class Comparison(Printed):
         )
 
     def tables(self) -> list[Table]:
-        return [comparison_table(self.problem, self.scores, self.reference, self.bounds)]
+        table = comparison_table(self.problem, self.scores, self.reference, self.bounds)
+        if self.runs:
+            told = "; ".join(f"{name} is {run}" for name, run in self.runs.items())
+            table.caption = f"{table.caption} {told}."
+        return [table]
 
     def records(self) -> list[dict[str, Any]]:
         """A row for every policy: money and units per period of the whole network, with all digits; gains are
@@ -71,6 +81,7 @@ class Comparison(Printed):
         return {
             "scenario": scenario.name,
             "policy": score.policy,
+            "run": self.runs.get(score.policy),
             "knows": score.knows,
             "traces": len(score.samples),
             "measured": scenario.measured,
@@ -93,13 +104,17 @@ def compare(
     progress: Progress = silently,
     bound: bool = False,
     allow_code: bool = False,
+    reference: str = REFERENCE,
+    runs: str | Path | None = None,
 ) -> Comparison:
     """Random, order-up-to, tuned order-up-to without and with transfers where there are lateral lanes, and
     others, on the same traces.
 
     `others` are policies, run folders and names as `policy_named` knows them; without any, and unless
-    `train_one` is false, a policy is trained first, for about a minute unless the settings say otherwise.
-    Tuning and training never see evaluation traces. Code that a run folder names is run only if `allow_code`.
+    `train_one` is false, a policy is trained first, for about a minute unless the settings say otherwise, and
+    kept in a run folder of its own in `runs`, where that is given. Gains are over `reference`, which is
+    played too: a name, a run folder, or the algorithm that is trained here. Tuning and training never see
+    evaluation traces. Code that a run folder names is run only if `allow_code`.
     """
     of_scenario, of_training = split_settings(settings)
     chosen = training_settings([f"decisions={COMPARE_DECISIONS}", *of_training], seed=seed)
@@ -107,6 +122,9 @@ def compare(
     torch.set_num_threads(chosen.threads)
     problem = as_problem(scenario, of_scenario, chosen.device)
     others = listed(others)
+    trains, kept = train_one and not others, None
+    if reference not in (REFERENCE, chosen.algorithm if trains else None):
+        others = [*others, *([] if reference in map(str, others) else [reference])]
     given = {
         str(other): policy_named(other, problem, seed, progress, allow_code)
         for other in others
@@ -117,20 +135,46 @@ def compare(
         named.append("tuned_threshold_balancing")
     named += [name for name in given if name not in named]
     policies = [given.get(name) or policy_named(name, problem, seed, progress) for name in named]
-    policies += [as_policy(other, problem) for other in others if not isinstance(other, str | Path)]
-    reference = policies[named.index(REFERENCE)]
-    if train_one and not others:
+    own = [other for other in others if not isinstance(other, str | Path)]
+    policies += [as_policy(other, problem) for other in own]
+    named += [repr(other) for other in own]
+    if trains:
+        baseline = policies[named.index(REFERENCE)]
+        assert isinstance(baseline, OrderUpTo)
+        trained, kept = _trained(problem, chosen, baseline, progress, runs)
+        policies.append(trained)
+        named.append(chosen.algorithm)
+    scores, behind = _told_apart(evaluate(problem, policies, seed, replications, progress), named)
+    found = bounds(problem, seed, replications, progress) if bound else {}
+    return Comparison(problem, scores, scores[named.index(reference)], found, behind, kept)
+
+
+def _trained(
+    problem: Problem,
+    settings: TrainSettings,
+    baseline: OrderUpTo,
+    progress: Progress,
+    runs: str | Path | None,
+) -> tuple[Policy, Path | None]:
+    """A policy, and the run folder in `runs` where it is kept."""
+    if runs is None:
         from marl_inv.learning.train import train
 
-        assert isinstance(reference, OrderUpTo)
-        policies.append(train(problem, chosen, progress=progress, baseline=reference).policy)
-    scores = evaluate(problem, policies, seed, replications, progress)
-    return Comparison(
-        problem,
-        scores,
-        scores[named.index(REFERENCE)],
-        bounds(problem, seed, replications, progress) if bound else {},
-    )
+        return train(problem, settings, progress=progress, baseline=baseline).policy, None
+    place = run_folder(problem.scenario, settings, Path(runs))
+    folder, trained = run_training(problem, settings, place, progress, baseline=baseline)
+    return trained.policy, folder
+
+
+def _told_apart(scores: list[Score], named: list[str]) -> tuple[list[Score], dict[str, str]]:
+    """The scores, numbered where several policies have one name, and who stands behind these."""
+    names = [score.policy for score in scores]
+    behind: dict[str, str] = {}
+    for place, (score, name) in enumerate(zip(scores, names, strict=True)):
+        if names.count(name) > 1:
+            numbered = f"{name} {names[: place + 1].count(name)}"
+            scores[place], behind[numbered] = replace(score, policy=numbered), named[place]
+    return scores, behind
 
 
 def bounds(

@@ -7,6 +7,7 @@ so that reading one runs nothing.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -21,6 +22,7 @@ import torch
 from tianshou.algorithm.algorithm_base import Algorithm
 from tianshou.trainer import Trainer
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 
 from marl_inv.common.documents import Document, KeyPath
 from marl_inv.common.errors import InputError, shown
@@ -28,6 +30,7 @@ from marl_inv.common.plugins import digests
 from marl_inv.common.progress import Say
 from marl_inv.common.sealed import read_sealed, write_sealed
 from marl_inv.learning.settings import TrainSettings
+from marl_inv.models.learned import POLICY
 from marl_inv.scenario import Scenario
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -52,12 +55,29 @@ def run_of(scenario: Scenario, settings: TrainSettings) -> Nested:
         "scenario": json.loads(scenario.model_dump_json(exclude_none=True)),
         "training": json.loads(settings.model_dump_json(exclude_none=True)),
     }
+    if settings.begins_at is not None:
+        run["begins_at"] = _digest(settings.begins_at)
     return run | ({"code": digests(settings.plugged)} if settings.plugged else {})
 
 
+def _digest(run: Path) -> str:
+    """Of the policy that a run ended with."""
+    file = run / POLICY if run.is_dir() else run
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "not there"
+
+
+LENGTH = (("training", "decisions"), ("training", "validations"))
+"""What may grow when a run goes on."""
+
+
 def check_same_run(document: Document, run: Nested) -> None:
-    """Raises InputError, naming the first key that differs, unless the document is of this run."""
-    for path, before, now in _differences({key: document.data.get(key) for key in run}, run):
+    """Raises InputError, naming the first key that differs, unless the document is of this run, or of one
+    that was shorter."""
+    differences = list(_differences({key: document.data.get(key) for key in run}, run))
+    changed = [path for path, *_ in differences]
+    for path, before, now in differences:
+        if LENGTH[0] in changed and path in LENGTH and isinstance(before, int) and before < now:
+            continue
         key = ".".join(map(str, path))
         raise InputError(
             f"{document.place(path)}: {key} was {_given(before)} and is now {_given(now)}; go on with what "
@@ -194,6 +214,20 @@ def restore_algorithm(algorithm: Algorithm, state: Nested) -> None:
         schedule.load_state_dict(its_state)
     vars(algorithm).update(state["numbers"])
     vars(algorithm.policy).update(state["policy"])
+
+
+def realign(algorithm: Algorithm) -> tuple[float, float] | None:
+    """Have learning rates be what their schedules say, which those of a longer run say otherwise. Returns the
+    first one that was changed, and to what."""
+    changed = None
+    for schedule in algorithm.lr_schedulers:
+        assert isinstance(schedule, LambdaLR)
+        groups = zip(schedule.optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True)
+        for group, rate, left in groups:
+            before, group["lr"] = group["lr"], rate * left(schedule.last_epoch)
+            if group["lr"] != before:
+                changed = changed or (float(before), float(group["lr"]))
+    return changed
 
 
 def chance_state(generator: torch.Generator) -> Nested:

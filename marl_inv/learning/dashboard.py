@@ -6,6 +6,7 @@ so that runs can be sorted by them. Nothing here draws a random number or alters
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -33,6 +34,10 @@ DRAWN = 60
 """Warehouses and lanes in a picture of the network, at most."""
 
 
+FENCE = "`" * 12
+"""Around what is shown as it is written, longer than anybody's own."""
+
+
 def begin(writer: SummaryWriter, problem: Problem, settings: TrainSettings) -> None:
     """The layout of the page of custom scalars, and everything resolved as text."""
     measured, names = problem.scenario.measured, _names(problem.network.warehouses)
@@ -44,14 +49,15 @@ def begin(writer: SummaryWriter, problem: Problem, settings: TrainSettings) -> N
             "units moved between warehouses": ["Multiline", ["test/units/transferred"]],
         },
         "Warehouses": {
-            title: ["Multiline", [f"^{tag}/{name}$" for name in names]] for title, tag in BY_WAREHOUSE.items()
+            title: ["Multiline", [f"^{re.escape(f'{tag}/{name}')}$" for name in names]]
+            for title, tag in BY_WAREHOUSE.items()
         },
         "Updates": {"loss": ["Multiline", [r"update/(\w+_)?loss/mean"]]},
     }
     writer.add_custom_scalars(layout)
     for name, record in (("scenario", problem.scenario), ("training", settings)):
         writer.add_text(
-            name, f"```yaml\n{as_yaml(json.loads(record.model_dump_json(exclude_none=True)))}\n```", 0
+            name, f"{FENCE}yaml\n{as_yaml(json.loads(record.model_dump_json(exclude_none=True)))}\n{FENCE}", 0
         )
 
 

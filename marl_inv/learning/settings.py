@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeGuard
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from marl_inv.common.errors import suggestion
 from marl_inv.common.plugins import defaults, is_own, known_or_own
@@ -57,6 +66,23 @@ class Robust(Record):
     """The share of episodes that are the worst."""
 
 
+STARTS = ("tuned", "newsvendor")
+
+
+def is_run(start: Any) -> TypeGuard[str]:
+    """Whether a `start` is the folder of a run, or a file in there."""
+    if not isinstance(start, str) or start in STARTS:
+        return False
+    return Path(start).exists() or not {"/", "\\"}.isdisjoint(start)
+
+
+def _start(name: str) -> str:
+    if name not in STARTS and not is_run(name):
+        known = suggestion(name, STARTS)
+        raise ValueError(f"is {name!r}; give tuned, newsvendor, or the folder of a run{known}")
+    return name
+
+
 class TrainSettings(ModelSettings):
     """All that can be set about a training run; also the fields of ModelSettings."""
 
@@ -73,10 +99,11 @@ class TrainSettings(ModelSettings):
     """cpu, cuda or cuda:0, ..."""
     threads: PositiveInt = 1
     """Of torch on the CPU; more than there are idle cores slows training down badly."""
-    start: Literal["tuned", "newsvendor"] = "tuned"
+    start: Annotated[str, AfterValidator(_start)] = "tuned"
     """tuned or newsvendor: the levels that the policy begins at and learns deviations from, of order-up-to
     or, where warehouses feed others and it does better on validation traces, of echelon base-stock. Where
-    demand comes from a file, order-up-to that follows it, either way."""
+    demand comes from a file, order-up-to that follows it, either way. Or the folder of a run, whose policy,
+    levels and weights, it begins as; critic, optimizer and learning rate begin anew."""
     optimizer: Literal["adam", "adamw", "rmsprop"] = "adam"
     """adam, adamw or rmsprop."""
     lr: PositiveFloat = 1e-3
@@ -191,6 +218,11 @@ class TrainSettings(ModelSettings):
     def critic_sees(self) -> str:
         """What the critic sees, in effect."""
         return self.critic or ("network" if self.algorithm == "mappo" else "local")
+
+    @property
+    def begins_at(self) -> Path | None:
+        """The run that training begins where it ended."""
+        return None if self.start in STARTS else Path(self.start)
 
     @property
     def plugged(self) -> list[str]:

@@ -3,8 +3,8 @@ validation traces."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,8 @@ from tianshou.utils import BaseLogger, TensorboardLogger
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from marl_inv.baselines.echelon import EchelonBaseStock
-from marl_inv.baselines.following import FollowingOrderUpTo
 from marl_inv.baselines.order_up_to import OrderUpTo
-from marl_inv.baselines.tuning import mean_reward, tune
+from marl_inv.baselines.tuning import tune
 from marl_inv.chance.shocks import Shocks
 from marl_inv.common.errors import InputError
 from marl_inv.common.plugins import imported, is_own
@@ -29,6 +27,7 @@ from marl_inv.evaluation.metrics import Totals
 from marl_inv.learning import dashboard
 from marl_inv.learning.algorithms import pathwise, ppo, qlearning, reinforce
 from marl_inv.learning.algorithms.pathwise import FreshTraces
+from marl_inv.learning.begin import begin_at, policy_at, tries_of
 from marl_inv.learning.checkpoint import (
     BASELINE_EVENTS,
     BOUND_EVENTS,
@@ -40,6 +39,7 @@ from marl_inv.learning.checkpoint import (
     events,
     from_fields,
     read_checkpoint,
+    realign,
     record,
     restore_algorithm,
     restore_chance,
@@ -53,7 +53,7 @@ from marl_inv.learning.footprint import check_memory
 from marl_inv.learning.joint_policy import JointPolicy
 from marl_inv.learning.parts import Built, Parts
 from marl_inv.learning.settings import TrainSettings
-from marl_inv.models.encoding import Beginning
+from marl_inv.models.encoding import Beginning, Vocabulary
 from marl_inv.models.learned import BEGINNINGS, Actor, LearnedPolicy, encode
 from marl_inv.scenario.shocks import shock_library
 
@@ -67,9 +67,6 @@ ALGORITHMS: dict[str, Callable[[Parts], Built]] = {
     "qmix": qlearning.build,
 }
 """How each is put together; a new one is a file, a line here, and its name and defaults in `settings`."""
-
-VALIDATION_DECISIONS = 250_000
-"""A validation plays at most so many decisions: fewer replications of a network of many products."""
 
 
 @dataclass(frozen=True)
@@ -142,12 +139,14 @@ class Training:
         return {
             "baseline": record(self.baseline),
             "beginning": {"kind": type(self.beginning).__name__, "policy": record(self.beginning)},
+            "vocabulary": asdict(self.policy.encoding.vocabulary),
             "algorithm": algorithm_state(self.algorithm),
             "best": self.best,
             "trainer": trainer_state(self.trainer),
             "experience": self.experience.state(),
             "validation": self.validation.state(),
             "chance": chance_state(self.policy.generator),
+            "decisions": self.settings.decisions,
         }
 
     def restore(self, state: Nested) -> None:
@@ -183,20 +182,25 @@ def prepare(
     baseline: OrderUpTo,
     beginning: Beginning | None = None,
     log_folder: Path | None = None,
+    vocabulary: Vocabulary | None = None,
+    weights: Mapping[str, Tensor] | None = None,
 ) -> Training:
     """Build policy, collectors, algorithm and trainer for a problem; everything random comes from
     `settings.seed`.
 
-    The policy begins as `beginning`, or as the baseline.
+    The policy begins as `beginning`, or as the baseline: in the features of a vocabulary and with weights of
+    an actor, where these are given.
     """
     beginning = beginning or baseline
     device = problem.network.size.device
     torch.manual_seed(settings.seed)
     generator = torch.Generator(device).manual_seed(settings.seed)
-    encoding = encode(problem, beginning, settings)
+    encoding = encode(problem, beginning, settings, vocabulary)
     actor = Actor(encoding, settings).to(device)
+    if weights is not None:
+        actor.load_state_dict(weights)
     policy = JointPolicy(actor, encoding, beginning.promotion, generator)
-    tries, played = _tries(problem, settings), shocked(problem, settings)
+    tries, played = tries_of(problem, settings), shocked(problem, settings)
     validation = ValidationCollector(played, policy, tries, settings.seed, baseline)
     best = {name: tensor.clone() for name, tensor in actor.state_dict().items()}
 
@@ -246,35 +250,6 @@ def _built(algorithm: str, parts: Parts) -> Built:
     return built
 
 
-def _tries(problem: Problem, settings: TrainSettings) -> int:
-    """Validation traces."""
-    return max(
-        2,
-        min(
-            settings.validation_replications,
-            VALIDATION_DECISIONS // (problem.network.size.numel() * problem.scenario.horizon),
-        ),
-    )
-
-
-def begin_at(problem: Problem, settings: TrainSettings, baseline: OrderUpTo, progress: Progress) -> Beginning:
-    """Order-up-to, or echelon base-stock where warehouses feed others and it does better on validation
-    traces; where demand comes from a file, order-up-to that follows it, since levels tuned by product know
-    the very weeks that validation plays and not how demand moves on."""
-    if problem.demand.from_file and problem.scenario.history:
-        return FollowingOrderUpTo.of(problem)
-    tuned = settings.start == "tuned"
-    plain = baseline if tuned else OrderUpTo.of(problem)
-    if not bool((problem.network.source_lane >= problem.network.replenishments).any()):
-        return plain
-    echelon = EchelonBaseStock.of(problem)
-    if tuned:
-        echelon = tune(problem, echelon, settings.seed, progress=progress)
-    trace = problem.trace("validate", settings.seed, range(_tries(problem, settings)))
-    with torch.no_grad():
-        return max((plain, echelon), key=lambda policy: float(mean_reward(problem, policy, trace)))
-
-
 def train(
     problem: Problem,
     settings: TrainSettings,
@@ -295,6 +270,8 @@ def train(
     training = _taken_up(problem, settings, folder, say) if resume and folder is not None else None
     if training is None:
         training = _begun(problem, settings, folder, progress, baseline)
+        if settings.begins_at is not None:
+            say(f"{settings.begins_at}: training begins with its policy; all else begins anew")
     check_memory(training, say)
     trainer = training.trainer
     for _ in progress(range(trainer._epoch, trainer.params.max_epochs), f"training {settings.algorithm}"):
@@ -323,8 +300,16 @@ def _begun(
         order_up_to: OrderUpTo = tune(problem, OrderUpTo.of(problem), settings.seed, progress=progress)
     else:
         order_up_to = baseline
-    beginning = begin_at(problem, settings, order_up_to, progress)
-    training = prepare(problem, settings, order_up_to, beginning, folder)
+    if settings.begins_at is None:
+        beginning = begin_at(problem, settings, order_up_to, progress)
+        training = prepare(problem, settings, order_up_to, beginning, folder)
+    else:
+        learned = policy_at(settings.begins_at, problem, settings)
+        beginning, vocabulary = learned.encoding.beginning, learned.encoding.vocabulary
+        if isinstance(beginning, OrderUpTo):
+            beginning = replace(beginning, promotion=learned.promotion)
+        weights = learned.actor.state_dict()
+        training = prepare(problem, settings, order_up_to, beginning, folder, vocabulary, weights)
     training.trainer.reset()
     if folder is not None:
         dashboard.begin(training.trainer.params.logger.writer, problem, settings)
@@ -344,7 +329,8 @@ def _taken_up(problem: Problem, settings: TrainSettings, folder: Path, say: Say)
         cut_back(folder, state["events"])
         baseline = from_fields(OrderUpTo, state["baseline"], device)
         beginning = from_fields(BEGINNINGS[state["beginning"]["kind"]], state["beginning"]["policy"], device)
-        training = prepare(problem, settings, baseline, beginning, folder)
+        vocabulary = state["vocabulary"] | {"facts": tuple(state["vocabulary"]["facts"])}
+        training = prepare(problem, settings, baseline, beginning, folder, Vocabulary(**vocabulary))
         training.restore(state)
     except InputError:
         raise
@@ -354,9 +340,17 @@ def _taken_up(problem: Problem, settings: TrainSettings, folder: Path, say: Say)
             f"{folder / CHECKPOINT}: does not fit this version of marl_inv ({what}); train again, with "
             "another --out"
         ) from error
+    if (rates := realign(training.algorithm)) is not None:
+        fallen, again = rates
+        say(
+            f"{folder}: its learning rate had fallen to {fallen:.2g} and falls again from {again:.2g}; only "
+            "with schedule=constant does a run that goes on for longer end as one of that length"
+        )
     epochs = training.trainer.params.max_epochs
+    longer = settings.decisions > state.get("decisions", settings.decisions)
+    why = ", for the decisions added are fewer than an update takes" * longer
     say(
-        f"{folder}: has finished already"
+        f"{folder}: has finished already{why}"
         if training.over
         else f"{folder}: goes on after validation {training.trainer._epoch} of {epochs}"
     )

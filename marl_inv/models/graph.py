@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
 import warnings
 from abc import abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
@@ -40,6 +44,7 @@ class Messages(MessagePassing):
         self, hidden: int, lane_features: int, group: Int[Tensor, " N"] | None, heads: int = 4
     ) -> None:
         super().__init__(aggr="sum", node_dim=-3)
+        _take_away_generated(type(self))
         self.heads = heads
         self.value = linear(hidden, hidden, group, bias=False)
 
@@ -67,6 +72,17 @@ class Messages(MessagePassing):
     @abstractmethod
     def weight(self, x: Float[Tensor, "R K N H"], neighbours: Neighbours) -> Float[Tensor, "*R K E M"]:
         """Of every edge and head, for all rows alike or row by row."""
+
+
+def _take_away_generated(kind: type[Messages]) -> None:
+    """The files that PyG has written for a kind of messages, and loaded: it leaves them in the temporary
+    folder of every process."""
+    for method in (kind.propagate, kind.edge_updater):
+        module = sys.modules.get(method.__module__)
+        file = Path(getattr(module, "__file__", None) or "")
+        if file.parent == Path(tempfile.gettempdir()) and file.name.startswith(method.__module__):
+            with suppress(OSError):
+                file.unlink(missing_ok=True)
 
 
 class LaneMessages(Messages):

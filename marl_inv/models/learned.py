@@ -195,6 +195,25 @@ def _start_of(beginning: Beginning) -> dict[str, Tensor]:
     }
 
 
+def model_of(path: str | Path) -> ModelSettings:
+    """What is set about the model of a run folder's (or checkpoint file's) policy. Raises InputError."""
+    file = Path(path) / POLICY if Path(path).is_dir() else Path(path)
+    about, _ = read_sealed(file, FINISHED)
+    try:
+        return ModelSettings.model_validate_json(about["settings"])
+    except (KeyError, ValueError) as error:
+        raise _not_ours(file, error) from error
+
+
+FINISHED = "give a folder in which `marl-inv train` has finished"
+
+
+def _not_ours(file: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{file}: was not written by marl_inv ({type(error).__name__}); give a run folder of `marl-inv train`"
+    )
+
+
 def load_policy(path: str | Path, problem: AnyScenario, allow_code: bool = False) -> LearnedPolicy:
     """The policy of a run folder (or checkpoint file), ready to play `problem`.
 
@@ -205,7 +224,7 @@ def load_policy(path: str | Path, problem: AnyScenario, allow_code: bool = False
     """
     problem = as_problem(problem)
     file = Path(path) / POLICY if Path(path).is_dir() else Path(path)
-    about, tensors = read_sealed(file, "give a folder in which `marl-inv train` has finished")
+    about, tensors = read_sealed(file, FINISHED)
     try:
         settings = ModelSettings.model_validate_json(about["settings"])
         name, trained_on, beginning = (
@@ -221,10 +240,7 @@ def load_policy(path: str | Path, problem: AnyScenario, allow_code: bool = False
             tensors.pop("promotion", None),
         )
     except (KeyError, ValueError) as error:
-        raise InputError(
-            f"{file}: was not written by marl_inv ({type(error).__name__}); give a run folder of `marl-inv "
-            "train`"
-        ) from error
+        raise _not_ours(file, error) from error
     check_allowed(settings.model, str(file), allow_code)
     network, scenario = problem.network, problem.scenario
     if trained_on == network.warehouses and all(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
+from marl_inv.common.files import as_csv, safe_cell
 from marl_inv.experiments.results import Results
 
 # As tables
@@ -13,12 +14,7 @@ from marl_inv.experiments.results import Results
 def tables_csv(results: Results) -> str:
     """One row for every policy on every scenario, with all digits; gains are positive where the policy is
     better."""
-    file = io.StringIO()
-    rows = results.records()
-    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return file.getvalue()
+    return as_csv(results.records())
 
 
 def samples_csv(results: Results) -> str:
@@ -30,6 +26,6 @@ def samples_csv(results: Results) -> str:
     for outcome in results.outcomes:
         measured, sign = outcome.problem.measured, -1 if outcome.problem.measured == "cost" else 1
         for seed, samples in zip(outcome.seeds, (sign * outcome.samples).tolist(), strict=True):
-            told = [outcome.scenario, outcome.policy, seed if outcome.trained else ""]
+            told = [safe_cell(outcome.scenario), safe_cell(outcome.policy), seed if outcome.trained else ""]
             writer.writerows([*told, number, measured, result] for number, result in enumerate(samples))
     return file.getvalue()

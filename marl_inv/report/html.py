@@ -7,13 +7,13 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from rich.table import Table
 
 from marl_inv.common.printed import as_html
+from marl_inv.common.text import html_text, markdown_text
 from marl_inv.evaluation.tables import markdown
 
 LARGEST_SVG = 700_000
@@ -40,16 +40,16 @@ class Section:
 
 
 def page_markdown(title: str, sections: Sequence[Section]) -> str:
-    lines = [f"# {title}", ""]
+    lines = [f"# {markdown_text(title)}", ""]
     for section in sections:
-        lines += [f"## {section.title}", ""]
+        lines += [f"## {markdown_text(section.title)}", ""]
         for block in section.blocks:
             if isinstance(block, Table):
                 lines += [markdown(block), ""]
             elif isinstance(block, list):
-                lines += [*(f"- {line}" for line in block), ""]
+                lines += [*(f"- {markdown_text(line)}" for line in block), ""]
             elif isinstance(block, str):
-                lines += [block, ""]
+                lines += [markdown_text(block), ""]
     return "\n".join([*lines, "Pictures are in report.html.", ""])
 
 
@@ -59,38 +59,38 @@ def page_markdown(title: str, sections: Sequence[Section]) -> str:
 def html(title: str, sections: Sequence[Section]) -> str:
     numbers = iter(range(1, 10_000))
     contents = "".join(
-        f'<li><a href="#{section.anchor}">{escape(section.title)}</a></li>' for section in sections
+        f'<li><a href="#{section.anchor}">{html_text(section.title)}</a></li>' for section in sections
     )
     body = "\n".join(
-        f'<section id="{section.anchor}">\n<h2>{escape(section.title)}</h2>\n{"".join(_block(block, numbers) for block in section.blocks)}</section>'
+        f'<section id="{section.anchor}">\n<h2>{html_text(section.title)}</h2>\n{"".join(_block(block, numbers) for block in section.blocks)}</section>'
         for section in sections
     )
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="viewport" '
         'content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>\n<h1>{escape(title)}</h1>\n<p class=caption>What an experiment with marl_inv found: inventory policies compared by simulation.</p>\n<nav><ul>{contents}</ul></nav>\n{body}\n</main>\n</body>\n</html>\n"
+        f"<title>{html_text(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>\n<h1>{html_text(title)}</h1>\n<p class=caption>What an experiment with marl_inv found: inventory policies compared by simulation.</p>\n<nav><ul>{contents}</ul></nav>\n{body}\n</main>\n</body>\n</html>\n"
     )
 
 
 def _block(block: Block, numbers: Iterator[int]) -> str:
     if isinstance(block, Picture):
         number = next(numbers)
-        caption = f"<b>Picture {number}.</b> {escape(block.caption)}"
+        caption = f"<b>Picture {number}.</b> {html_text(block.caption)}"
         return f"<figure>{_drawn(block, number)}<figcaption>{caption}</figcaption></figure>\n"
     if isinstance(block, Table):
         return as_html(block)
     if isinstance(block, list):
         return f"<ul>{''.join(f'<li>{_emphasised(line)}</li>' for line in block)}</ul>\n"
-    return f"<p{' class=notice' if block.startswith('Not complete') else ''}>{escape(block)}</p>\n"
+    return f"<p{' class=notice' if block.startswith('Not complete') else ''}>{html_text(block)}</p>\n"
 
 
 def _emphasised(line: str) -> str:
     """What a line is about, before its colon, stands out."""
     head, colon, rest = line.partition(": ")
     return (
-        f"<b>{escape(head)}</b>: {escape(rest)}"
+        f"<b>{html_text(head)}</b>: {html_text(rest)}"
         if colon and len(head) < 80 and "." not in head
-        else escape(line)
+        else html_text(line)
     )
 
 
@@ -106,13 +106,13 @@ def _drawn(picture: Picture, number: int) -> str:
         pixels = io.BytesIO()
         picture.figure.savefig(pixels, format="png", dpi=160)
         return (
-            f'<img alt="{escape(picture.caption)}" '
+            f'<img alt="{html_text(picture.caption)}" '
             f'src="data:image/png;base64,{base64.b64encode(pixels.getvalue()).decode()}">'
         )
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)
     text = re.sub(r'(\bid="|"#|url\(#)', rf"\g<1>p{number}-", text)
-    return text.replace("<svg", f'<svg role="img" aria-label="{escape(picture.caption)}"', 1)
+    return text.replace("<svg", f'<svg role="img" aria-label="{html_text(picture.caption)}"', 1)
 
 
 CSS = """

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from marl_inv.common.errors import InputError
 from marl_inv.common.files import write_whole
+from marl_inv.common.text import from_csv_cell, markdown_text
 
 TABLES_FILE = "tables.csv"
 
@@ -46,15 +47,17 @@ def leaderboard(folder: Path) -> str:
     lines = ["| experiment | scenario | first | second | third |", "|---|---|---|---|---|"]
     for table in tables:
         with table.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+            rows = [
+                {key: from_csv_cell(cell or "") for key, cell in row.items() if key}
+                for row in csv.DictReader(file)
+            ]
         for scenario in dict.fromkeys(row["scenario"] for row in rows):
             there = [row for row in rows if row["scenario"] == scenario]
             costs = there[0]["measured"] == "cost"
             best = sorted(there, key=lambda row: float(row["mean"]) * (1 if costs else -1))[:PLACES]
             places = [_place(row) for row in best] + [""] * (PLACES - len(best))
-            lines.append(
-                f"| {table.parent.name} | {scenario}, {there[0]['measured']} | {' | '.join(places)} |"
-            )
+            told = f"{scenario}, {there[0]['measured']}"
+            lines.append(f"| {' | '.join(map(markdown_text, [table.parent.name, told, *places]))} |")
     lines += [
         "",
         "In brackets the gain over the experiment's reference; n.s.: not told from 0; ≈: not told from the "
@@ -64,7 +67,7 @@ def leaderboard(folder: Path) -> str:
         {file.parent.name for file in folder.glob("*/experiment.yaml")}
         - {table.parent.name for table in tables}
     ):
-        lines.append(f"Experiments without {TABLES_FILE} are not in it: {', '.join(without)}.")
+        lines.append(f"Experiments without {TABLES_FILE} are not in it: {markdown_text(', '.join(without))}.")
     return "\n".join(lines)
 
 

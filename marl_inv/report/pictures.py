@@ -20,6 +20,7 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
+from marl_inv.common.text import drawn
 from marl_inv.drawing.style import COLOURS, GREY, GRID, INK
 from marl_inv.evaluation.evaluate import measured
 from marl_inv.evaluation.metrics import MONEY
@@ -122,7 +123,7 @@ def _tall(rows: int) -> float:
 
 def _list_policies(axes: Axes, policies: Sequence[str]) -> None:
     """From top to bottom."""
-    axes.set_yticks(range(len(policies)), policies)
+    axes.set_yticks(range(len(policies)), list(map(drawn, policies)))
     axes.set_ylim(len(policies) - 0.5, -0.5)
     axes.grid(False, axis="y")
     axes.tick_params("y", length=0)
@@ -176,7 +177,7 @@ def results_of(judged: Judged, look: dict[str, Look]) -> Figure:
             xlabel="money per period, whole network",
         )
         right.set(
-            title=f"Gain over {reference.policy}",
+            title=f"Gain over {drawn(reference.policy)}",
             xlabel=f"{'percent' if base else 'money per period'} (right is better)",
         )
     return figure
@@ -220,7 +221,7 @@ def parts_of(outcomes: Sequence[Outcome], reference: Outcome) -> Figure | None:
         right.grid(False, axis="y")
         right.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
         left.set(title=f"What {scenario.measured} is made of", xlabel="money per period, whole network")
-        right.set(title=f"Change from {reference.policy}", xlabel="money per period (right is better)")
+        right.set(title=f"Change from {drawn(reference.policy)}", xlabel="money per period (right is better)")
         left.plot([], [], "|", color=INK, markersize=10, markeredgewidth=2.2, label="sum")
         handles, labels = left.get_legend_handles_labels()
         figure.legend(
@@ -285,7 +286,7 @@ def efficiency_of(
                 color=mine.colour,
                 markersize=8,
                 markeredgecolor="white",
-                label=outcome.policy,
+                label=drawn(outcome.policy),
                 zorder=4,
             )
         stocks, fills = np.concatenate(held), np.concatenate(served)
@@ -327,7 +328,7 @@ def learning_of(curves: dict[str, tuple[np.ndarray, np.ndarray]], look: dict[str
                 marker=mine.mark,
                 markevery=max(1, len(steps) // 8),
                 markersize=5,
-                label=policy,
+                label=drawn(policy),
                 zorder=4,
             )
             if len(percent) > 1:
@@ -370,7 +371,7 @@ def capacities_of(
                     markersize=7,
                     alpha=0.85,
                     zorder=3,
-                    label=policy if row == 0 else None,
+                    label=drawn(policy) if row == 0 else None,
                 )
         _list_policies(panels[0], shown)
         panels[0].set_xlim(0, max(102, 105 * max(max(each.values()) for each in used.values())))
@@ -400,11 +401,13 @@ def episode_of(outcomes: Sequence[Outcome], look: dict[str, Look], warm_up: int)
                 for name in ("on_hand", "demand", "unmet")
             )
             periods = np.arange(len(held)) + 1
-            stock.plot(periods, held, color=look[outcome.policy].colour, linewidth=1.6, label=outcome.policy)
+            stock.plot(
+                periods, held, color=look[outcome.policy].colour, linewidth=1.6, label=drawn(outcome.policy)
+            )
             axes.bar(periods, demand, width=0.9, color="#c9c9c9", label="demand")
             axes.bar(periods, unmet, width=0.9, color=look[outcome.policy].colour, label="not met at once")
             axes.set_title(
-                f"Demand under {outcome.policy}: {100 * unmet.sum() / max(demand.sum(), 1e-9):.1f}% not met "
+                f"Demand under {drawn(outcome.policy)}: {100 * unmet.sum() / max(demand.sum(), 1e-9):.1f}% not met "
                 "at once"
             )
             axes.set(ylabel="units", ylim=(0, 1.08 * most))
@@ -447,9 +450,11 @@ def matrix(results: Results) -> Figure:
                 color="white" if abs(value) > 0.7 * limit else INK if sure else "#555555", fontsize=9,
             )  # fmt: skip
         axes.set_xticks(
-            range(len(policies)), policies, **({"rotation": 25, "ha": "right"} if len(policies) > 4 else {})
+            range(len(policies)),
+            list(map(drawn, policies)),
+            **({"rotation": 25, "ha": "right"} if len(policies) > 4 else {}),
         )
-        axes.set_yticks(range(len(scenarios)), scenarios)
+        axes.set_yticks(range(len(scenarios)), list(map(drawn, scenarios)))
         axes.grid(False)
         axes.tick_params(length=0)
         for side in axes.spines.values():
@@ -458,7 +463,7 @@ def matrix(results: Results) -> Figure:
         axes.set_yticks(np.arange(len(scenarios) + 1) - 0.5, minor=True)
         axes.grid(which="minor", color="white", linewidth=2.5)
         axes.tick_params(which="minor", length=0)
-        axes.set_title(f"Gain over {results.experiment.reference}, percent")
+        axes.set_title(f"Gain over {drawn(results.experiment.reference)}, percent")
     return figure
 
 
@@ -483,7 +488,7 @@ def together_of(
         right.grid(False, axis="y")
         right.tick_params("y", length=0)
         right.xaxis.set_major_formatter(PercentFormatter())
-        left.set(title=f"Gain over {reference}", xlabel="percent, interquartile mean")
+        left.set(title=f"Gain over {drawn(reference)}", xlabel="percent, interquartile mean")
         right.set(title="Chance to do better than it", xlabel="on a scenario at random")
     return figure
 
@@ -493,7 +498,7 @@ def profiles_of(
 ) -> Figure:
     """The share of scenarios and seeds on which each policy gains more than so much."""
     with _sheet(3.4) as (figure, [[axes]]):
-        axes.axvline(0, color="black", linewidth=1.2, linestyle=(0, (4, 2)), label=reference)
+        axes.axvline(0, color="black", linewidth=1.2, linestyle=(0, (4, 2)), label=drawn(reference))
         for policy, share in shares.items():
             mine = look[policy]
             axes.plot(
@@ -501,14 +506,14 @@ def profiles_of(
                 100 * share,
                 color=mine.colour,
                 linewidth=1.8,
-                label=policy,
+                label=drawn(policy),
                 marker=mine.mark,
                 markevery=max(1, len(thresholds) // 9),
                 markersize=5,
             )
         axes.yaxis.set_major_formatter(PercentFormatter())
         axes.set(
-            xlabel=f"gain over {reference}, percent",
+            xlabel=f"gain over {drawn(reference)}, percent",
             ylabel="scenarios and seeds that gain more",
             ylim=(-2, 102),
         )

@@ -228,8 +228,17 @@ class KnownDemand(ParametricModel):
         return np.ones(products)
 
 
+SEPARATORS = (",", ";", "\t", "|")
+"""What may part the columns of a CSV file."""
+
+
 class Empirical(DemandModel):
-    """Demand read from a CSV file: one row per period and product, one column per warehouse."""
+    """Demand read from a CSV file, whose columns of numbers are found by their names: those of warehouses, of
+    products or of periods, or the one of `demand_column`.
+
+    What they do not say, other columns do, row by row; of products, warehouses and columns that are not the
+    scenario's nothing is read.
+    """
 
     cannot_have = frozenset({"correlation", "regimes"})
     kind: Literal["empirical"]
@@ -240,7 +249,19 @@ class Empirical(DemandModel):
     """The column that says which period a row is of, by numbers or by ISO dates; rows come in any order, and
     periods between that have no row count as gaps."""
     product_column: str = "product"
-    """The column that says which product a row is of."""
+    """The column that says which product a row is of; by default also the only one in which all products of
+    the scenario stand, and none where there is one product."""
+    warehouse_column: str | None = None
+    """The column that says which warehouse a row is of, where there is no column for each; by default the
+    only one in which all of them stand."""
+    demand_column: str | None = None
+    """The column of demand, where there is one for all; by default the only one that says nothing else."""
+    separator: Literal[",", ";", "\t", "|"] | None = None
+    """What parts the columns; by default what the header shows."""
+    decimal: Literal[".", ","] | None = None
+    """The decimal sign; by default what the numbers show, where they leave no doubt."""
+    thousands: Literal[".", ","] | None = None
+    """The sign that parts thousands; by default what the numbers show, where they leave no doubt."""
     train: Stretch
     """First period and end (not included) of the part for training and tuning; an episode is a stretch of
     it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,18 @@ from typing import TYPE_CHECKING, Any
 import networkx
 
 from marl_inv.common.documents import write_yaml
-from marl_inv.common.errors import InputError
+from marl_inv.common.errors import InputError, shown
 from marl_inv.common.files import write_whole
 from marl_inv.common.records import Record
+from marl_inv.common.text import csv_cell, file_name
 from marl_inv.scenario.graph_files import PLACE, TABLES, without
 
 if TYPE_CHECKING:
     from marl_inv.scenario.scenario import Scenario
+
+
+NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML has no way to write."""
 
 
 # Out
@@ -114,8 +120,12 @@ def _write_graphml(scenario: Scenario, path: Path) -> list[Path]:
         flat = dict(_flat(attributes))
         attributes.clear()
         attributes.update(flat)
-    networkx.write_graphml_xml(graph, xml := io.BytesIO(), prettyprint=True)
-    write_whole(path, xml.getvalue(), PLACE)
+    text = "\n".join(["<?xml version='1.0' encoding='utf-8'?>", *networkx.generate_graphml(graph), ""])
+    if strange := NO_XML.search(text):
+        raise InputError(
+            f"{path}: cannot hold {shown(strange[0])}, which stands in a name or a text; give a .json file"
+        )
+    write_whole(path, text, PLACE)
     return [path]
 
 
@@ -123,7 +133,10 @@ def _write_tables(scenario: Scenario, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for table in TABLES:
-        rows = [dict(_flat(stated(record))) for record in getattr(scenario, table)]
+        rows = [
+            {key: csv_cell(value) for key, value in _flat(stated(record))}
+            for record in getattr(scenario, table)
+        ]
         if rows or table == "lanes":
             columns = list(dict.fromkeys(column for row in rows for column in row)) or [
                 "origin",
@@ -137,7 +150,7 @@ def _write_tables(scenario: Scenario, folder: Path) -> list[Path]:
             writer.writerows(rows)
             write_whole(written[-1], text.getvalue(), PLACE)
     rest = without(stated(scenario), *TABLES)
-    path = folder / f"{scenario.name}.yaml"
+    path = folder / f"{file_name(scenario.name)}.yaml"
     write_yaml(path, rest | {"network": {file.stem: file.name for file in reversed(written)}}, PLACE)
     return [path, *written]
 

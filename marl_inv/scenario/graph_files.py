@@ -24,6 +24,7 @@ from networkx.readwrite.gexf import GEXFReader
 
 from marl_inv.common.errors import InputError, shown, suggestion
 from marl_inv.common.records import Record
+from marl_inv.common.text import from_csv_cell
 from marl_inv.scenario.attributes import meant_by, nested
 from marl_inv.scenario.places import Lane, Supplier, Warehouse
 
@@ -325,7 +326,9 @@ def _read_table(path: Path, record: type[Record]) -> Iterator[tuple[str, dict[st
                         f"{place}: has {len(cells)} cells for {len(header)} columns; give one for each"
                     )
                 row = {
-                    column: cell.strip() for column, cell in zip(header, cells, strict=True) if cell.strip()
+                    column: from_csv_cell(cell.strip())
+                    for column, cell in zip(header, cells, strict=True)
+                    if cell.strip()
                 }
                 if missing := [column for column in needed if column not in row]:
                     raise InputError(f"{place}: {missing[0]} is empty; give a name")

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from gymnasium.spaces import MultiDiscrete
+from gymnasium.spaces import Discrete, MultiDiscrete
 from pettingzoo import ParallelEnv
 from torch import Tensor
 
@@ -233,14 +233,16 @@ class _Watched:
         """What masks say, where actions are levels."""
         for agent in self.agents:
             space, mask = self.spaces[agent][1], infos[agent].get("action_mask")
-            if not isinstance(space, MultiDiscrete):
+            if not isinstance(space, Discrete | MultiDiscrete):
                 continue
-            entries: tuple[Any, ...] = mask if isinstance(mask, tuple) else (None,)
-            if [np.shape(levels) for levels in entries] != [(count,) for count in space.nvec]:
+            counts = [space.n] if isinstance(space, Discrete) else space.nvec
+            entries: tuple[Any, ...] = mask if isinstance(mask, tuple) else (mask,)
+            if [np.shape(levels) for levels in entries] != [(count,) for count in counts]:
                 self._fail(
                     agent,
                     step,
-                    "info has no action_mask of its action space; give a tuple with an array for every entry",
+                    "info has no action_mask of its action space; give a tuple with an array for every entry"
+                    ", or one array for a Discrete",
                 )
             allowed = np.array(entries).reshape(len(entries), -1)
             right = np.isin(allowed, (0, 1)).all(1) & (allowed[:, :1] == 1).all(1)

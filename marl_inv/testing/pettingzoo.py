@@ -31,15 +31,19 @@ ADVICE = [
 
 
 def check_pettingzoo(
-    problem: Problem, periods: int | None = None, levels: int | None = None, only: Sequence[str] = ()
+    problem: Problem,
+    periods: int | None = None,
+    levels: int | None = None,
+    only: Sequence[str] = (),
+    flat: bool = False,
 ) -> None:
     """PettingZoo's tests for both of its interfaces, or `only` those; what they only warn of fails too, but
-    for ADVICE. With `levels` actions are order levels."""
+    for ADVICE. With `levels` actions are order levels, with `flat` by one number."""
     from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test, render_test, seed_test
     from pettingzoo.test.max_cycles_test import max_cycles_test
     from pettingzoo.test.state_test import state_test
 
-    chosen: dict[str, Any] = {"max_cycles": periods, "levels": levels}
+    chosen: dict[str, Any] = {"max_cycles": periods, "levels": levels, "flat": flat}
 
     def parallel(**options: Any) -> ParallelEnv:
         return parallel_env(problem, **chosen | options)

@@ -58,3 +58,25 @@ def test_rows_come_in_any_order_and_blank_lines_are_none(tmp_path: Path):
     found = read_demand(model, ["tea"], ["shop"])
     assert found.demand[:, 0, 0].tolist() == [5, 10, 0, 30]
     assert found.note.endswith("1 gaps among 4 were counted as no demand; 1 periods have no row at all")
+
+
+@pytest.mark.parametrize(
+    ("labels", "places"),
+    [
+        (["2024/1/31", "2024/2/1"], [0, 1]),
+        (["31.01.2024", "1.2.2024"], [0, 1]),
+        (["31/01/2024", "01/02/2024"], [0, 1]),
+        (["1/31/2024", "2/1/2024"], [0, 1]),
+        (["1/31/2024 8:30", "1/31/2024 18:30"], [0, 1]),
+        (["3.4.2024", "4.3.2024"], [1, 0]),
+        (["2024/12", "2025/1"], [0, 1]),
+    ],
+)
+def test_dates_as_spreadsheets_write_them(labels: list[str], places: list[int]):
+    assert list(places_in_time(labels, "sales.csv")[0].values()) == places
+
+
+def test_a_date_that_may_be_two_days_is_refused():
+    told = r"'3/4/2024' does not say which is the day and which the month; write dates as 2024-01-31"
+    with pytest.raises(InputError, match=told):
+        places_in_time(["3/4/2024", "3/5/2024"], "sales.csv")

@@ -3,6 +3,7 @@ tests do not look at."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import numpy as np
 import pettingzoo
 import pytest
 import torch
+from gymnasium.spaces import Discrete
 from pettingzoo.test import parallel_api_test
 
 from building import problem
@@ -261,6 +263,71 @@ def test_order_levels_on_paper():
     assert infos["shop_0"]["requested"].tolist() == [7.5, 4]
     assert infos["shop_0"]["promotion_cost"] == 3 * 2
     assert infos["shop_1"]["action_mask"] == ()
+
+
+def test_an_agent_with_one_choice_has_a_discrete_space():
+    env = parallel_env(problem(CLOSED), levels=5)
+    _, infos = env.reset(seed=0)
+    assert env.action_space("depot") == Discrete(5)
+    assert infos["depot"]["action_mask"].tolist() == [1, 1, 1, 1, 0]
+    for given in (3, np.int64(3), [3], np.array(3)):
+        env.reset(seed=0)
+        *_, infos = env.step({"shop": [0, 0, 0], "depot": given})
+        assert infos["depot"]["requested"].tolist() == [6]
+        assert infos["depot"]["action_mask"].dtype == np.int8
+    env.reset(seed=0)
+    with pytest.raises(InputError, match=r"action of depot: .*mill->depot is 5\.0; give a level"):
+        env.step({"shop": [0, 0, 0], "depot": 5})
+    with pytest.raises(InputError, match=r"action of depot: has shape \(2,\); give one whole number"):
+        env.step({"shop": [0, 0, 0], "depot": [1, 1]})
+
+
+def test_flat_actions_number_all_choices_of_levels():
+    """Levels (2, 1, 3) of 5 are number 2 x 25 + 1 x 5 + 3 = 58; the mask has 4 x 5 x 2 levels that make
+    sense."""
+    levels, flat = parallel_env(problem(CLOSED), levels=5), parallel_env(problem(CLOSED), levels=5, flat=True)
+    assert flat.action_space("shop") == Discrete(125)
+    assert flat.action_space("depot") == Discrete(5)
+    _, masked = levels.reset(seed=0)
+    _, infos = flat.reset(seed=0)
+    by_entry, mask = masked["shop"]["action_mask"], infos["shop"]["action_mask"]
+    assert mask.sum() == 4 * 5 * 2
+    assert all(
+        mask[number] == all(entry[level] for entry, level in zip(by_entry, choice, strict=True))
+        for number, choice in enumerate(itertools.product(range(5), repeat=3))
+    )
+    expected = levels.step({"shop": [2, 1, 3], "depot": 1})
+    given = flat.step({"shop": 58, "depot": 1})
+    assert expected[1] == given[1]
+    assert given[-1]["shop"]["requested"].tolist() == [4, 2, 6]
+    assert flat.action_names("shop") == levels.action_names("shop")
+    for wrong in (125, -1, 0.5, math.nan):
+        with pytest.raises(InputError, match=r"action of shop: is .*; give a whole number from 0 to 124"):
+            flat.step({"shop": wrong, "depot": 0})
+    with pytest.raises(InputError, match=r"action of shop: has shape \(3,\); give one whole number"):
+        flat.step({"shop": [2, 1, 3], "depot": 0})
+
+
+def test_flat_actions_of_an_agent_that_decides_nothing_and_of_too_many():
+    env = parallel_env(problem(TWO_SHOPS), levels=5, flat=True)
+    _, infos = env.reset(seed=0)
+    assert env.action_space("shop_1") == Discrete(1)
+    assert infos["shop_1"]["action_mask"].tolist() == [1]
+    env.step({"shop_0": 3 * 25 + 2 * 5 + 4, "shop_1": 0})
+    with pytest.raises(
+        InputError, match=r"flat: shop_0 has 41\^3 choices, and 65536 are the most; give fewer"
+    ):
+        parallel_env(problem(TWO_SHOPS), levels=41, flat=True)
+    with pytest.raises(
+        InputError, match="flat: needs levels to choose from; give levels too, as in levels=8"
+    ):
+        parallel_env(problem(TWO_SHOPS), flat=True)
+
+
+@pytest.mark.parametrize("name", ["two_warehouses", "lost_sales", "supplier_outage"])
+def test_pettingzoos_own_tests_of_flat_actions(name):
+    check_pettingzoo(problem_under_test(name), 4, levels=3, flat=True)
+    check_environment(lambda: made(name, max_cycles=4, levels=3, flat=True))
 
 
 def test_a_step_between_levels_is_a_whole_unit_where_quantities_are_integer():

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from marl_inv.common.errors import InputError
+from marl_inv.common.text import markdown_text
 from marl_inv.episodes.problem import Problem, load_problem
 from marl_inv.evaluation.evaluate import measured
 from marl_inv.evaluation.tables import latex
@@ -143,7 +144,7 @@ def test_the_tables_hold_the_results_numbers(folder: Path):
         assert len(own) == outcome.samples.numel()
         assert np.mean(own) == pytest.approx(float(row["mean"]))
     text = (folder / "report.md").read_text(encoding="utf-8")
-    assert all(f"| {policy} |" in text for policy in POLICIES)
+    assert all(f"| {markdown_text(policy)} |" in text for policy in POLICIES)
 
 
 def test_the_gap_to_the_best_possible_is_told(folder: Path):

@@ -320,7 +320,7 @@ class NothingAllowed(SoundLevels):
 
     def spoil(self, period, observations, rewards, terminations, truncations, infos):
         if period == 2:
-            infos["west"]["action_mask"][-1][0] = 0
+            infos["west"]["action_mask"][0] = 0
 
 
 SOUND = [Env, SoundSeason, SoundLevels]
