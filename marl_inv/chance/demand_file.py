@@ -13,6 +13,7 @@ from jaxtyping import Float
 from marl_inv.chance.luck import Luck, Stream
 from marl_inv.chance.time_labels import places_in_time
 from marl_inv.common.errors import InputError, suggestion
+from marl_inv.common.files import open_table
 from marl_inv.scenario import Scenario
 from marl_inv.scenario.demand import Empirical
 
@@ -108,7 +109,7 @@ def read_demand(model: Empirical, products: list[str], warehouses: list[str]) ->
     cells: dict[str, np.ndarray] = {}
     seen: set[tuple[str, str]] = set()
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with open_table(path) as file:
             rows = csv.reader(file)
             header = [name.strip() for name in next(rows, [])]
             if not header:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +12,7 @@ from rich.table import Table
 from marl_inv.cli.arguments import POLICY_HELP, AllowCode, Replications, ScenarioName, Seed, Settings
 from marl_inv.cli.bench import one_thread
 from marl_inv.cli.printing import console, progress_bar, say_notes
+from marl_inv.common.files import is_there
 from marl_inv.learning.settings import ALGORITHM_NAMES
 
 
@@ -143,7 +143,7 @@ def compare(
     from marl_inv.evaluation.tables import comparison_table
     from marl_inv.experiments.comparison import compare as compared
 
-    folders = [argument for argument in runs or [] if "=" not in argument or Path(argument).exists()]
+    folders = [argument for argument in runs or [] if "=" not in argument or is_there(argument)]
     settings = [argument for argument in runs or [] if argument not in folders]
     result = compared(scenario, folders, settings, train, seed, replications, progress_bar, bound, allow_code)
     say_notes(result.problem)

@@ -18,7 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor, contiguous_format
 
 from marl_inv.common.errors import InputError
-from marl_inv.common.files import write_whole
+from marl_inv.common.files import LARGEST_TENSORS, read_bytes, write_whole
 
 UNSEALED = b'"sha256":"' + b"0" * 64 + b'"'
 """The digest's place. Quotes inside metadata are escaped, so nothing else in the header reads like it."""
@@ -42,7 +42,7 @@ def read_sealed(file: Path, remedy: str) -> tuple[dict[str, str], dict[str, Tens
     """What is said about the tensors, and the tensors, on the CPU. Raises InputError, ending in the remedy,
     for a file that is not as it was written."""
     try:
-        content = file.read_bytes()
+        content = read_bytes(file, LARGEST_TENSORS)
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror}); {remedy}") from error
     header = slice(8, 8 + int.from_bytes(content[:8], "little"))

@@ -53,8 +53,11 @@ def render(
             (figure_to_rgb(_draw_moment(problem, moment, layout, WIDEST_FILM)) for moment in moments), path
         )
     *_, last = moments
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _draw_moment(problem, last, layout).savefig(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _draw_moment(problem, last, layout).savefig(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); give another place") from error
     return path
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from marl_inv.chance.luck import Stream
 from marl_inv.common.documents import write_yaml
 from marl_inv.common.errors import InputError
+from marl_inv.common.files import make_folder
 from marl_inv.common.plugins import digests
 from marl_inv.common.sealed import read_sealed, write_sealed
 from marl_inv.common.text import file_name
@@ -148,7 +149,7 @@ def compute(cell: Cell, root: Path) -> None:
     if isinstance(cell.plan, TrainSettings) and cell.elsewhere is None:
         train_cell(cell, root)
     else:
-        folder.mkdir(exist_ok=True)
+        make_folder(folder)
         write_yaml(folder / "run.yaml", cell.content)
     problem = Problem.of(cell.problem)
     if isinstance(cell.plan, TrainSettings):

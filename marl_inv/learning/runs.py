@@ -11,7 +11,7 @@ import torch
 
 from marl_inv.common.documents import Document, as_settings, override, read_yaml, write_yaml
 from marl_inv.common.errors import InputError, suggestion
-from marl_inv.common.files import make_folder
+from marl_inv.common.files import LOCK, locked, make_folder
 from marl_inv.common.plugins import check_allowed, imported, is_own
 from marl_inv.common.progress import Progress, Say, say_nothing, silently
 from marl_inv.common.records import validate
@@ -116,14 +116,13 @@ def run_training(
                 f"{folder}: holds a policy and no checkpoint to go on from; play it with `marl-inv "
                 "compare`, or give another --out"
             )
-    elif any(file.suffix != ".tmp" for file in folder.glob("*")):
+    elif any(file.suffix != ".tmp" and file.name != LOCK for file in folder.glob("*")):
         found = "is not empty, and holds no run" if resume else "is not empty"
         raise InputError(
             f"{folder}: {found}; give another --out{', or --resume to go on' if begun.exists() else ''}"
         )
-    else:
-        make_folder(folder)
-        write_yaml(begun, run | {"versions": versions()})
-    trained = train(problem, settings, folder, progress, resume=resume, say=say)
-    trained.policy.save(folder, settings)
-    return folder, trained
+    make_folder(folder)
+    with locked(folder):
+        if not (resume and begun.exists()):
+            write_yaml(begun, run | {"versions": versions()})
+        return folder, train(problem, settings, folder, progress, resume=resume, say=say)

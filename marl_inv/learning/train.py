@@ -179,7 +179,7 @@ def prepare(
     torch.manual_seed(settings.seed)
     generator = torch.Generator(device).manual_seed(settings.seed)
     encoding = encode(problem, beginning, settings)
-    actor = Actor(encoding, settings).to(device)
+    actor = Actor(encoding, settings).to(problem.network.size)
     policy = JointPolicy(actor, encoding, beginning.promotion, generator)
     tries = _tries(problem, settings)
     validation = ValidationCollector(problem, policy, tries, settings.seed, baseline)
@@ -281,12 +281,13 @@ def train(
         if folder is not None:
             dashboard.validated(*training.shown())
         _keep(training, folder)
-    percent = training.percent_over_baseline()
+    learned, percent = training.learned(), training.percent_over_baseline()
     if folder is not None:
+        learned.save(folder, settings)
         writer, step, record, _ = training.shown()
         dashboard.end(writer, step, record, problem, settings, percent)
         _log_levels(training, folder)
-    return Trained(training.learned(), training.baseline, training.beginning, percent)
+    return Trained(learned, training.baseline, training.beginning, percent)
 
 
 def _begun(

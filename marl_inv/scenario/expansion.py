@@ -27,11 +27,13 @@ from random import Random
 from typing import Any
 
 import networkx
-from pydantic import NonNegativeInt, create_model
+from pydantic import create_model
 
 from marl_inv.common.documents import Document, KeyPath
-from marl_inv.common.errors import InputError
+from marl_inv.common.errors import InputError, shown
+from marl_inv.common.files import is_there
 from marl_inv.common.records import Record, validate
+from marl_inv.scenario.fields import LARGEST, Seed
 from marl_inv.scenario.generators import AnyKind, LaneTemplate, SupplierTemplate, WarehouseTemplate, numbered
 from marl_inv.scenario.graph_files import TABLES, directed, plain, read_graph, read_tables
 from marl_inv.scenario.places import Lane, Supplier, Warehouse
@@ -45,7 +47,7 @@ class OptionalLaneTemplate(LaneTemplate):
 class _Completed(Record):
     """What files have in common: templates for what they leave out."""
 
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Of what is drawn in templates."""
     supplier: SupplierTemplate = SupplierTemplate()
     """What suppliers are like where the file does not say."""
@@ -211,7 +213,7 @@ def _words(network: object) -> str:
 
 def _found(name: str, folder: Path) -> Path:
     beside = folder / name
-    return beside if beside.exists() or not Path(name).exists() else Path(name)
+    return beside if is_there(beside) or not is_there(name) else Path(name)
 
 
 def _filled(template: Any, draw: Callable[[KeyPath, Any], Any], path: KeyPath = ()) -> Any:
@@ -267,8 +269,8 @@ def _entries(
         stated = _known(attributes, record, place)
         if record is Lane:
             distance = plain(attributes.get("distance", 1.0))
-            if type(distance) not in (int, float):
-                raise InputError(f"{place}: distance is {distance!r}; give a number")
+            if type(distance) not in (int, float) or not -LARGEST <= distance <= LARGEST:
+                raise InputError(f"{place}: distance is {shown(distance)}; give a number below {LARGEST:g}")
             _add_distance(drawn, distance)
         if each := drawn.pop("capacity_per_warehouse", 0):
             drawn["capacity"] = round(
@@ -311,7 +313,8 @@ def _entries(
 def _in_order(graph: networkx.MultiDiGraph) -> list[tuple[Any, Any, Any, dict[str, Any]]]:
     """The edges, in the order that the graph's `lanes` give."""
     names = graph.graph.get("lanes")
-    order = {name: position for position, name in enumerate(names)} if isinstance(names, list) else {}
+    listed = enumerate(names) if isinstance(names, list) else ()
+    order = {name: position for position, name in listed if isinstance(name, str)}
     return sorted(graph.edges(keys=True, data=True), key=lambda edge: order.get(edge[2], len(order)))
 
 

@@ -21,6 +21,7 @@ from xml.etree.ElementTree import ParseError
 import networkx
 
 from marl_inv.common.errors import InputError, suggestion
+from marl_inv.common.files import LARGEST_NETWORK, open_table, read_bytes
 from marl_inv.common.records import Record
 from marl_inv.common.text import from_csv_cell
 from marl_inv.scenario.places import Lane, Supplier, Warehouse
@@ -55,7 +56,7 @@ def read_graph(path: Path) -> networkx.MultiDiGraph:
             f"{path}: ends in {path.suffix or 'nothing'}; give a network as .json (node-link) or .graphml"
         )
     try:
-        return directed(readers[path.suffix](path.read_bytes(), path))
+        return directed(readers[path.suffix](read_bytes(path, LARGEST_NETWORK), path))
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); give the path of a network file"
@@ -64,7 +65,8 @@ def read_graph(path: Path) -> networkx.MultiDiGraph:
 
 def directed(graph: networkx.Graph) -> networkx.MultiDiGraph:
     """Any networkx graph as one with lanes; an undirected edge is a lane each way."""
-    lanes = networkx.MultiDiGraph(**graph.graph)
+    lanes = networkx.MultiDiGraph()
+    lanes.graph.update(graph.graph)
     lanes.add_nodes_from(graph.nodes(data=True))
     edges = (
         graph.edges(keys=True, data=True)
@@ -93,7 +95,9 @@ def _read_node_link(content: bytes, path: Path) -> networkx.Graph:
             f"{path}: holds no node-link graph; give {NODE_LINK}, as networkx.node_link_data writes it"
         )
     kind = networkx.MultiDiGraph if data.get("directed", True) is not False else networkx.MultiGraph
-    graph = kind(**data["graph"]) if isinstance(data.get("graph"), dict) else kind()
+    graph = kind()
+    if isinstance(data.get("graph"), dict):
+        graph.graph.update(data["graph"])
     for index, node in enumerate(nodes):
         if not isinstance(node.get("id"), str | int):
             raise InputError(f"{path}: nodes[{index}] has no id; give every node a name as `id`")
@@ -195,7 +199,7 @@ def _read_table(path: Path, record: type[Record]) -> Iterator[tuple[str, dict[st
         if key in record.model_fields and record.model_fields[key].is_required()
     ]
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with open_table(path) as file:
             lines = csv.reader(file)
             header = [column.strip() for column in next(lines, [])]
             _check_header(header, path, needed, list(record.model_fields))
