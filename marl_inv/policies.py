@@ -182,9 +182,12 @@ def tuned(
     (XDG_CACHE_HOME, ~/.cache), named by a hash of all that it depends on; deleting it is safe, and a damaged
     file is tuned again.
     """
-    file = _cache() / f"{_fingerprint(problem, policy, seed, effort)}.safetensors"
+    fingerprint = _fingerprint(problem, policy, seed, effort)
+    file = _cache() / f"{fingerprint}.safetensors"
+    about, values = {}, {}
     with suppress(InputError):
-        _, values = read_sealed(file, "it is tuned again")
+        about, values = read_sealed(file, "it is tuned again")
+    if about.get("of") == fingerprint:
         device = problem.network.size.device
         return replace(
             set_parameters(policy, {name: value.to(device) for name, value in values.items()}),
@@ -194,7 +197,7 @@ def tuned(
     values = {name: parameter.value for name, parameter in found.parameters(problem).items()}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_sealed(file, values, {})
+        write_sealed(file, values, {"of": fingerprint})
     except (InputError, OSError) as error:
         logger.warning(
             "marl-inv: what was tuned is used, and not remembered: %s",

@@ -12,10 +12,14 @@ from jaxtyping import Float
 
 from marl_inv.chance.luck import Luck, Stream
 from marl_inv.chance.time_labels import places_in_time
-from marl_inv.common.errors import InputError, suggestion
+from marl_inv.common.errors import InputError, shown, suggestion
 from marl_inv.common.files import open_table
 from marl_inv.scenario import Scenario
 from marl_inv.scenario.demand import Empirical
+from marl_inv.scenario.fields import LARGEST
+
+MOST_NUMBERS = 100_000_000
+"""Of a data file; more would not fit into the memory of small machines."""
 
 
 class FileDemand:
@@ -144,9 +148,10 @@ def read_demand(model: Empirical, products: list[str], warehouses: list[str]) ->
                         "product"
                     )
                 seen.add(entry)
-                period = cells.setdefault(
-                    row[period_at].strip(), np.full((len(products), len(warehouses)), np.nan)
-                )
+                if row[period_at].strip() not in cells:
+                    _check_size(path, len(cells) + 1, products, warehouses)
+                    cells[row[period_at].strip()] = np.full((len(products), len(warehouses)), np.nan)
+                period = cells[row[period_at].strip()]
                 period[position[row[product_at]]] = [
                     _number(row[at], rows.line_num, path, header[at]) for at in columns
                 ]
@@ -160,15 +165,25 @@ def read_demand(model: Empirical, products: list[str], warehouses: list[str]) ->
     if not cells:
         raise InputError(f"{path}:1: holds no rows; give a row per period and product")
     places, missing = places_in_time(cells, f"{path}: {model.period_column}")
+    _check_size(path, len(cells) + missing, products, warehouses)
     demand = np.full((len(cells) + missing, len(products), len(warehouses)), np.nan)
     for label, place in places.items():
-        demand[place] = cells[label]
+        demand[place] = cells.pop(label)
     returns, empty = int((demand < 0).sum()), int(np.isnan(demand).sum())
     note = (
         f"{path.name}: {returns} negative numbers (returns) and {empty} gaps among {demand.size} were "
         "counted as no demand"
     ) + f"; {missing} periods have no row at all" * (missing > 0)
-    return DemandFile(np.nan_to_num(demand, nan=0.0).clip(min=0), note)
+    return DemandFile(np.nan_to_num(demand, copy=False, nan=0.0).clip(min=0, out=demand), note)
+
+
+def _check_size(path: Path, periods: int, products: list[str], warehouses: list[str]) -> None:
+    numbers = periods * len(products) * len(warehouses)
+    if numbers > MOST_NUMBERS:
+        raise InputError(
+            f"{path}: would hold {numbers:,} numbers, {periods:,} periods x {len(products):,} products x "
+            f"{len(warehouses):,} warehouses; give fewer of them, {MOST_NUMBERS:,} in all"
+        )
 
 
 def _number(text: str, line: int, path: Path, column: str) -> float:
@@ -176,8 +191,8 @@ def _number(text: str, line: int, path: Path, column: str) -> float:
         number = float(text)
     except ValueError:
         number = math.nan if not text.strip() else math.inf
-    if number - number != 0 and text.strip():
-        raise InputError(
-            f"{path}:{line}: {column} is {text!r}; give a number, or leave the cell empty for a gap"
-        )
+    if text.strip() and not -LARGEST <= number <= LARGEST:
+        most = f", {LARGEST:g} or less" if math.isfinite(number) else ""
+        where = f"{path}:{line}: {column} is {shown(text)}"
+        raise InputError(f"{where}; give a number{most}, or leave the cell empty for a gap")
     return number

@@ -33,9 +33,33 @@ def write_sealed(file: Path, tensors: Mapping[str, Tensor], about: Mapping[str, 
     apart = {
         name: tensor.detach().cpu().clone(memory_format=contiguous_format) for name, tensor in tensors.items()
     }
-    content = save(apart, {**about, "sha256": "0" * 64})
+    content = _in_order(save(apart, {**about, "sha256": "0" * 64}))
     digest = hashlib.sha256(content).hexdigest().encode()
     write_whole(file, content.replace(UNSEALED, b'"sha256":"' + digest + b'"', 1))
+
+
+def _in_order(content: bytes) -> bytes:
+    """The same file with what is said in the order of its keys: the same tensors are then the same bytes."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[end:]
+
+
+def seal_text(text: str) -> str:
+    """A JSON mapping with its own SHA-256 as its first key; see `check_text`."""
+    unsealed = text.replace("{", '{"sha256":"' + "0" * 64 + '",', 1)
+    return unsealed.replace("0" * 64, hashlib.sha256(unsealed.encode()).hexdigest(), 1)
+
+
+def check_text(text: str) -> None:
+    """Raise ValueError for text that is not as `seal_text` made it."""
+    seal = re.match(r'\{"sha256":"([0-9a-f]{64})"', text)
+    unsealed = text.replace(seal[1], "0" * 64, 1) if seal else ""
+    if seal is None or hashlib.sha256(unsealed.encode()).hexdigest() != seal[1]:
+        raise ValueError("its seal is broken")
 
 
 def read_sealed(file: Path, remedy: str) -> tuple[dict[str, str], dict[str, Tensor]]:

@@ -122,8 +122,11 @@ class Cell:
 
 
 def _folder(name: str, content: dict[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    return f"{file_name(name)}-{digest[:12]}"
+    return f"{file_name(name)}-{_digest(content)}"
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def is_computed(folder: Path) -> bool:
@@ -134,7 +137,15 @@ def is_computed(folder: Path) -> bool:
 
 def scores_in(folder: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     """Of a finished cell: what is said about them, and `samples`, `measure.NAME` and `Outcome.details`."""
-    return read_sealed(folder / SCORES, "delete it to compute it again")
+    file, remedy = folder / SCORES, "delete it to compute it again"
+    about, tensors = read_sealed(file, remedy)
+    try:
+        whose = _digest(json.loads(about["cell"]))
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{file}: does not say which cell it is of; {remedy}") from error
+    if not folder.name.endswith(f"-{whose}"):
+        raise InputError(f"{file}: is of another cell than its folder's name says; {remedy}")
+    return about, tensors
 
 
 def train_cell(cell: Cell, root: Path) -> None:

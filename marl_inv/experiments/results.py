@@ -17,7 +17,9 @@ from rich.table import Table
 from torch import Tensor
 
 from marl_inv.common.errors import InputError
+from marl_inv.common.files import LARGEST_NETWORK, read_bytes
 from marl_inv.common.printed import Printed
+from marl_inv.common.sealed import check_text
 from marl_inv.evaluation.evaluate import measured
 from marl_inv.evaluation.metrics import MONEY
 from marl_inv.evaluation.statistics import Interval, Spread, holm
@@ -378,7 +380,8 @@ def read_results(folders: Sequence[str | Path]) -> Results:
 def _read_folder(folder: Path) -> Results:
     remedy = "give the folder of a grid; `marl-inv run` writes it, at once where all cells are there"
     try:
-        listing = json.loads((folder / LISTING).read_text(encoding="utf-8"))
+        text = read_bytes(folder / LISTING, LARGEST_NETWORK).decode()
+        listing = json.loads(text)
         experiment = Experiment.model_validate_json(json.dumps(listing["experiment"]))
         problems = {
             name: Scenario.model_validate_json(json.dumps(each))
@@ -387,8 +390,15 @@ def _read_folder(folder: Path) -> Results:
         cells = [Listed(**cell, problem=problems[cell["scenario"]]) for cell in listing["cells"]]
     except OSError as error:
         raise InputError(f"{folder / LISTING}: cannot be read ({error.strerror}); {remedy}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{folder / LISTING}: does not fit this version of marl_inv; {remedy}") from error
+    try:
+        check_text(text)
+    except ValueError as error:
+        raise InputError(
+            f"{folder / LISTING}: is not as `marl-inv run` wrote it; run the experiment again, which keeps "
+            "the cells and writes it anew"
+        ) from error
     there = [cell for cell in cells if is_computed(folder / cell.folder)]
     if not there:
         raise InputError(

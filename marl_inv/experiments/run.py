@@ -21,6 +21,7 @@ from typing import Any
 from marl_inv.common.errors import InputError
 from marl_inv.common.files import is_there, locked, make_folder, write_whole
 from marl_inv.common.progress import Progress, Say, say_nothing, silently
+from marl_inv.common.sealed import seal_text
 from marl_inv.evaluation.tables import markdown
 from marl_inv.experiments.cell import Cell, compute, is_computed, train_cell
 from marl_inv.experiments.engines import Engine, engine_named
@@ -82,12 +83,12 @@ def _write_listing(folder: Path, experiment: Experiment, grid: list[Cell]) -> No
         "scenarios": scenarios,
         "cells": cells,
     }
-    _write_anew(folder / LISTING, json.dumps(listing, indent=1))
+    _write_anew(folder / LISTING, seal_text(json.dumps(listing, indent=1)))
 
 
 def _write_anew(file: Path, text: str) -> None:
     """Unless it says just that already."""
-    if not file.exists() or file.read_text(encoding="utf-8") != text:
+    if not file.is_file() or file.read_bytes() != text.encode():
         write_whole(file, text)
 
 

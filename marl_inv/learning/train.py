@@ -27,14 +27,9 @@ from marl_inv.learning import dashboard
 from marl_inv.learning.algorithms import pathwise, ppo, qlearning, reinforce
 from marl_inv.learning.algorithms.pathwise import FreshTraces
 from marl_inv.learning.checkpoint import (
-    BASELINE_EVENTS,
-    BOUND_EVENTS,
-    CHECKPOINT,
     Nested,
     algorithm_state,
     chance_state,
-    cut_back,
-    events,
     from_fields,
     read_checkpoint,
     record,
@@ -46,12 +41,20 @@ from marl_inv.learning.checkpoint import (
     write_checkpoint,
 )
 from marl_inv.learning.collector import InventoryStats, RolloutCollector, ValidationCollector
+from marl_inv.learning.event_files import (
+    BASELINE_EVENTS,
+    BOUND_EVENTS,
+    CHECKPOINT,
+    cut_back,
+    digests_of,
+    events,
+)
 from marl_inv.learning.footprint import check_memory
 from marl_inv.learning.joint_policy import JointPolicy
 from marl_inv.learning.parts import Built, Parts
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.models.encoding import Beginning
-from marl_inv.models.learned import BEGINNINGS, Actor, LearnedPolicy, encode
+from marl_inv.models.learned import BEGINNINGS, Actor, LearnedPolicy, encode, run_digest
 
 ALGORITHMS: dict[str, Callable[[Parts], Built]] = {
     "mappo": ppo.build,
@@ -283,7 +286,7 @@ def train(
         _keep(training, folder)
     learned, percent = training.learned(), training.percent_over_baseline()
     if folder is not None:
-        learned.save(folder, settings)
+        learned.save(folder, settings, {"run": run_digest(run_of(problem.scenario, settings))})
         writer, step, record, _ = training.shown()
         dashboard.end(writer, step, record, problem, settings, percent)
         _log_levels(training, folder)
@@ -346,10 +349,11 @@ def _keep(training: Training, folder: Path | None) -> None:
     if folder is None:
         return
     training.trainer.params.logger.writer.flush()
+    lengths = events(folder)
     write_checkpoint(
         folder,
         run_of(training.problem.scenario, training.settings),
-        training.state() | {"events": events(folder)},
+        training.state() | {"events": lengths, "event_digests": digests_of(folder, lengths)},
     )
 
 
