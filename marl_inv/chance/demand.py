@@ -60,7 +60,7 @@ def masses(model: Demand, factor: float) -> Float[np.ndarray, " D"] | None:
     return None
 
 
-def _check_few(units: float) -> None:
+def _check_few(units: int | float) -> None:
     if units > MOST_MASSES:
         raise InputError(
             f"demand: may be {units:,.0f} units in a period, too many to list their probabilities; at most "
