@@ -12,13 +12,14 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, contiguous_format
 
 from marl_inv.common.errors import InputError
-from marl_inv.common.files import LARGEST_TENSORS, read_bytes, write_whole
+from marl_inv.common.files import LARGEST_NETWORK, LARGEST_TENSORS, read_bytes, write_whole
 
 UNSEALED = b'"sha256":"' + b"0" * 64 + b'"'
 """The digest's place. Quotes inside metadata are escaped, so nothing else in the header reads like it."""
@@ -49,17 +50,24 @@ def _in_order(content: bytes) -> bytes:
 
 
 def seal_text(text: str) -> str:
-    """A JSON mapping with its own SHA-256 as its first key; see `check_text`."""
+    """A JSON mapping with its own SHA-256 as its first key; see `read_text_sealed`."""
     unsealed = text.replace("{", '{"sha256":"' + "0" * 64 + '",', 1)
     return unsealed.replace("0" * 64, hashlib.sha256(unsealed.encode()).hexdigest(), 1)
 
 
-def check_text(text: str) -> None:
-    """Raise ValueError for text that is not as `seal_text` made it."""
+def read_text_sealed(file: Path, remedy: str) -> Any:
+    """What the JSON of a file with a seal says. Raises InputError for one that cannot be read, or is not as
+    it was written; where it never had a seal, `ValueError`."""
+    try:
+        text = read_bytes(file, LARGEST_NETWORK).decode()
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror}); {remedy}") from error
     seal = re.match(r'\{"sha256":"([0-9a-f]{64})"', text)
-    unsealed = text.replace(seal[1], "0" * 64, 1) if seal else ""
-    if seal is None or hashlib.sha256(unsealed.encode()).hexdigest() != seal[1]:
-        raise ValueError("its seal is broken")
+    if seal is None:
+        raise ValueError("it has no seal")
+    if hashlib.sha256(text.replace(seal[1], "0" * 64, 1).encode()).hexdigest() != seal[1]:
+        raise InputError(f"{file}: is damaged, or was changed; {remedy}")
+    return json.loads(text)
 
 
 def read_sealed(file: Path, remedy: str) -> tuple[dict[str, str], dict[str, Tensor]]:

@@ -212,8 +212,7 @@ def _words(network: object) -> str:
 
 
 def _found(name: str, folder: Path) -> Path:
-    beside = folder / name
-    return beside if is_there(beside) or not is_there(name) else Path(name)
+    return folder / name if is_there(folder / name) or not is_there(name) else Path(name)
 
 
 def _filled(template: Any, draw: Callable[[KeyPath, Any], Any], path: KeyPath = ()) -> Any:
@@ -312,8 +311,7 @@ def _entries(
 
 def _in_order(graph: networkx.MultiDiGraph) -> list[tuple[Any, Any, Any, dict[str, Any]]]:
     """The edges, in the order that the graph's `lanes` give."""
-    names = graph.graph.get("lanes")
-    listed = enumerate(names) if isinstance(names, list) else ()
+    listed = enumerate(graph.graph["lanes"]) if isinstance(graph.graph.get("lanes"), list) else ()
     order = {name: position for position, name in listed if isinstance(name, str)}
     return sorted(graph.edges(keys=True, data=True), key=lambda edge: order.get(edge[2], len(order)))
 

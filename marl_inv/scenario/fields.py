@@ -13,7 +13,7 @@ LARGEST, SMALLEST = 1e12, 1e-9
 """Numbers beyond them are refused: in float32, products and shares of a few of them would be infinite."""
 
 
-MOST = 1_000_000
+MOST_COUNTED = 1_000_000
 """Of what is counted."""
 
 
@@ -46,20 +46,20 @@ def _stretch(value: object) -> object:
         isinstance(value, list)
         and len(value) == 2
         and all(type(n) is int for n in value)
-        and 0 <= value[0] < value[1] <= MOST
+        and 0 <= value[0] < value[1] <= MOST_COUNTED
     ):
         return tuple(value)
     raise ValueError(f"is {shown(value)}; give two whole numbers, first period and end: [0, 88]")
 
 
 def as_duration(value: object) -> object:
-    if type(value) is int and 1 <= value <= MOST:
+    if type(value) is int and 1 <= value <= MOST_COUNTED:
         return value
     if (
         isinstance(value, list)
         and len(value) == 2
         and all(type(n) is int for n in value)
-        and 1 <= value[0] <= value[1] <= MOST
+        and 1 <= value[0] <= value[1] <= MOST_COUNTED
     ):
         return tuple(value)
     raise ValueError(
@@ -94,10 +94,10 @@ def _not_tiny(value: float) -> float:
 Positive = Annotated[float, Field(gt=0, le=LARGEST), AfterValidator(_not_tiny)]
 
 
-Count = Annotated[int, Field(gt=0, le=MOST)]
+Count = Annotated[int, Field(gt=0, le=MOST_COUNTED)]
 
 
-Whole = Annotated[int, Field(ge=0, le=MOST)]
+Whole = Annotated[int, Field(ge=0, le=MOST_COUNTED)]
 
 
 Seed = Annotated[int, Field(ge=0, le=2**53)]
