@@ -103,10 +103,6 @@ LATEX = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "\N{MINUS SIGN}": "$-$",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
     "[": "{[}",
     "]": "{]}",
 } | {sign: rf"\{sign}" for sign in "&%$#_{}"}
