@@ -4,6 +4,7 @@ on a scenario."""
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import sys
@@ -22,14 +23,18 @@ from marl_inv.baselines.parameters import set_parameters
 from marl_inv.baselines.rolling_horizon import RollingHorizon
 from marl_inv.baselines.tuning import tune
 from marl_inv.common.errors import InputError, suggestion
+from marl_inv.common.files import is_there
 from marl_inv.common.plugins import imported, is_own, source
 from marl_inv.common.progress import Progress, silently
 from marl_inv.common.sealed import read_sealed, write_sealed
+from marl_inv.common.text import message
 from marl_inv.episodes.policy import Policy
 from marl_inv.episodes.problem import AnyScenario, Problem, as_problem
 from marl_inv.evaluation.evaluate import Score, evaluate
 from marl_inv.learning.settings import ALGORITHM_NAMES
 from marl_inv.models.learned import POLICY, load_policy
+
+logger = logging.getLogger("marl_inv")
 
 PLAYING = ("common", "scenario", "network", "simulator", "chance", "episodes", "evaluation", "baselines")
 """The packages that say what a policy earns, and what tuning finds."""
@@ -59,7 +64,7 @@ def policy_named(
         return solve(problem).policy
     if match := re.fullmatch(ROLLING, name):
         return RollingHorizon.of(problem, paths=int(match[1] or 0))
-    return load_policy(name, problem, allow_code) if Path(name).exists() else _own_policy(name, problem)
+    return load_policy(name, problem, allow_code) if is_there(name) else _own_policy(name, problem)
 
 
 AnyPolicy = str | Path | Policy
@@ -99,9 +104,7 @@ def check_policy_name(name: str) -> None:
     if base in BASELINES:
         if strange := [layer for layer in layers if layer not in LAYERS]:
             raise InputError(f"{name}: {strange[0]} is no layer; give one of {', '.join(LAYERS)}")
-    elif (
-        name != "optimal" and not re.fullmatch(ROLLING, name) and not Path(name).exists() and ":" not in name
-    ):
+    elif name != "optimal" and not re.fullmatch(ROLLING, name) and not is_there(name) and ":" not in name:
         if name in ALGORITHM_NAMES:
             raise InputError(
                 f"{name}: is an algorithm and has to be trained; `marl-inv train` does, or `algorithm: "
@@ -117,7 +120,7 @@ def check_policy_name(name: str) -> None:
 
 def policy_file(name: str) -> Path | None:
     """Where a policy that is no baseline is written: that of a run, or the source of `module:Class`."""
-    if Path(name).exists():
+    if is_there(name):
         return Path(name) / POLICY if Path(name).is_dir() else Path(name)
     return source(name) if is_own(name) else None
 
@@ -185,17 +188,27 @@ def tuned(
     (XDG_CACHE_HOME, ~/.cache), named by a hash of all that it depends on; deleting it is safe, and a damaged
     file is tuned again.
     """
-    file = _cache() / f"{_fingerprint(problem, policy, seed, effort)}.safetensors"
+    fingerprint = _fingerprint(problem, policy, seed, effort)
+    file = _cache() / f"{fingerprint}.safetensors"
+    about, values = {}, {}
     with suppress(InputError):
-        _, values = read_sealed(file, "it is tuned again")
+        about, values = read_sealed(file, "it is tuned again")
+    if about.get("of") == fingerprint:
         device = problem.network.size.device
         return replace(
             set_parameters(policy, {name: value.to(device) for name, value in values.items()}),
             name=f"tuned {policy.name}",
         )
     found = tune(problem, policy, seed, effort=effort, progress=progress)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_sealed(file, {name: parameter.value for name, parameter in found.parameters(problem).items()}, {})
+    values = {name: parameter.value for name, parameter in found.parameters(problem).items()}
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_sealed(file, values, {"of": fingerprint})
+    except (InputError, OSError) as error:
+        logger.warning(
+            "marl-inv: what was tuned is used, and not remembered: %s",
+            message(str(error)) if isinstance(error, InputError) else f"{file.parent}: {error.strerror}",
+        )
     return found
 
 

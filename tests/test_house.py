@@ -51,7 +51,6 @@ LONG = {
     "marl_inv/network/building.py": "one builder, a method for each part of the network",
     "marl_inv/report/pictures.py": "a list of pictures, each by itself",
     "marl_inv/scenario/advice.py": "a list of pieces of advice, each by itself",
-    "marl_inv/scenario/generators.py": "a list of generators, each by itself",
 }
 """Modules of more than 400 lines, and why they are one room."""
 

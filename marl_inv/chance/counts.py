@@ -17,7 +17,7 @@ LARGEST_COUNT = 1e15
 """Units beyond it are refused where they are whole: floating point no longer tells neighbours apart."""
 
 
-TABLE = 2**22
+TABLE = 2**20
 """Probabilities that are tabulated for a group, at most."""
 
 

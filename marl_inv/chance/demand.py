@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from marl_inv.chance.counts import Counts
 from marl_inv.chance.measures import Measures
+from marl_inv.common.errors import InputError
 from marl_inv.scenario import Scenario
 from marl_inv.scenario.demand import (
     Demand,
@@ -35,22 +36,36 @@ def parametric(models: list[ParametricDemand], products: int) -> Counts | Measur
     )
 
 
+MOST_MASSES = 30_000
+
+
 def masses(model: Demand, factor: float) -> Float[np.ndarray, " D"] | None:
     """Probability of 0, 1, 2.. units in a period of this growth, up to what is hardly ever exceeded; None for
-    demand that is not in whole units."""
+    demand that is not in whole units. Raises InputError for more than MOST_MASSES."""
     if isinstance(model, Poisson | Geometric | NegativeBinomial):
         counts = Counts([model], 1)
         mean, failures = counts.mean[0] * factor, counts.failures[0]
-        units = np.arange(int(counts.hardly_exceeded(mean, failures)[0]) + 1)
+        most = int(counts.hardly_exceeded(mean, failures)[0])
+        _check_few(most)
+        units = np.arange(most + 1)
         reached = counts.reached(
             units, np.broadcast_to(mean, units.shape), np.broadcast_to(failures, units.shape)
         )
         return np.diff(reached[: 1 + np.searchsorted(reached, 1 - HARDLY_EVER)], prepend=0.0)
     if isinstance(model, DiscreteUniform | KnownDemand):
         low, high = (factor, factor) if isinstance(model, KnownDemand) else (model.low, model.high)
+        _check_few(high)
         if low == int(low) and low >= 0 and (factor == 1 or isinstance(model, KnownDemand)):
             return np.where(np.arange(high + 1) >= low, 1 / (high - low + 1), 0.0)
     return None
+
+
+def _check_few(units: int | float) -> None:
+    if units > MOST_MASSES:
+        raise InputError(
+            f"demand: may be {units:,.0f} units in a period, too many to list their probabilities; at most "
+            f"{MOST_MASSES:,} can be, so count in larger units"
+        )
 
 
 def mixing(scenario: Scenario) -> Float[np.ndarray, "N N"] | None:

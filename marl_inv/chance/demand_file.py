@@ -17,6 +17,9 @@ from marl_inv.common.errors import InputError, shown, suggestion
 from marl_inv.scenario import Scenario
 from marl_inv.scenario.demand import Empirical
 
+MOST_NUMBERS = 100_000_000
+"""Of a data file; more would not fit into the memory of small machines."""
+
 
 class FileDemand:
     """Real demand of some warehouses: training draws stretches of the training part at random, evaluation
@@ -131,6 +134,7 @@ def read_demand(model: Empirical, products: list[str], warehouses: list[str]) ->
             warehouse = row.warehouse or warehouse
             place = product_at[product] * len(warehouses) + warehouse_at[warehouse]
             if (sheet := periods.get(period)) is None:
+                _check_size(rows.path, len(periods) + 1, products, warehouses)
                 sheet = periods[period] = array("d", [UNTOLD]) * (len(products) * len(warehouses))
             if sheet[place] != UNTOLD:
                 where = f" at {warehouse}" * (row.warehouse is not None)
@@ -146,6 +150,7 @@ def read_demand(model: Empirical, products: list[str], warehouses: list[str]) ->
     _check_names("product", rows, others, products, told.any(2), [*periods])
     _check_names("warehouse", rows, others, warehouses, told.any(1), [*periods])
     places, missing = places_in_time(periods, f"{rows.path}: {model.period_column}")
+    _check_size(rows.path, len(periods) + missing, products, warehouses)
     demand = np.full((len(periods) + missing, len(products), len(warehouses)), np.nan)
     demand[[*places.values()]] = np.where(told, cells, np.nan)
     returns, empty = int((demand < 0).sum()), int(np.isnan(demand).sum())
@@ -155,7 +160,16 @@ def read_demand(model: Empirical, products: list[str], warehouses: list[str]) ->
     ) + f"; {missing} periods have no row at all" * (missing > 0)
     for kind, names in others.items():
         note += f"; {len(names)} other {kind}s were left out" * bool(names)
-    return DemandFile(np.nan_to_num(demand, nan=0.0).clip(min=0), note)
+    return DemandFile(np.nan_to_num(demand, copy=False, nan=0.0).clip(min=0, out=demand), note)
+
+
+def _check_size(path: Path, periods: int, products: list[str], warehouses: list[str]) -> None:
+    numbers = periods * len(products) * len(warehouses)
+    if numbers > MOST_NUMBERS:
+        raise InputError(
+            f"{path}: would hold {numbers:,} numbers, {periods:,} periods x {len(products):,} products x "
+            f"{len(warehouses):,} warehouses; give fewer of them, {MOST_NUMBERS:,} in all"
+        )
 
 
 def _note(others: Others, name: str, row: Row) -> None:

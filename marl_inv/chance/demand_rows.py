@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from marl_inv.chance.time_labels import likely_labels
 from marl_inv.common.errors import InputError, shown
+from marl_inv.common.files import open_table
 from marl_inv.scenario.demand import SEPARATORS, Empirical
 from marl_inv.scenario.fields import LARGEST
 
@@ -86,9 +87,10 @@ class DemandRows:
         except ValueError:
             units = math.inf
         if not abs(units) <= LARGEST:
+            most = f", {LARGEST:g} or less" if math.isfinite(units) else ""
             raise InputError(
-                f"{self.path}:{row.line}: {self.header[column]} is {shown(text)}; give a number, or leave "
-                "the cell empty for a gap"
+                f"{self.path}:{row.line}: {self.header[column]} is {shown(text)}; give a number{most}, or "
+                "leave the cell empty for a gap"
             )
         return units
 
@@ -123,7 +125,7 @@ def open_rows(model: Empirical, products: list[str], warehouses: list[str]) -> D
 def _lines(path: Path, separator: str) -> Iterator[Lines]:
     """The lines of a file; a first line `sep=;`, as spreadsheets write it, is none."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with open_table(path) as file:
             rows = csv.reader(file, delimiter=separator, skipinitialspace=True)
             numbered = ((rows.line_num, row) for row in rows if any(map(str.strip, row)))
             first = next(numbered, None)
@@ -314,7 +316,7 @@ def _signs(
 
 def _without_quotes(path: Path) -> bool:
     """No cell of a file that commas separate can hold a comma."""
-    with path.open(encoding="utf-8-sig") as file:
+    with open_table(path) as file:
         return not any('"' in line for line in file)
 
 

@@ -3,6 +3,7 @@ help is quick."""
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from typing import Annotated
@@ -14,6 +15,7 @@ from marl_inv.cli import bench, experiments, policies, scenarios, training
 from marl_inv.cli.printing import complain
 from marl_inv.common.errors import InputError
 from marl_inv.common.machine import keep_memory
+from marl_inv.common.text import message
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -59,3 +61,13 @@ def main() -> None:
     except InputError as error:
         complain(str(error))
         sys.exit(2)
+    except BrokenPipeError:  # whoever read along has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        complain(message(f"{where}{error.strerror or error}; make room there, or give another place"))
+        sys.exit(1)
+    except MemoryError:
+        complain("there is not enough memory; give fewer replications, or a smaller scenario")
+        sys.exit(1)

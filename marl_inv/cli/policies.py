@@ -23,7 +23,7 @@ from marl_inv.cli.arguments import (
 )
 from marl_inv.cli.bench import one_thread
 from marl_inv.cli.printing import console, progress_bar, say, say_notes, say_written, write_rows
-from marl_inv.common.files import check_writable
+from marl_inv.common.files import check_writable, is_there
 from marl_inv.learning.settings import ALGORITHM_NAMES
 
 
@@ -199,7 +199,7 @@ def compare(
     from marl_inv.experiments.comparison import compare as compared
     from marl_inv.learning.runs import split_settings
 
-    folders = [argument for argument in runs or [] if "=" not in argument or Path(argument).exists()]
+    folders = [argument for argument in runs or [] if "=" not in argument or is_there(argument)]
     settings = [argument for argument in runs or [] if argument not in folders]
     check_writable(csv_file, json_file)
     result = compared(

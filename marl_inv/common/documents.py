@@ -15,7 +15,7 @@ from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEv
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from marl_inv.common.errors import InputError, shown
-from marl_inv.common.files import write_whole
+from marl_inv.common.files import read_bytes, write_whole
 
 LARGEST_FILE = 4 * 2**20
 """Bytes; a larger YAML file is refused, for parsing takes seconds a megabyte."""
@@ -51,7 +51,7 @@ def read_yaml(path: str | Path) -> Document:
     refused."""
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bytes(path, 4 * LARGEST_FILE).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); give the path of a YAML file"

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from marl_inv.common.documents import Document, KeyPath
+from marl_inv.common.documents import DEEPEST, Document, KeyPath
 from marl_inv.common.errors import InputError, shown, suggestion
 
 MOST_MISTAKES = 20
@@ -28,7 +28,7 @@ AnyRecord = TypeVar("AnyRecord", bound=BaseModel)
 
 def validate(model: type[AnyRecord], document: Document) -> AnyRecord:
     """Check a document against its schema; every mistake found becomes a line of one InputError."""
-    _check_text(document)
+    check_plain(document)
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
@@ -43,28 +43,38 @@ def validate(model: type[AnyRecord], document: Document) -> AnyRecord:
         raise InputError("\n".join(lines)) from None
 
 
-def _check_text(document: Document) -> None:
-    """Raise InputError for halves of characters, which no file can hold."""
-    for path, text in _texts(document.data):
-        if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
-            raise InputError(
-                f"{document.place(path)}: {'.'.join(map(str, path))} is {shown(text)}, which holds half a "
-                "character; give whole ones"
-            )
+def check_plain(document: Document) -> None:
+    """Raise InputError for values that nothing can be done with: halves of characters, which no file can
+    hold, numbers beyond 64 bits, and what is nested too deep."""
+    for path, value in _values(document.data):
+        if fault := _fault(value, len(path)):
+            name = ".".join(map(str, path))
+            raise InputError(f"{document.place(path)}: {name} is {shown(value)}, {fault}")
 
 
-def _texts(data: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
-    """All text in plain data, keys too."""
-    if isinstance(data, str):
+def _fault(value: Any, depth: int) -> str | None:
+    """What is wrong with a single value, and what would work."""
+    if depth > DEEPEST:
+        return f"nested more than {DEEPEST} levels deep; write it flat"
+    if isinstance(value, str) and not value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in value):
+        return "which holds half a character; give whole ones"
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return "which is beyond 64 bits; give a smaller number"
+    return None
+
+
+def _values(data: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
+    """All text and all numbers in plain data, keys too, and what is nested too deep."""
+    if isinstance(data, str | int) or len(path) > DEEPEST:
         yield path, data
     elif isinstance(data, dict):
         for key, value in data.items():
             if isinstance(key, str):
                 yield path, key
-                yield from _texts(value, (*path, key))
+                yield from _values(value, (*path, key))
     elif isinstance(data, list):
         for index, value in enumerate(data):
-            yield from _texts(value, (*path, index))
+            yield from _values(value, (*path, index))
 
 
 def _explain(problem: Mapping[str, Any], model: type[BaseModel], document: Document) -> str:

@@ -11,6 +11,10 @@ LONGEST_LINE, MOST_LINES = 1000, 25
 """Characters of a line, and lines, of a message; what is beyond is left out."""
 
 
+LONG_WORD = re.compile(r"\S{400,}")
+"""What nobody reads to its end, and has to be cut for what stands around it to be seen."""
+
+
 LONGEST_NAME = 60
 """Characters of a name in a picture."""
 
@@ -56,8 +60,12 @@ def cut(text: str, most: int) -> str:
 def message(text: str) -> str:
     """What a person is told, line by line, each in a sensible length."""
     lines = text.split("\n")
-    told = [cut(visible(line), LONGEST_LINE) for line in lines[:MOST_LINES]]
+    told = [cut(LONG_WORD.sub(_cut_word, visible(line)), LONGEST_LINE) for line in lines[:MOST_LINES]]
     return "\n".join([*told, f"... and {len(lines) - MOST_LINES} lines more"][: len(lines)])
+
+
+def _cut_word(match: re.Match[str]) -> str:
+    return cut(match[0], 100)
 
 
 def drawn(text: str, most: int = LONGEST_NAME) -> str:
@@ -95,10 +103,6 @@ LATEX = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "\N{MINUS SIGN}": "$-$",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
     "[": "{[}",
     "]": "{]}",
 } | {sign: rf"\{sign}" for sign in "&%$#_{}"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast, get_args
@@ -154,7 +155,9 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
             agent: self._layout.space(agent) for agent in self.possible_agents
         }
         self.state_space = Box(low.ravel(), high.ravel())
-        self._seed = cast(int, np.random.SeedSequence().entropy)
+        self._seed: int | None = None
+        self._drawn_in: int | None = os.getpid()
+        """The process that draws the seed; None where one was given."""
         self._episode = -1
         self._moment: Turn | None = None
 
@@ -204,10 +207,17 @@ class WarehouseEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         if agent not in self.action_spaces:
             raise InputError(f"agent: {agent!r} is no agent{suggestion(str(agent), self.possible_agents)}")
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy goes on with the episode; after it, it has luck of its own unless a seed was given."""
+        return vars(self) | ({} if self._drawn_in is None else {"_seed": None})
+
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Arrays, Infos]:
         """Begin an episode; PettingZoo's `options` are not used."""
         if seed is not None:
-            self._seed, self._episode = _whole("seed", seed, least=0), -1
+            self._seed, self._episode, self._drawn_in = _whole("seed", seed, least=0), -1, None
+        elif self._seed is None or self._drawn_in not in (None, os.getpid()):
+            self._seed, self._episode = cast(int, np.random.SeedSequence().entropy), -1
+            self._drawn_in = os.getpid()
         self._episode += 1
         trace = self.problem.trace(self.stream, self._seed, range(self._episode, self._episode + 1))
         self.agents = self.possible_agents[:]

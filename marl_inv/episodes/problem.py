@@ -8,6 +8,7 @@ from itertools import accumulate, repeat
 from operator import mul
 from pathlib import Path
 
+import numpy as np
 import torch
 from networkx import Graph
 
@@ -19,8 +20,13 @@ from marl_inv.common.documents import as_settings
 from marl_inv.common.errors import InputError
 from marl_inv.network import TransferNetwork, network_from_graph, network_graph
 from marl_inv.scenario import Scenario, load_scenario
+from marl_inv.scenario.fields import Between, per_product
 from marl_inv.simulator import Decision, State, initial_state, inventory_position, step
 from marl_inv.simulator.compiled import CompiledStep, Step
+
+EXACT = 2**24
+"""Units up to which float32 tells whole numbers apart."""
+
 
 SETTLING = 2**62
 """Added to a seed for the luck before an episode that starts in the steady state."""
@@ -38,9 +44,11 @@ class Problem:
 
     @classmethod
     def of(
-        cls, scenario: Scenario, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+        cls, scenario: Scenario, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
     ) -> Problem:
+        """In the precision that is asked for, or that units need: see `precision`."""
         demand = DemandSource(scenario)
+        dtype = precision(scenario, demand) if dtype is None else dtype
         graph = network_graph(scenario, demand.mean, demand.sd)
         return cls(scenario, network_from_graph(graph, device, dtype), demand)
 
@@ -117,6 +125,18 @@ class Problem:
         return state
 
 
+def precision(scenario: Scenario, demand: DemandSource) -> torch.dtype:
+    """float32 where it tells every unit from the next; float64 where a product may have more of them than
+    EXACT, on hand and on the way in the whole network."""
+    longest = max((lane.longest + lane.order_delay for lane in scenario.lanes), default=0)
+    asked = (demand.mean + 4 * demand.sd).sum(1).max() * (longest + scenario.longest_delay + 2)
+    given = sum(
+        np.array(per_product(stock.high if isinstance(stock, Between) else stock, len(demand.mean)))
+        for stock in (warehouse.initial_stock for warehouse in scenario.warehouses)
+    )
+    return torch.float32 if asked + np.max(given) <= EXACT else torch.float64
+
+
 def period_weights(scenario: Scenario, periods: int) -> list[float]:
     """What every period counts in a result: nothing in the warm-up, then 1, and each later one
     `discount_factor` times the one before.
@@ -138,11 +158,12 @@ def as_problem(
     scenario: AnyScenario,
     settings: Iterable[str] = (),
     device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = None,
 ) -> Problem:
     """A scenario, however it is given, ready to play; a Problem is so already, and stays where it is.
 
-    `settings` are `key.path=value`, and change what is read: a name, a path or a graph. Raises InputError for
+    `settings` are `key.path=value`, and change what is read: a name, a path or a graph; `dtype` is chosen by
+    the size of quantities unless it is given. Raises InputError for
     anything wrong in them, in the scenario or in its data.
     """
     settings = as_settings(settings)

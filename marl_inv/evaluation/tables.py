@@ -144,8 +144,9 @@ def comparison_table(
     for number, (name, bound) in enumerate(bounds.items()):
         if number == 0:
             table.add_section()
-        gain = 100 * (bound.mean - reference.reward.mean) / abs(reference.reward.mean)
-        table.add_row(name, plus_minus(measured(problem.scenario, bound)), "", "", "", "", f"{gain:+z,.1f}")
+        gain = 100 * (bound.mean - reference.reward.mean) / (abs(reference.reward.mean) or math.nan)
+        told = "" if math.isnan(gain) else f"{gain:+z,.1f}"
+        table.add_row(name, plus_minus(measured(problem.scenario, bound)), "", "", "", "", told)
     return table
 
 
@@ -202,8 +203,9 @@ def parameter_table(problem: Problem, policy: Any, scores: list[Score]) -> Table
     parameters, gain = policy.parameters(problem), after.gain_over(before)
     products = len(network.products)
     share = after.gain_in_percent_over(before).mean
+    percent = "" if math.isnan(share) else f" ({share:+z.1f}%)"
     caption = (
-        f"On validation traces {plus_minus(gain, sign=True)} ({share:+z.1f}%) a period over {before.policy} "
+        f"On validation traces {plus_minus(gain, sign=True)}{percent} a period over {before.policy} "
         "as it begins. "
         f"Units{'' if products <= FEW_PRODUCTS else f', means over {products} products'}."
     )

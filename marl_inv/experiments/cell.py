@@ -21,6 +21,7 @@ from torch import Tensor
 from marl_inv.chance.luck import Stream
 from marl_inv.common.documents import write_yaml
 from marl_inv.common.errors import InputError
+from marl_inv.common.files import make_folder
 from marl_inv.common.plugins import digests
 from marl_inv.common.sealed import read_sealed, write_sealed
 from marl_inv.common.text import file_name
@@ -123,8 +124,11 @@ class Cell:
 
 
 def _folder(name: str, content: dict[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    return f"{file_name(name)}-{digest[:12]}"
+    return f"{file_name(name)}-{_digest(content)}"
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def is_computed(folder: Path) -> bool:
@@ -135,7 +139,15 @@ def is_computed(folder: Path) -> bool:
 
 def scores_in(folder: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     """Of a finished cell: what is said about them, and `samples`, `measure.NAME` and `Outcome.details`."""
-    return read_sealed(folder / SCORES, "delete it to compute it again")
+    file, remedy = folder / SCORES, "delete it to compute it again"
+    about, tensors = read_sealed(file, remedy)
+    try:
+        whose = _digest(json.loads(about["cell"]))
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{file}: does not say which cell it is of; {remedy}") from error
+    if not folder.name.endswith(f"-{whose}"):
+        raise InputError(f"{file}: is of another cell than its folder's name says; {remedy}")
+    return about, tensors
 
 
 def train_cell(cell: Cell, root: Path) -> None:
@@ -150,7 +162,7 @@ def compute(cell: Cell, root: Path) -> None:
     if isinstance(cell.plan, TrainSettings) and cell.elsewhere is None:
         train_cell(cell, root)
     else:
-        folder.mkdir(exist_ok=True)
+        make_folder(folder)
         write_yaml(folder / "run.yaml", cell.content)
     problem = Problem.of(cell.problem)
     if isinstance(cell.plan, TrainSettings):

@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from marl_inv.common.documents import Document, read_yaml
 from marl_inv.common.errors import InputError
+from marl_inv.common.files import is_there
 from marl_inv.common.plugins import check_allowed
 from marl_inv.common.records import Record, validate
 from marl_inv.experiments.cell import Cell
@@ -21,6 +22,7 @@ from marl_inv.experiments.comparison import REFERENCE
 from marl_inv.learning.runs import training_settings
 from marl_inv.policies import check_policy_name
 from marl_inv.scenario import Scenario, load_scenario
+from marl_inv.scenario.fields import Seed
 
 
 def _alone(key: str) -> BeforeValidator:
@@ -66,7 +68,7 @@ class ScenarioEntry(Varied):
     def variants_of(self, document: Document, path: tuple[str | int, ...]) -> Iterator[tuple[str, Scenario]]:
         """The scenarios, of files beside the document's own or as `load_scenario` finds them."""
         beside = Path(document.name).parent / self.scenario
-        file = beside if Path(self.scenario).suffix and beside.exists() else self.scenario
+        file = beside if Path(self.scenario).suffix and is_there(beside) else self.scenario
         for label, settings in self.variants():
             with error_at(document, path, label):
                 yield (
@@ -130,6 +132,9 @@ class PolicyEntry(Varied):
         return self
 
 
+MOST_SEEDS = 10_000
+
+
 class Experiment(Record):
     description: str = ""
     """What the report says of it."""
@@ -137,9 +142,9 @@ class Experiment(Record):
     """What is played: bare names, paths, or records."""
     policies: list[Annotated[PolicyEntry, _alone("policy")]] = Field(min_length=1)
     """Who plays: names of policies, or records."""
-    seeds: PositiveInt | Annotated[list[NonNegativeInt], Field(min_length=1)] = 3
+    seeds: Annotated[int, Field(gt=0, le=MOST_SEEDS)] | Annotated[list[Seed], Field(min_length=1)] = 3
     """Of training: how many (0, 1, ..), or which. What is not trained has one."""
-    replications: int = Field(512, ge=2)
+    replications: int = Field(512, ge=2, le=1_000_000)
     """Evaluation traces, the same for everybody."""
     reference: str = REFERENCE
     """The policy that the others are compared with, by its label; added if it is missing."""
@@ -185,7 +190,7 @@ def cells(experiment: Experiment, document: Document, allow_code: bool = False) 
             if entry.policy is not None:
                 with error_at(document, ("policies", group), policy):
                     check_policy_name(entry.policy)
-                    if not Path(entry.policy).exists():
+                    if not is_there(entry.policy):
                         check_allowed(entry.policy, "policy", allow_code)
                 yield Cell(
                     scenario,

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from marl_inv.common.errors import InputError
 from marl_inv.common.printed import Printed
+from marl_inv.common.sealed import read_text_sealed
 from marl_inv.evaluation.evaluate import measured
 from marl_inv.evaluation.metrics import MONEY
 from marl_inv.evaluation.statistics import Interval, Spread, holm
@@ -378,16 +379,16 @@ def read_results(folders: Sequence[str | Path]) -> Results:
 def _read_folder(folder: Path) -> Results:
     remedy = "give the folder of a grid; `marl-inv run` writes it, at once where all cells are there"
     try:
-        listing = json.loads((folder / LISTING).read_text(encoding="utf-8"))
+        listing = read_text_sealed(folder / LISTING, remedy)
         experiment = Experiment.model_validate_json(json.dumps(listing["experiment"]))
         problems = {
             name: Scenario.model_validate_json(json.dumps(each))
             for name, each in listing["scenarios"].items()
         }
         cells = [Listed(**cell, problem=problems[cell["scenario"]]) for cell in listing["cells"]]
-    except OSError as error:
-        raise InputError(f"{folder / LISTING}: cannot be read ({error.strerror}); {remedy}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{folder / LISTING}: does not fit this version of marl_inv; {remedy}") from error
     there = [cell for cell in cells if is_computed(folder / cell.folder)]
     if not there:

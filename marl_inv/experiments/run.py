@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from marl_inv.common.errors import InputError
-from marl_inv.common.files import make_folder, write_whole
+from marl_inv.common.files import is_there, locked, make_folder, write_whole
 from marl_inv.common.progress import Progress, Say, say_nothing, silently
+from marl_inv.common.sealed import seal_text
 from marl_inv.evaluation.tables import markdown
 from marl_inv.experiments.cell import Cell, compute, is_computed, train_cell
 from marl_inv.experiments.engines import Engine, engine_named
@@ -82,12 +83,12 @@ def _write_listing(folder: Path, experiment: Experiment, grid: list[Cell]) -> No
         "scenarios": scenarios,
         "cells": cells,
     }
-    _write_anew(folder / LISTING, json.dumps(listing, indent=1))
+    _write_anew(folder / LISTING, seal_text(json.dumps(listing, indent=1)))
 
 
 def _write_anew(file: Path, text: str) -> None:
     """Unless it says just that already."""
-    if not file.exists() or file.read_text(encoding="utf-8") != text:
+    if not file.is_file() or file.read_bytes() != text.encode():
         write_whole(file, text)
 
 
@@ -98,7 +99,7 @@ def _with_data_found(data: Any) -> Any:
     if not isinstance(data, dict):
         return data
     file = data.get("path")
-    found = {"path": str(Path(file).resolve())} if isinstance(file, str) and Path(file).exists() else {}
+    found = {"path": str(Path(file).resolve())} if isinstance(file, str) and is_there(file) else {}
     return {key: _with_data_found(value) for key, value in data.items()} | found
 
 
@@ -112,17 +113,7 @@ def locked_folder(experiment: str | Path, out: str | Path | None) -> Iterator[Pa
         else Path("runs") / (path.parent.name if path.stem == "experiment" else path.stem)
     )
     make_folder(folder)
-    with (folder / ".lock").open("w") as file:
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:
-            pass
-        except OSError as error:
-            raise InputError(
-                f"{folder}: another run is at work there; wait for it, or give another --out"
-            ) from error
+    with locked(folder):
         yield folder
 
 

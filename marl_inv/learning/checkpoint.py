@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
@@ -29,14 +28,12 @@ from marl_inv.common.errors import InputError, shown
 from marl_inv.common.plugins import digests
 from marl_inv.common.progress import Say
 from marl_inv.common.sealed import read_sealed, write_sealed
+from marl_inv.learning.event_files import BASELINE_EVENTS as BASELINE_EVENTS
+from marl_inv.learning.event_files import BOUND_EVENTS as BOUND_EVENTS
+from marl_inv.learning.event_files import CHECKPOINT
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.models.learned import POLICY
 from marl_inv.scenario import Scenario
-
-CHECKPOINT = "checkpoint.safetensors"
-BASELINE_EVENTS = "tuned-order-up-to"
-BOUND_EVENTS = "complete-pooling"
-"""The folders inside a run's in which TensorBoard finds the baseline, and the bound."""
 
 Nested = dict[str, Any]
 
@@ -252,29 +249,3 @@ def restore_chance(generator: torch.Generator, state: Nested) -> None:
     np.random.set_state(shared | {"state": shared["state"] | {"key": words}})  # noqa: NPY002
     if "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"], generator.device)
-
-
-def events(folder: Path) -> dict[str, int]:
-    """Bytes of every file of TensorBoard events in a run folder."""
-    return {str(file.relative_to(folder)): file.stat().st_size for file in _event_files(folder)}
-
-
-def cut_back(folder: Path, before: Mapping[str, int]) -> None:
-    """Take off what a killed run left after its last checkpoint: events, which would be drawn twice, and
-    files that it had not finished."""
-    for file in _event_files(folder):
-        length = before.get(str(file.relative_to(folder)))
-        if length is None:
-            file.unlink()
-        elif length < file.stat().st_size:
-            os.truncate(file, length)
-    for unfinished in folder.glob("*.tmp"):
-        unfinished.unlink()
-
-
-def _event_files(folder: Path) -> list[Path]:
-    return [
-        file
-        for place in (folder, folder / BASELINE_EVENTS, folder / BOUND_EVENTS)
-        for file in sorted(place.glob("events.out.tfevents.*"))
-    ]

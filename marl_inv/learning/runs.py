@@ -12,7 +12,7 @@ from typing import Any
 from marl_inv.baselines.order_up_to import OrderUpTo
 from marl_inv.common.documents import Document, as_settings, override, read_yaml, write_yaml
 from marl_inv.common.errors import InputError, suggestion
-from marl_inv.common.files import make_folder
+from marl_inv.common.files import LOCK, locked, make_folder
 from marl_inv.common.machine import check_device
 from marl_inv.common.plugins import check_allowed, imported, is_own
 from marl_inv.common.progress import Progress, Say, say_nothing, silently
@@ -119,23 +119,23 @@ def run_training(
                 f"{folder}: holds a policy and no checkpoint to go on from; play it with `marl-inv "
                 "compare`, or give another --out"
             )
-    elif any(file.suffix != ".tmp" for file in folder.glob("*")):
+    elif any(file.suffix != ".tmp" and file.name != LOCK for file in folder.glob("*")):
         found = "is not empty, and holds no run" if resume else "is not empty"
         raise InputError(
             f"{folder}: {found}; give another --out{', or --resume to go on' if begun.exists() else ''}"
         )
-    else:
-        make_folder(folder)
-        write_yaml(begun, run_of(scenario, settings) | {"versions": versions()})
+    make_folder(folder)
     try:
-        trained = train(problem, settings, folder, progress, baseline, resume, say)
+        with locked(folder):
+            if anew:
+                write_yaml(begun, run_of(scenario, settings) | {"versions": versions()})
+            trained = train(problem, settings, folder, progress, baseline, resume, say)
+            if run_of(scenario, settings)["training"] != read_yaml(begun).data["training"]:
+                write_yaml(begun, run_of(scenario, settings) | {"versions": versions()})
     except BaseException:
         if anew and not checkpoint.exists():  # nothing to go on from, and in the way of the next try
             _clear(folder, made)
         raise
-    trained.policy.save(folder, settings)
-    if run_of(scenario, settings)["training"] != read_yaml(begun).data["training"]:
-        write_yaml(begun, run_of(scenario, settings) | {"versions": versions()})
     return folder, trained
 
 

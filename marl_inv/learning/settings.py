@@ -5,20 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeGuard
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, model_validator
 
 from marl_inv.common.errors import suggestion
 from marl_inv.common.plugins import defaults, is_own, known_or_own
 from marl_inv.common.records import Record
 from marl_inv.models.settings import ModelSettings
+from marl_inv.scenario.fields import Amount, Count, Positive, Seed, Whole
 
 _VALUES = {
     "head": "values",
@@ -90,14 +83,14 @@ class TrainSettings(ModelSettings):
     """mappo: PPO with a critic of the whole network; ippo: with local critic and reward. reinforce: no
     critic. pathwise: through the simulator. iql, vdn, qmix: deep Q-learning of order levels; of a warehouse's
     own reward, or of the team's as a mean, or a mixing network, of theirs. module:build: one's own."""
-    decisions: PositiveInt = 6_000_000
+    decisions: Annotated[int, Field(gt=0, le=10**12)] = 6_000_000
     """Length of training, in decisions: periods x replications x warehouses x products; 16 million for
     pathwise, 1.5 million for iql, vdn and qmix."""
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Of weights, exploration and training demand."""
     device: str = "cpu"
     """cpu, cuda or cuda:0, ..."""
-    threads: PositiveInt = 1
+    threads: Annotated[int, Field(gt=0, le=1024)] = 1
     """Of torch on the CPU; more than there are idle cores slows training down badly."""
     start: Annotated[str, AfterValidator(_start)] = "tuned"
     """tuned or newsvendor: the levels that the policy begins at and learns deviations from, of order-up-to
@@ -106,7 +99,7 @@ class TrainSettings(ModelSettings):
     levels and weights, it begins as; critic, optimizer and learning rate begin anew."""
     optimizer: Literal["adam", "adamw", "rmsprop"] = "adam"
     """adam, adamw or rmsprop."""
-    lr: PositiveFloat = 1e-3
+    lr: Positive = 1e-3
     """Learning rate; 3e-3 for reinforce, 1e-2 for pathwise."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """How the learning rate falls to 0 over the run; constant: not at all."""
@@ -114,28 +107,28 @@ class TrainSettings(ModelSettings):
     """Weight of the next period's reward; 0.9 for iql, vdn and qmix."""
     gae_lambda: float = Field(default=0.95, ge=0, le=1)
     """Trust in what happened over what the critic expected, in advantages (Schulman et al. 2016)."""
-    clip: PositiveFloat = 0.2
+    clip: Positive = 0.2
     """How far one update may move the policy's action probabilities."""
-    passes: PositiveInt = 4
+    passes: Count = 4
     """Times each batch of experience is used; once by reinforce; 8 by iql, vdn and qmix, on average."""
-    minibatches: PositiveInt = 4
+    minibatches: Count = 4
     """Gradient steps in a pass."""
-    replay: PositiveInt = 200_000
+    replay: Annotated[int, Field(gt=0, le=10**9)] = 200_000
     """Decisions that iql, vdn and qmix remember and learn from."""
-    n_step: PositiveInt = 3
+    n_step: Count = 3
     """Periods whose rewards they count before they rely on what they believe (Sutton 1988)."""
     double: bool = True
     """They choose by what they believe now and value by what they believed before (van Hasselt, Guez and
     Silver 2016)."""
-    target_every: PositiveInt = 200
+    target_every: Count = 200
     """Gradient steps after which what they believed before is brought up to date."""
     exploring: float = Field(default=0.05, ge=0, le=1)
     """Share of periods in which one of a network's choices is made at random in the end; it falls from 0.3 in
     the first half of the run."""
-    decisions_per_update: PositiveInt = 20_000
+    decisions_per_update: Annotated[int, Field(gt=0, le=10**9)] = 20_000
     """Experience gathered for an update, in decisions; 40,000 for pathwise, which like reinforce plays whole
     episodes, and 8,000 for iql, vdn and qmix."""
-    periods_per_update: PositiveInt = 25
+    periods_per_update: Count = 25
     """Periods played between updates, at most the horizon; the replications side by side follow. 10 for iql,
     vdn and qmix. A policy that remembers plays whole episodes."""
     critic: Literal["local", "network", "privileged"] | None = None
@@ -143,11 +136,11 @@ class TrainSettings(ModelSettings):
     ippo and network for mappo. It has no memory, whatever the policy has."""
     value_normalisation: bool = True
     """The critic speaks in standard deviations of returns from their mean, per product and warehouse."""
-    value_weight: NonNegativeFloat = 0.5
+    value_weight: Amount = 0.5
     """Of the critic's squared error in the loss."""
-    entropy_weight: NonNegativeFloat = 0.0
+    entropy_weight: Amount = 0.0
     """Of the bonus for exploring, in the loss."""
-    max_grad_norm: PositiveFloat = 0.5
+    max_grad_norm: Positive = 0.5
     """Gradients longer than this are shortened to it."""
     reward_mix: float | None = Field(default=None, ge=0, le=1)
     """0 rewards a warehouse with its own profit, 1 with the mean of all; when absent, 0 for ippo and iql,
@@ -158,7 +151,7 @@ class TrainSettings(ModelSettings):
     control_variate: bool = True
     """Subtract what the starting policy earns on the same trace from rewards: less noise, same optimum.
     Without, as by iql, vdn and qmix, what it earns on average."""
-    validations: PositiveInt = 20
+    validations: Count = 20
     """How often the policy is tried on validation traces."""
     keep: Literal["best", "last"] = "best"
     """best or last: the policy that did best on validation traces, all warehouses together, or the one that
@@ -167,9 +160,9 @@ class TrainSettings(ModelSettings):
     robust: Robust | None = None
     """Shocks to demand in training and on validation traces, as robust.shocks=market; what the policy is told
     and the rules are tuned on stays as it is."""
-    patience: NonNegativeInt = 0
+    patience: Whole = 0
     """Validations without a better score before training stops early; 0: never."""
-    validation_replications: PositiveInt = 128
+    validation_replications: Count = 128
     """Validation traces, at most; fewer where there are many products. 4,096 for pathwise, whose policies are
     too alike for less to tell apart, and 1,024 for iql, vdn and qmix."""
 

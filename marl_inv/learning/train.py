@@ -29,14 +29,9 @@ from marl_inv.learning.algorithms import pathwise, ppo, qlearning, reinforce
 from marl_inv.learning.algorithms.pathwise import FreshTraces
 from marl_inv.learning.begin import begin_at, policy_at, tries_of
 from marl_inv.learning.checkpoint import (
-    BASELINE_EVENTS,
-    BOUND_EVENTS,
-    CHECKPOINT,
     Nested,
     algorithm_state,
     chance_state,
-    cut_back,
-    events,
     from_fields,
     read_checkpoint,
     realign,
@@ -49,12 +44,20 @@ from marl_inv.learning.checkpoint import (
     write_checkpoint,
 )
 from marl_inv.learning.collector import InventoryStats, RolloutCollector, ValidationCollector
+from marl_inv.learning.event_files import (
+    BASELINE_EVENTS,
+    BOUND_EVENTS,
+    CHECKPOINT,
+    cut_back,
+    digests_of,
+    events,
+)
 from marl_inv.learning.footprint import check_memory
 from marl_inv.learning.joint_policy import JointPolicy
 from marl_inv.learning.parts import Built, Parts
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.models.encoding import Beginning, Vocabulary
-from marl_inv.models.learned import BEGINNINGS, Actor, LearnedPolicy, encode
+from marl_inv.models.learned import BEGINNINGS, Actor, LearnedPolicy, encode, run_digest
 from marl_inv.scenario.shocks import shock_library
 
 ALGORITHMS: dict[str, Callable[[Parts], Built]] = {
@@ -196,7 +199,7 @@ def prepare(
     torch.manual_seed(settings.seed)
     generator = torch.Generator(device).manual_seed(settings.seed)
     encoding = encode(problem, beginning, settings, vocabulary)
-    actor = Actor(encoding, settings).to(device)
+    actor = Actor(encoding, settings).to(problem.network.size)
     if weights is not None:
         actor.load_state_dict(weights)
     policy = JointPolicy(actor, encoding, beginning.promotion, generator)
@@ -281,12 +284,13 @@ def train(
         if folder is not None:
             dashboard.validated(*training.shown())
         _keep(training, folder)
-    percent = training.percent_over_baseline()
+    learned, percent = training.learned(), training.percent_over_baseline()
     if folder is not None:
+        learned.save(folder, settings, {"run": run_digest(run_of(problem.scenario, settings))})
         writer, step, record, _ = training.shown()
         dashboard.end(writer, step, record, problem, settings, percent)
         _log_levels(training, folder)
-    return Trained(training.learned(), training.baseline, training.beginning, percent)
+    return Trained(learned, training.baseline, training.beginning, percent)
 
 
 def _begun(
@@ -362,10 +366,11 @@ def _keep(training: Training, folder: Path | None) -> None:
     if folder is None:
         return
     training.trainer.params.logger.writer.flush()
+    lengths = events(folder)
     write_checkpoint(
         folder,
         run_of(training.problem.scenario, training.settings),
-        training.state() | {"events": events(folder)},
+        training.state() | {"events": lengths, "event_digests": digests_of(folder, lengths)},
     )
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from marl_inv.common.documents import read_yaml
 from marl_inv.common.errors import InputError
 from marl_inv.common.plugins import check_allowed, imported
 from marl_inv.common.sealed import read_sealed, write_sealed
@@ -167,9 +170,9 @@ class LearnedPolicy:
             memory = self.actor.remember(observation, memory)
             return self.decide(self.actor(observation, memory).mode, view), memory
 
-    def save(self, folder: Path, settings: ModelSettings) -> None:
-        """Write weights, starting levels and what is needed to build it again; tensors and JSON only,
-        sealed."""
+    def save(self, folder: Path, settings: ModelSettings, said: Mapping[str, str] | None = None) -> None:
+        """Write weights, starting levels, what is needed to build it again, and what else is `said`; tensors
+        and JSON only, sealed."""
         tensors = {f"actor.{name}": tensor for name, tensor in self.actor.state_dict().items()} | _start_of(
             self.encoding.beginning
         )
@@ -183,7 +186,27 @@ class LearnedPolicy:
             "beginning": type(self.encoding.beginning).__name__,
             "vocabulary": json.dumps(asdict(self.encoding.vocabulary)),
         }
-        write_sealed(folder / POLICY, tensors, about)
+        write_sealed(folder / POLICY, tensors, about | dict(said or {}))
+
+
+RUN = ("scenario", "training", "code")
+"""What makes a training run what it is, of what its run.yaml says."""
+
+
+def run_digest(run: Mapping[str, Any]) -> str:
+    """Of what a run is of."""
+    told = json.dumps({key: run[key] for key in RUN if key in run}, sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _check_run(file: Path, digest: str | None) -> None:
+    """Raise InputError for a policy that lies in the folder of another run than it was trained in."""
+    begun = file.parent / "run.yaml"
+    if digest is not None and begun.is_file() and run_digest(read_yaml(begun).data) != digest:
+        raise InputError(
+            f"{file}: was trained in another run than {begun} tells of, or that was changed; give the "
+            "folder as `marl-inv train` left it"
+        )
 
 
 def _start_of(beginning: Beginning) -> dict[str, Tensor]:
@@ -242,6 +265,7 @@ def load_policy(path: str | Path, problem: AnyScenario, allow_code: bool = False
     except (KeyError, ValueError) as error:
         raise _not_ours(file, error) from error
     check_allowed(settings.model, str(file), allow_code)
+    _check_run(file, about.get("run"))
     network, scenario = problem.network, problem.scenario
     if trained_on == network.warehouses and all(
         start[key].shape == tensor.shape for key, tensor in _start_of(beginning).items()

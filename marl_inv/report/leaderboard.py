@@ -4,10 +4,11 @@ there."""
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 from marl_inv.common.errors import InputError
-from marl_inv.common.files import write_whole
+from marl_inv.common.files import LARGEST_NETWORK, is_there, read_bytes, write_whole
 from marl_inv.common.text import from_csv_cell, markdown_text
 
 TABLES_FILE = "tables.csv"
@@ -27,7 +28,7 @@ def write_leaderboard(folder: Path) -> Path:
     Raises InputError where there is no README.md with the marks, or no tables.
     """
     page = folder / "README.md"
-    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    text = _text(page) if is_there(page) else ""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:
@@ -46,11 +47,10 @@ def leaderboard(folder: Path) -> str:
         )
     lines = ["| experiment | scenario | first | second | third |", "|---|---|---|---|---|"]
     for table in tables:
-        with table.open(encoding="utf-8", newline="") as file:
-            rows = [
-                {key: from_csv_cell(cell or "") for key, cell in row.items() if key}
-                for row in csv.DictReader(file)
-            ]
+        rows = [
+            {key: from_csv_cell(cell or "") for key, cell in row.items() if key}
+            for row in csv.DictReader(io.StringIO(_text(table), newline=""))
+        ]
         for scenario in dict.fromkeys(row["scenario"] for row in rows):
             there = [row for row in rows if row["scenario"] == scenario]
             costs = there[0]["measured"] == "cost"
@@ -69,6 +69,14 @@ def leaderboard(folder: Path) -> str:
     ):
         lines.append(f"Experiments without {TABLES_FILE} are not in it: {markdown_text(', '.join(without))}.")
     return "\n".join(lines)
+
+
+def _text(file: Path) -> str:
+    try:
+        return read_bytes(file, LARGEST_NETWORK).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise InputError(f"{file}: cannot be read ({reason}); give a folder of experiments") from error
 
 
 def _place(row: dict[str, str]) -> str:

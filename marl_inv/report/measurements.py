@@ -20,6 +20,7 @@ from marl_inv.evaluation.evaluate import evaluate, measured
 from marl_inv.evaluation.tables import MEANINGLESS, plus_minus
 from marl_inv.experiments.comparison import bounds
 from marl_inv.experiments.results import Outcome
+from marl_inv.learning.event_files import check_events
 from marl_inv.network import TransferNetwork, unlimited
 from marl_inv.report.findings import in_words
 
@@ -83,6 +84,7 @@ def learning_curve(problem: Problem, outcome: Outcome) -> tuple[np.ndarray, np.n
 def _events(run: Path) -> dict[int, float]:
     from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
 
+    check_events(run)
     events = EventAccumulator(str(run), size_guidance={SCALARS: 0}).Reload()
     return (
         {event.step: event.value for event in events.Scalars(VALIDATION)}

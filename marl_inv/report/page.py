@@ -4,6 +4,7 @@ and LaTeX."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
@@ -239,9 +240,13 @@ def _played(problem: Problem, judged: Judged, look: dict[str, pictures.Look]) ->
         )
         + "Small marks are training seeds, the large one is their mean.",
     )
-    curves = {
-        each.policy: found for each in outcomes if (found := measurements.learning_curve(problem, each))
-    }
+    curves = {}
+    for each in outcomes:
+        found, lack = _tried(partial(measurements.learning_curve, problem, each))
+        if found is not None:
+            curves[each.policy] = found
+        elif lack:
+            yield f"The learning curve of {each.policy} is left out: {lack}."
     if curves:
         yield Picture(
             pictures.learning_of(curves, look),

@@ -152,6 +152,13 @@ class Checks:
                         ("lanes", index, key),
                         f"are on their way on a lane without {what}; give initial_stock instead",
                     )
+                if self.scenario.quantities == "integer" and any(
+                    units % 1 for units in per_product(getattr(lane, key), self.products)
+                ):
+                    raise self.error(
+                        ("lanes", index, key),
+                        f"is {getattr(lane, key)}, and quantities are integer; give whole units",
+                    )
             for place, arrival in enumerate(lane.initial_arrivals):
                 if self.scenario.quantities == "integer" and any(
                     n % 1 for n in per_product(arrival.units, 1)

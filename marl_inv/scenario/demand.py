@@ -12,25 +12,27 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
-from pydantic import (
-    Discriminator,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveInt,
-    Tag,
-    model_validator,
-)
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from marl_inv.common.records import Record
-from marl_inv.scenario.fields import LARGEST, Amount, PerProduct, Share, Stretch, per_product
+from marl_inv.scenario.fields import (
+    LARGEST,
+    LONGEST,
+    Amount,
+    Count,
+    PerProduct,
+    Share,
+    Stretch,
+    Whole,
+    per_product,
+)
 
 
 class Season(Record):
     """Multiplies mean demand: a cosine of `amplitude` that is highest in period `peak`, or one factor for
     each period of the cycle."""
 
-    period: PositiveInt | None = None
+    period: Count | None = None
     """Periods from one peak to the next."""
     amplitude: Share = 0.0
     """Share of the mean that the cosine adds at its peak and takes away half a cycle later."""
@@ -192,9 +194,9 @@ class DiscreteUniform(ParametricModel):
 
     kind: Literal["discrete_uniform"]
     """Whole numbers, equally likely."""
-    low: NonNegativeInt = 0
+    low: Whole = 0
     """The least demand, in units."""
-    high: NonNegativeInt
+    high: Whole
     """The most demand, in units."""
 
     @model_validator(mode="after")
@@ -310,9 +312,9 @@ class TruthPlusNoise(Record):
 
     kind: Literal["truth_plus_noise"] = "truth_plus_noise"
     """Demand to come, with noise."""
-    horizon: PositiveInt
+    horizon: Annotated[int, Field(gt=0, le=LONGEST)]
     """Periods ahead, the present one included."""
-    error: NonNegativeFloat = 0.0
+    error: Amount = 0.0
     """Standard deviation of the error one period ahead, as a share of the warehouse's mean demand; it grows
     with the root of the periods ahead. Forecasts are cut at 0 where demand is."""
 
@@ -323,7 +325,7 @@ class Evolution(Record):
 
     kind: Literal["evolution"]
     """Honest: a mean, given what is known."""
-    horizon: PositiveInt
+    horizon: Annotated[int, Field(gt=0, le=LONGEST)]
     """Periods ahead, the present one included."""
     explained: Explained | list[Explained] = 0.5
     """Share of the variance of demand that the forecast of the present period explains; of a later period it

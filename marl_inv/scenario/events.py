@@ -5,16 +5,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from marl_inv.common.records import Record
-from marl_inv.scenario.fields import LONGEST, Amount, Share, as_duration
+from marl_inv.scenario.fields import LONGEST, Amount, Share, Whole, as_duration
 
 
 class _Happening(Record):
     name: str = ""
     """For who reads the file; nothing depends on it."""
-    at: list[NonNegativeInt] = []
+    at: list[Whole] = []
     """Periods in which it begins."""
     probability: Share = 0.0
     """That it begins in a period in which it is not under way."""

@@ -25,12 +25,14 @@ from random import Random
 from typing import Any
 
 import networkx
-from pydantic import NonNegativeInt, create_model
+from pydantic import create_model
 
 from marl_inv.common.documents import Document, KeyPath
 from marl_inv.common.errors import InputError
+from marl_inv.common.files import is_there
 from marl_inv.common.records import Record, validate
 from marl_inv.scenario.attributes import PassedOver, check_ends, distance, known, meant_by, named_lanes, plain
+from marl_inv.scenario.fields import Seed
 from marl_inv.scenario.generators import AnyKind, LaneTemplate, SupplierTemplate, WarehouseTemplate, numbered
 from marl_inv.scenario.graph_files import TABLES, directed, read_graph, read_tables
 from marl_inv.scenario.places import Lane, Supplier, Warehouse
@@ -44,7 +46,7 @@ class OptionalLaneTemplate(LaneTemplate):
 class _Completed(Record):
     """What files have in common: templates for what they leave out."""
 
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Of what is drawn in templates."""
     supplier: SupplierTemplate = SupplierTemplate()
     """What suppliers are like where the file does not say."""
@@ -226,8 +228,7 @@ def _words(network: object) -> str:
 
 
 def _found(name: str, folder: Path) -> Path:
-    beside = folder / name
-    return beside if beside.exists() or not Path(name).exists() else Path(name)
+    return folder / name if is_there(folder / name) or not is_there(name) else Path(name)
 
 
 def _filled(template: Any, draw: Callable[[KeyPath, Any], Any], path: KeyPath = ()) -> Any:

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from marl_inv.common.errors import shown
 from marl_inv.common.records import Record
 
-LARGEST = 1e30
-"""Numbers beyond it are refused: in float32 they would soon be infinite."""
+LARGEST, SMALLEST = 1e12, 1e-9
+"""Numbers beyond them are refused: in float32, products and shares of a few of them would be infinite."""
+
+
+MOST_COUNTED = 1_000_000
+"""Of what is counted."""
+
+
+LONGEST_EPISODE = 100_000
+"""Periods in an episode."""
 
 
 LONGEST = 1000
-"""Periods beyond which a lead time or delay is refused: the pipeline holds a row for each."""
+"""Periods beyond which a lead time, a delay or a look at the past or the future is refused: there is a row
+for each."""
 
 
 def _is_number(value: object) -> bool:
@@ -38,8 +48,10 @@ def _per_product(value: object) -> object:
     numbers = value if isinstance(value, list) else [value]
     if numbers and all(map(_is_number, numbers)):
         return value
+    large = any(isinstance(number, int | float) and number > LARGEST for number in numbers)
     raise ValueError(
-        f"is {value!r}; give a number, 0 or more, or a list of such numbers with one for each product"
+        f"is {shown(value)}; give a number, {f'{LARGEST:g} or less' if large else '0 or more'}, or a list of "
+        "such numbers with one for each product"
     )
 
 
@@ -48,23 +60,25 @@ def _stretch(value: object) -> object:
         isinstance(value, list)
         and len(value) == 2
         and all(type(n) is int for n in value)
-        and 0 <= value[0] < value[1]
+        and 0 <= value[0] < value[1] <= MOST_COUNTED
     ):
         return tuple(value)
-    raise ValueError(f"is {value!r}; give two whole numbers, first period and end: [0, 88]")
+    raise ValueError(f"is {shown(value)}; give two whole numbers, first period and end: [0, 88]")
 
 
 def as_duration(value: object) -> object:
-    if type(value) is int and value >= 1:
+    if type(value) is int and 1 <= value <= MOST_COUNTED:
         return value
     if (
         isinstance(value, list)
         and len(value) == 2
         and all(type(n) is int for n in value)
-        and 1 <= value[0] <= value[1]
+        and 1 <= value[0] <= value[1] <= MOST_COUNTED
     ):
         return tuple(value)
-    raise ValueError(f"is {value!r}; give a whole number of periods, 1 or more, or two: [shortest, longest]")
+    raise ValueError(
+        f"is {shown(value)}; give a whole number of periods, 1 or more, or two: [shortest, longest]"
+    )
 
 
 def kind_by(*types: type) -> Any:
@@ -91,6 +105,24 @@ Periods = Annotated[int, Field(ge=0, le=LONGEST)]
 
 
 Amount = Annotated[float, Field(ge=0, le=LARGEST)]
+
+
+def _not_tiny(value: float) -> float:
+    if value < SMALLEST:
+        raise ValueError(f"is {value:g}; give a number, {SMALLEST:g} or more")
+    return value
+
+
+Positive = Annotated[float, Field(gt=0, le=LARGEST), AfterValidator(_not_tiny)]
+
+
+Count = Annotated[int, Field(gt=0, le=MOST_COUNTED)]
+
+
+Whole = Annotated[int, Field(ge=0, le=MOST_COUNTED)]
+
+
+Seed = Annotated[int, Field(ge=0, le=2**53)]
 
 
 Share = Annotated[float, Field(ge=0, le=1)]

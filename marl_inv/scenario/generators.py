@@ -17,18 +17,11 @@ from typing import Annotated, Any, Literal
 
 import networkx
 import numpy as np
-from pydantic import (
-    BeforeValidator,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, model_validator
 
 from marl_inv.common.errors import suggestion
 from marl_inv.common.records import Record
+from marl_inv.scenario.fields import Amount, Count, Positive, Seed, Whole
 from marl_inv.scenario.places import Lane, Supplier, Warehouse
 
 MOST_WAREHOUSES = 100_000
@@ -65,7 +58,7 @@ class Template(Record):
 
 class SupplierTemplate(Template, Supplier):
     name: str = ""
-    capacity_per_warehouse: NonNegativeFloat = 0.0
+    capacity_per_warehouse: Amount = 0.0
     """Added to the capacity, for every warehouse that it feeds."""
 
 
@@ -79,18 +72,18 @@ class LaneTemplate(Template, Lane):
 
     origin: str = ""
     destination: str = ""
-    lead_time_per_distance: NonNegativeFloat = 0.0
+    lead_time_per_distance: Amount = 0.0
     """Added to the lead time, rounded up."""
-    transport_cost_per_distance: NonNegativeFloat = 0.0
+    transport_cost_per_distance: Amount = 0.0
     """Added to the transport cost."""
 
 
 class Generated(Record):
     """What all kinds have in common."""
 
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Of what is drawn."""
-    suppliers: NonNegativeInt = 1
+    suppliers: Whole = 1
     """Each feeds the same warehouses; named supplier, or supplier_0, supplier_1.. where there are several."""
     supplier: SupplierTemplate = SupplierTemplate()
     """What suppliers are like."""
@@ -193,7 +186,7 @@ class Ring(Lateral):
     """A circle."""
     size: Size
     """Warehouses."""
-    neighbours: PositiveInt = 1
+    neighbours: Count = 1
     """On each side that a warehouse is linked with; size / 2 links all with all."""
 
     def counts(self) -> tuple[int, int]:
@@ -239,7 +232,7 @@ class RandomGeometric(Lateral):
     """Thrown at random."""
     size: Size
     """Warehouses."""
-    radius: PositiveFloat
+    radius: Positive
     """Warehouses up to so far apart are linked."""
     connected: bool = True
     """Whether groups of warehouses that no link joins are joined by the shortest one."""
@@ -318,7 +311,7 @@ class HubAndSpoke(Branching):
     """How many shops there are, all centres together."""
     centres: Some = 1
     """Each feeds an equal part of the circle."""
-    sources: PositiveInt = 1
+    sources: Count = 1
     """Centres that each shop may ask: its own and the next ones."""
     lateral: LaneTemplate | None = None
     """When given, shops next to each other on the circle are joined by such lanes, both ways."""

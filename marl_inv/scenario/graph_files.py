@@ -23,6 +23,7 @@ import networkx
 from networkx.readwrite.gexf import GEXFReader
 
 from marl_inv.common.errors import InputError, shown, suggestion
+from marl_inv.common.files import LARGEST_NETWORK, open_table, read_bytes
 from marl_inv.common.records import Record
 from marl_inv.common.text import from_csv_cell
 from marl_inv.scenario.attributes import meant_by, nested
@@ -58,7 +59,7 @@ def read_graph(path: Path) -> networkx.MultiDiGraph:
             ".gexf or .gml"
         )
     try:
-        return directed(READERS[path.suffix.lower()](path.read_bytes(), path))
+        return directed(READERS[path.suffix.lower()](read_bytes(path, LARGEST_NETWORK), path))
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); give the path of a network file"
@@ -313,7 +314,7 @@ def _read_table(path: Path, record: type[Record]) -> Iterator[tuple[str, dict[st
         if key in record.model_fields and record.model_fields[key].is_required()
     ]
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with open_table(path) as file:
             lines = csv.reader(file)
             header = [column.strip() for column in next(lines, [])]
             _check_header(header, path, needed, record)

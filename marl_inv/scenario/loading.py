@@ -13,6 +13,7 @@ from networkx import Graph
 
 from marl_inv.common.documents import Document, override, read_yaml
 from marl_inv.common.errors import InputError, suggestion
+from marl_inv.common.files import is_there
 from marl_inv.common.records import validate
 from marl_inv.scenario.attributes import plain
 from marl_inv.scenario.consistency import check_consistency, check_supply
@@ -88,7 +89,7 @@ def _find_data(document: Document, folder: Path) -> None:
         if not isinstance(demand, dict):
             continue
         path = demand.get("path")
-        if isinstance(path, str) and not Path(path).exists() and (folder / path).exists():
+        if isinstance(path, str) and not is_there(path) and is_there(folder / path):
             demand["path"] = str(folder / path)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import Field
 
 from marl_inv.common.records import Record
-from marl_inv.scenario.fields import LARGEST, Share
+from marl_inv.scenario.fields import LARGEST, Amount, Positive, Share
 from marl_inv.scenario.places import Rationing
 
 CostPart = Literal[
@@ -54,7 +54,7 @@ class Service(Record):
 
     fill_rate: Share = 0.95
     """Share of a period's demand that is to be met at once, at every warehouse."""
-    price: NonNegativeFloat = 10.0
+    price: Amount = 10.0
     """Per unit that is missing to it."""
 
 
@@ -64,11 +64,11 @@ class Utility(Record):
     Replenishment is what was shipped to it in the period, stock is on hand after demand.
     """
 
-    stock_weight: NonNegativeFloat = 0.1
+    stock_weight: Amount = 0.1
     """What a unit of stock takes from the utility."""
     log: Literal["log1p", "log"] = "log1p"
     """log(1 + replenishment), or the plain logarithm, which counts less than `least` as that."""
-    least: PositiveFloat = 0.001
+    least: Positive = 0.001
     """Units of replenishment that less counts as, under `log`."""
 
 

@@ -8,31 +8,34 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    Discriminator,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    Tag,
-    model_validator,
-)
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from marl_inv.common.records import Record
 from marl_inv.scenario.demand import Demand
-from marl_inv.scenario.fields import LONGEST, Between, Level, Periods, PerProduct, Share, kind_by
+from marl_inv.scenario.fields import (
+    LONGEST,
+    Amount,
+    Between,
+    Count,
+    Level,
+    Periods,
+    PerProduct,
+    Positive,
+    Share,
+    Whole,
+    kind_by,
+)
 
 
 class Product(Record):
     name: str
     """What demand files and tables call it."""
-    volume: PositiveFloat = 1.0
+    volume: Positive = 1.0
     """What one unit takes of storage, lanes, vehicles, pools and suppliers' limits."""
 
 
 class ProductRange(Record):
-    count: PositiveInt
+    count: Annotated[int, Field(gt=0, le=100_000)]
     """Products are named product_000, product_001 and so on, in as many digits as `count` needs."""
 
     @property
@@ -54,20 +57,20 @@ Products = Annotated[
 class Supplier(Record):
     name: str
     """What lanes call it."""
-    capacity: PositiveFloat | None = None
+    capacity: Positive | None = None
     """Volume it can ship in a period, over all its lanes; unlimited when absent."""
 
 
 class Calendar(Record):
     """Promotions that are planned: known to everybody from the beginning."""
 
-    first: NonNegativeInt
+    first: Whole
     """The period of the first one."""
-    every: PositiveInt | None = None
+    every: Count | None = None
     """Periods from the beginning of one to the next; there is only the first when absent."""
-    length: PositiveInt = 1
+    length: Count = 1
     """Periods that each lasts."""
-    level: PositiveFloat = 1.0
+    level: Positive = 1.0
     """How hard is promoted while one lasts."""
 
 
@@ -77,19 +80,19 @@ class Promotion(Record):
 
     decided: bool = True
     """Whether the warehouse decides on a level from 0 to `max_level`."""
-    max_level: PositiveFloat = 1.0
+    max_level: Positive = 1.0
     """The highest level that may be decided on."""
     planned: Calendar | None = None
     """Levels set by a calendar; where one is also decided, the higher counts."""
-    notice: NonNegativeInt = 4
+    notice: Periods = 4
     """Coming periods of the calendar that agents observe, besides the present one."""
-    uplift: NonNegativeFloat = 0.1
+    uplift: Amount = 0.1
     """Demand is multiplied by 1 + uplift x level."""
-    dip: NonNegativeFloat = 0.0
+    dip: Amount = 0.0
     """After a level of x, demand is multiplied by 1 - dip x x (at least 0): customers have stocked up."""
     recovery: Share = 0.0
     """Share of a dip that is still there a period later; with 0 it lasts one period."""
-    cost: NonNegativeFloat = 0.0
+    cost: Amount = 0.0
     """Cost per level, period and product."""
 
 
@@ -140,7 +143,7 @@ class Warehouse(Record):
     ] = 0.0
     """Units on hand when an episode begins: given, or drawn for every replication. Below 0, where demand is
     backordered, so many are waiting."""
-    storage: PositiveFloat | None = None
+    storage: Positive | None = None
     """Volume it can hold; unlimited when absent."""
     overflow: Literal["discarded", "kept"] = "discarded"
     """What becomes of units beyond the storage: thrown away, or kept in rented space."""
@@ -192,7 +195,7 @@ class Lane(Record):
     reactive: bool = False
     """A reactive lane takes no requests: after demand, it moves surplus to where demand is short, at once, if
     that saves money."""
-    priority: NonNegativeInt | None = None
+    priority: Whole | None = None
     """Under `priority` rationing: lower numbers are served first, equal ones in proportion."""
     unfilled: Literal["forgotten", "owed"] = "forgotten"
     """What becomes of a request that is not shipped: the warehouse asks again, or the origin owes it."""
@@ -204,17 +207,17 @@ class Lane(Record):
     """Per unit shipped."""
     in_transit_cost: PerProduct = 0.0
     """Per unit and period of lead time, charged when shipped."""
-    shipment_cost: NonNegativeFloat = 0.0
+    shipment_cost: Amount = 0.0
     """Per period in which anything is shipped; products bear it by volume."""
-    vehicle_capacity: PositiveFloat | None = None
+    vehicle_capacity: Positive | None = None
     """Volume of one vehicle; there are as many as are needed."""
-    vehicle_cost: NonNegativeFloat = 0.0
+    vehicle_cost: Amount = 0.0
     """Per vehicle; products bear it by volume."""
     transfer_price: PerProduct = 0.0
     """Per unit shipped, paid by the destination to the origin."""
-    capacity: PositiveFloat | None = None
+    capacity: Positive | None = None
     """Volume it can carry in a period; unlimited when absent."""
-    max_request: PositiveFloat | None = None
+    max_request: Positive | None = None
     """Largest request per product in an environment's action space; when absent, the capacity or 4 x
     lead-time demand."""
     minimum_order: PerProduct = 0.0
@@ -223,7 +226,7 @@ class Lane(Record):
     """Units in a pack: requests are rounded to whole packs; 0 is any quantity."""
     review_period: Annotated[int, Field(ge=1, le=LONGEST)] = 1
     """Periods from one in which the lane takes requests to the next; requests in between count as none."""
-    first_review: NonNegativeInt = 0
+    first_review: Periods = 0
     """The first period in which the lane takes requests, below `review_period`."""
     initial_shipments: PerProduct = 0.0
     """Units in each of the last `lead_time` shipments before an episode begins; the oldest arrives for its
@@ -261,5 +264,5 @@ class Pool(Record):
     """What events call it."""
     lanes: list[str] = Field(min_length=1)
     """Names of the lanes that share it."""
-    capacity: PositiveFloat
+    capacity: Positive
     """Volume that its lanes can carry together in a period."""

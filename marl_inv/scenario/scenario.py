@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field
 
 from marl_inv.scenario.demand import Demand, Empirical, Forecast, ParametricDemand, Regimes
 from marl_inv.scenario.events import Delay, Event, Outage
+from marl_inv.scenario.fields import LONGEST_EPISODE, Periods
 from marl_inv.scenario.objective import Rules
 from marl_inv.scenario.places import Lane, Pool, Product, ProductRange, Products, Supplier, Warehouse
 
@@ -24,17 +25,17 @@ class Scenario(Rules):
     network: None = None
     """Where warehouses, suppliers and lanes come from when they are not listed: a generator, a graph file or
     tables."""
-    horizon: PositiveInt = 100
+    horizon: Annotated[int, Field(gt=0, le=LONGEST_EPISODE)] = 100
     """Periods in an episode."""
-    warm_up: NonNegativeInt = 0
+    warm_up: Annotated[int, Field(ge=0, le=LONGEST_EPISODE)] = 0
     """First periods of an episode that evaluation leaves out."""
-    discount_factor: PositiveFloat = Field(default=1.0, le=1)
+    discount_factor: float = Field(default=1.0, gt=0, le=1)
     """What evaluation multiplies money by for every period that passes; below 1 it reports discounted
     averages."""
     initial_state: Literal["given", "steady"] = "given"
     """Episodes begin with `initial_stock`, or as ordering up to mean + 1 sd of lead-time demand on source
     lanes has left the network."""
-    history: NonNegativeInt = 1
+    history: Periods = 1
     """Past periods of demand that agents observe."""
     products: Products = [Product(name="product")]
     """What is stocked; a list, or `{count: 288}` for that many alike. Coupled by capacities only."""

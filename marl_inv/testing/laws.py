@@ -106,7 +106,7 @@ def laws(moment: Moment) -> Iterator[tuple[str, Sequence[str], Tensor, Tensor]]:
         room = (
             network.storage
             if network.keeps_overflow is None
-            else network.storage + torch.inf * network.keeps_overflow.gt(0)
+            else network.storage.where(~network.keeps_overflow.gt(0), torch.inf)
         )
         held, opened = ((state.on_hand * network.volume).sum(0) for state in (after, before))
         yield "more is held than its storage", network.warehouses, held - torch.maximum(room, opened), held

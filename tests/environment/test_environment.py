@@ -3,8 +3,10 @@ tests do not look at."""
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
+import pickle
 import time
 from collections.abc import Iterator
 
@@ -436,6 +438,40 @@ def test_a_new_environment_without_a_seed_has_luck_of_its_own():
     for env in episodes:
         env.reset()
     assert not all(same(env._now().trace.demand, episodes[0]._now().trace.demand) for env in episodes[1:])
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+def test_a_copy_goes_on_with_the_episode_and_has_luck_of_its_own_after_it(copied):
+    env = parallel_env("two_warehouses")
+    env.reset()
+    other = copied(env)
+    assert same(env._now().trace.demand, other._now().trace.demand)
+    env.reset()
+    other.reset()
+    assert not same(env._now().trace.demand, other._now().trace.demand)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+def test_a_copy_of_a_seeded_environment_has_the_same_luck(copied):
+    env = parallel_env("two_warehouses")
+    env.reset(seed=3)
+    other = copied(env)
+    env.reset()
+    other.reset()
+    assert same(env._now().trace.demand, other._now().trace.demand)
+
+
+def test_a_forked_environment_has_luck_of_its_own(monkeypatch):
+    env = parallel_env("two_warehouses")
+    env.reset()
+    seed = env._seed
+    monkeypatch.setattr("marl_inv.environment.environment.os.getpid", lambda: -1)
+    env.reset()
+    assert env._seed != seed
+    env.reset(seed=3)
+    monkeypatch.undo()
+    env.reset()
+    assert (env._seed, env._episode) == (3, 1)
 
 
 def test_evaluation_on_a_data_file_plays_the_files_own_weeks_whatever_the_seed(tmp_path):

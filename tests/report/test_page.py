@@ -153,7 +153,7 @@ def test_the_gap_to_the_best_possible_is_told(folder: Path):
     outcomes = results.of("other")
     problem = Problem.of(outcomes[0].problem)
     told = how_far(problem, outcomes)
-    assert told in " ".join((folder / "report.md").read_text(encoding="utf-8").split("\n"))
+    assert markdown_text(told) in " ".join((folder / "report.md").read_text(encoding="utf-8").split("\n"))
     tightest = min(bounds(problem, 0, outcomes[0].samples.shape[1]).values(), key=lambda bound: bound.mean)
     best = max(outcomes, key=lambda outcome: float(outcome.samples.mean()))
     gap = 100 * (tightest.mean - float(best.samples.mean())) / abs(tightest.mean)

@@ -71,7 +71,7 @@ def build(parts: Parts) -> Built:
     algorithm = JointPPO(
         policy=policy,
         critic=Critic(foresight or policy.encoding, settings, settings.critic_sees != "local").to(
-            problem.network.size.device
+            problem.network.size
         ),
         optim=parts.optimizer(plan),
         eps_clip=settings.clip,
@@ -86,7 +86,7 @@ def build(parts: Parts) -> Built:
         replications=plan.replications,
         minibatches=settings.minibatches,
         generator=parts.generator,
-        units=ValueUnits(*problem.network.size.shape).to(problem.network.size.device)
+        units=ValueUnits(*problem.network.size.shape).to(problem.network.size)
         if settings.value_normalisation
         else None,
     )

@@ -42,7 +42,7 @@ def build(parts: Parts) -> Built:
     steps = settings.passes * settings.minibatches
     decisions = problem.network.size.numel()
     slots = max(plan.periods + problem.scenario.horizon, settings.replay // (decisions * plan.replications))
-    policy.mixer = MIXERS[settings.algorithm](policy.encoding, settings).to(problem.network.size.device)
+    policy.mixer = MIXERS[settings.algorithm](policy.encoding, settings).to(problem.network.size)
     algorithm = JointDQN(
         policy=policy,
         optim=parts.optimizer(plan, steps),
