@@ -53,10 +53,15 @@ class FollowingOrderUpTo:
 
     @classmethod
     def of(cls, problem: Problem) -> FollowingOrderUpTo:
-        """Covers the lead time and the period of review."""
+        """Covers the lead time and the period of review, and one more for the share of demand that has to
+        wait for it."""
         network = problem.network
         lane = network.source_lane
-        periods = network.response_time[lane.clamp(min=0)] + 1 if network.lanes else torch.ones_like(lane)
+        periods = torch.ones_like(network.size[0])
+        if network.lanes:
+            at = lane.clamp(min=0)
+            share = (network.passed_on[0] / network.throughput.clamp(min=1e-9)).mean(0)
+            periods = network.response_time[at] + 1 + network.waits[at] * share
         return cls(
             (periods * (lane >= 0)).to(network.size).unsqueeze(0), network.throughput, echelons(network)
         )

@@ -13,12 +13,9 @@ from marl_inv.network import TransferNetwork
 
 
 def level_unit(network: TransferNetwork) -> Float[Tensor, "K N"]:
-    """The standard deviation of what passes through until a request has arrived, or a little of its mean
-    where that is more."""
-    periods = (
-        network.response_time[network.source_lane.clamp(min=0)] if network.lanes else network.source_lane
-    )
-    return torch.maximum(network.throughput_sd * (periods + 1).sqrt(), 0.05 * network.size)
+    """The standard deviation of what passes through until what was asked for is used, or a little of a
+    period's mean where that is more."""
+    return torch.maximum(network.lead_time_demand(network.source_lane)[1], 0.05 * network.size)
 
 
 def on_source_lanes(network: TransferNetwork, quantities: Float[Tensor, "K N B"]) -> Float[Tensor, "K E B"]:
@@ -31,11 +28,12 @@ def on_source_lanes(network: TransferNetwork, quantities: Float[Tensor, "K N B"]
     return requests.index_add(1, network.source_lane.clamp(min=0), quantities * supplied)
 
 
-def newsvendor_levels(problem: Problem) -> Float[Tensor, "K N"]:
-    """The critical quantile of what passes through in lead time + 1 periods. Demand over several periods
-    keeps its family exactly for normal, Poisson and negative binomial demand of one site; where several feed
-    upstream, and for data, moments choose: Poisson or negative binomial, or normal when the variance is below
-    the mean.
+def newsvendor_levels(problem: Problem, alone: bool = False) -> Float[Tensor, "K N"]:
+    """The critical quantile of what passes through in lead time + 1 periods; where lead time is 0, of what is
+    passed on in 2, since that leaves a period after it has arrived (not if `alone`). Demand over several
+    periods keeps its family exactly for normal, Poisson and negative binomial demand of one site; where
+    several feed upstream, and for data, moments choose: Poisson or negative binomial, or normal when the
+    variance is below the mean.
     """
     network, scenario = problem.network, problem.scenario
     sources = network.source_lane.cpu().numpy()
@@ -44,6 +42,12 @@ def newsvendor_levels(problem: Problem) -> Float[Tensor, "K N"]:
     )
     mean = network.throughput.double().cpu().numpy() * (lead_time + 1)
     variance = network.throughput_sd.double().cpu().numpy() ** 2 * (lead_time + 1)
+    if network.lanes and not alone:
+        waits = network.waits.cpu().numpy()[sources.clip(0)]
+        passed_on = (each.double().cpu().numpy() for each in network.passed_on)
+        mean, variance = (
+            total + waits * part for total, part in zip((mean, variance), passed_on, strict=True)
+        )
     ratio = critical_ratio(network)
     demands = [scenario.demand_of(warehouse) for warehouse in scenario.warehouses]
     normal = np.array([demand is not None and demand.normal for demand in demands]) | (variance < 0.99 * mean)

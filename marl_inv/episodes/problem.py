@@ -100,8 +100,8 @@ class Problem:
         if not network.lanes:
             return state
         lanes = network.source_lane
-        periods = (network.response_time + 1).to(network.size)[lanes.clamp(min=0)]
-        levels = network.throughput * periods + network.throughput_sd * periods.sqrt()
+        mean, sd = network.lead_time_demand(lanes)
+        levels = mean + sd
         orders = (lanes >= 0).to(levels).unsqueeze(-1)
         for period in range(len(before)):
             shortfall = (levels.unsqueeze(-1) - inventory_position(network, state)).clamp(min=0) * orders

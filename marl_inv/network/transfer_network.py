@@ -261,6 +261,36 @@ class TransferNetwork:
         )
 
     @cached_property
+    def waits(self) -> Int[Tensor, " E"]:
+        """1 on lanes that deliver at once to a warehouse which feeds others: only a period later can it ship
+        on what arrives."""
+        sources = self.source_lane[self.source_lane >= self.replenishments]
+        feeds = torch.zeros_like(self.source_lane).index_fill(
+            0, self.origin[sources - self.replenishments], 1
+        )
+        return feeds[self.destination] * (self.lead_time == 0)
+
+    @property
+    def passed_on(self) -> tuple[Float[Tensor, "K N"], Float[Tensor, "K N"]]:
+        """Mean and variance of the part of `throughput` that goes to other warehouses."""
+        variance = self.throughput_sd**2 - self.sd_demand**2
+        return self.throughput - self.mean_demand, variance.clamp(min=0)
+
+    def lead_time_demand(self, lanes: Int[Tensor, " N"]) -> tuple[Float[Tensor, "K N"], Float[Tensor, "K N"]]:
+        """Mean and standard deviation of what passes through every warehouse from a request on its lane of
+        these until what that brings is used, the period of review included."""
+        if not self.lanes:
+            return torch.zeros_like(self.throughput), torch.zeros_like(self.throughput)
+        lanes = lanes.clamp(min=0)
+        periods, waits = (self.response_time[lanes] + 1).to(self.size), self.waits[lanes]
+        mean, variance = self.passed_on
+        longer = (self.throughput_sd**2 * periods + variance * waits).sqrt()
+        return (
+            self.throughput * periods + mean * waits,
+            torch.where(waits > 0, longer, self.throughput_sd * periods.sqrt()),
+        )
+
+    @cached_property
     def _inbound(self) -> list[list[int]]:
         lanes: list[list[int]] = [[] for _ in self.warehouses]
         for lane, destination in enumerate(self.destination.tolist()):
