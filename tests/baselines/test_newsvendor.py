@@ -63,7 +63,8 @@ def test_tuned_levels_keep_what_has_to_wait():
     played = problem(AT_ONCE)
     for name in ("order_up_to", "following_order_up_to", "echelon_base_stock"):
         [score] = evaluate(played, [tune(played, BASELINES[name].of(played), effort=0.2)], replications=2)
-        assert score.fill_rate == 1 and float(score.reward.mean) == pytest.approx(-10, abs=0.1)
+        assert score.fill_rate == 1
+        assert float(score.reward.mean) == pytest.approx(-10, abs=0.1)
 
 
 def test_levels_cover_two_periods_of_what_is_passed_on_and_one_of_ones_own_demand():
@@ -71,7 +72,7 @@ def test_levels_cover_two_periods_of_what_is_passed_on_and_one_of_ones_own_deman
     assert newsvendor_levels(problem(THREE_AT_ONCE))[0].tolist() == pytest.approx([30, 10, 20], abs=1e-4)
     later = AT_ONCE.replace("destination: up, lead_time: 0", "destination: up, lead_time: 1")
     assert newsvendor_levels(problem(later))[0].tolist() == pytest.approx([20, 10], abs=1e-4)
-    heard_later = AT_ONCE.replace("destination: up, lead_time: 0", "destination: up, order_delay: 1")
+    heard_later = AT_ONCE.replace("destination: up, lead_time: 0", "destination: up, lead_time: 0, order_delay: 1")
     assert newsvendor_levels(problem(heard_later))[0].tolist() == pytest.approx([30, 10], abs=1e-4)
 
 
