@@ -80,6 +80,13 @@ def tune(
     settings: Settings = None,
     seed: Seed = 0,
     effort: Annotated[float, typer.Option(help="Multiplies the length of the search.")] = 1.0,
+    keep: Annotated[
+        float | None,
+        typer.Option(
+            help="The cheapest that keeps this fill rate, e.g. 0.98, for every product wherever it has "
+            "customers. Elsewhere it is named as in tuned_order_up_to@0.98."
+        ),
+    ] = None,
 ) -> None:
     """Find the best parameters of a classical policy; `compare` and `simulate` reuse what was found."""
     from marl_inv.episodes.problem import load_problem
@@ -89,7 +96,7 @@ def tune(
     one_thread()
     problem = load_problem(scenario, settings or [])
     say_notes(problem)
-    console.print(parameter_table(problem, *tuning_result(problem, policy, seed, effort, progress_bar)))
+    console.print(parameter_table(problem, *tuning_result(problem, policy, seed, effort, progress_bar, keep)))
 
 
 def solve(scenario: ScenarioName, settings: Settings = None) -> None:

@@ -90,6 +90,14 @@ class Totals:
         """Units served from stock in the period they were asked for, over units demanded (type 2 service)."""
         return 1 - self.sums["unmet"].sum((0, 1)) / self.sums["demand"].sum((0, 1)).clamp(min=1e-9)
 
+    def lowest_fill_rate(self) -> tuple[float, int, int]:
+        """Of all products and warehouses with customers, over all replications, and whose it is; 1 of the
+        first where nobody has any."""
+        unmet, demand = self.sums["unmet"].sum(-1), self.sums["demand"].sum(-1)
+        rates = torch.where(demand > 0, 1 - unmet / demand.clamp(min=1e-9), 1.0)
+        product, warehouse = divmod(int(rates.argmin()), rates.shape[1])
+        return float(rates.min()), product, warehouse
+
     @property
     def cycle_service_level(self) -> Float[Tensor, " B"]:
         """Share of periods in which a warehouse with customers met all of a product's demand."""

@@ -89,6 +89,10 @@ FEW_PRODUCTS = 6
 """Products that tables list one by one."""
 
 
+SHOWN = 0.0005
+"""What a fill rate of three digits does not show."""
+
+
 MEANINGLESS = 10_000
 """Percent above a bound, from where on it says nothing: perfect information may cost next to nothing."""
 
@@ -168,7 +172,23 @@ def _explanation(problem: Problem, scores: list[Score], reference: Score) -> str
         f"over {reference.policy}, paired, positive is better; "
         "n.s.: not told from 0. Deciding on: "
         f"{'; '.join(f'{score.policy}: {score.knows}' for score in scores)}."
+        f"{goal_told(problem, scores)}"
     )
+
+
+def goal_told(problem: Problem, scores: list[Score]) -> str:
+    """Who misses the service goal that the scenario has, and how far; nothing where it has none."""
+    if problem.scenario.objective != "service":
+        return ""
+    goal, network = problem.scenario.service.fill_rate, problem.network
+    missed = []
+    for score in scores:
+        fill, product, warehouse = score.record.lowest_fill_rate()
+        if fill < goal - SHOWN:
+            which = f"{network.products[product]} at " if len(network.products) > 1 else ""
+            missed.append(f"{score.policy}: {fill:.3f} ({which}{network.warehouses[warehouse]})")
+    told = f"missed by {'; '.join(missed)}" if missed else "kept by all of these"
+    return f" The goal, a fill rate of {goal:.4g} at every warehouse, is {told}."
 
 
 def warehouse_table(problem: Problem, score: Score) -> Table:
@@ -189,7 +209,7 @@ def warehouse_table(problem: Problem, score: Score) -> Table:
     fill = 1 - record.sums["unmet"].sum((0, 2)) / record.sums["demand"].sum((0, 2))
     caption = (
         f"Means per period over {record.periods} scored periods of {record.replications} "
-        "replications, all products together. Fill: fill rate."
+        f"replications, all products together. Fill: fill rate.{goal_told(problem, [score])}"
     )
     title = f"{score.policy} (deciding on {score.knows}) on {problem.scenario.name}"
     table = headed_table(title, "warehouse", [*shown, "fill"], caption)

@@ -21,6 +21,9 @@ def network_graph(
         interruptible=scenario.interruptible,
         longest_delay=scenario.longest_delay,
         ending=scenario.ending,
+        horizon=scenario.horizon,
+        warm_up=scenario.warm_up,
+        discount_factor=scenario.discount_factor,
         **{key: value for key, value in scenario.model_dump().items() if key in Rules.model_fields},
     )
     for supplier in scenario.suppliers:

@@ -260,6 +260,14 @@ class TransferNetwork:
             else self.price * self.weights["revenue"]
         )
 
+    @property
+    def counted(self) -> dict[str, float]:
+        """`weights`, or 1 for every part where none counts that stock serves, as under `utility`."""
+        serving = ("holding", "shortage", "shortfall", "revenue")
+        if any(self.weights[part] for part in serving):
+            return self.weights
+        return dict.fromkeys(self.weights, 1.0) | {"shortfall": 0.0, "revenue": 0.0}
+
     @cached_property
     def waits(self) -> Int[Tensor, " E"]:
         """1 on lanes that deliver at once to a warehouse which feeds others: only a period later can it ship
