@@ -16,12 +16,15 @@ from marl_inv.common.errors import InputError, suggestion
 from marl_inv.scenario import Scenario
 from marl_inv.scenario.demand import Empirical
 
+MOVED = 4.0
+"""How many times as much, or as little, is another scale: beyond it, what training saw says little."""
+
 
 class FileDemand:
     """Real demand of some warehouses: training draws stretches of the training part at random, evaluation
     plays its own stretch.
 
-    `mean`, `variance`: (K, M) of the training part.
+    `mean`, `variance`: (K, M) of the training part; `evaluated`: the mean of the part for evaluation.
     """
 
     poisson_variance = 0.0
@@ -60,6 +63,13 @@ class FileDemand:
             )
         training = self._demand[slice(*model.train)]
         self.mean, self.variance = training.mean(0), training.var(0)
+        self.evaluated = self._demand[slice(*model.evaluate)].mean(0)
+
+    @property
+    def reach(self) -> Float[np.ndarray, "K M"]:
+        """Mean demand that room has to be made for: that of training, or of evaluation where it is another
+        scale. Nothing is learned from it but how much may be asked for."""
+        return np.where(self.evaluated > MOVED * self.mean, self.evaluated, self.mean)
 
     def stretches(
         self, luck: Luck, stream: Stream, periods: range, beyond: int

@@ -40,7 +40,7 @@ class Problem:
         cls, scenario: Scenario, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
     ) -> Problem:
         demand = DemandSource(scenario)
-        graph = network_graph(scenario, demand.mean, demand.sd)
+        graph = network_graph(scenario, demand.mean, demand.sd, demand.reach)
         return cls(scenario, network_from_graph(graph, device, dtype), demand)
 
     def __repr__(self) -> str:

@@ -11,9 +11,13 @@ from marl_inv.scenario.objective import Rules
 
 
 def network_graph(
-    scenario: Scenario, mean_demand: Float[np.ndarray, "K N"], sd_demand: Float[np.ndarray, "K N"]
+    scenario: Scenario,
+    mean_demand: Float[np.ndarray, "K N"],
+    sd_demand: Float[np.ndarray, "K N"],
+    reach: Float[np.ndarray, "K N"] | None = None,
 ) -> networkx.MultiDiGraph:
-    """The scenario's network with the moments of its customers' demand per period."""
+    """The scenario's network with the moments of its customers' demand per period, and the mean that requests
+    have to reach where that is another."""
     graph = networkx.MultiDiGraph(
         products=[product.model_dump() for product in scenario.product_list],
         pools=[pool.model_dump() for pool in scenario.pools],
@@ -30,6 +34,8 @@ def network_graph(
         graph.add_node(supplier.name, kind="supplier", **supplier.model_dump(exclude={"name"}))
     for index, warehouse in enumerate(scenario.warehouses):
         moments = {"mean_demand": mean_demand[:, index].tolist(), "sd_demand": sd_demand[:, index].tolist()}
+        if reach is not None:
+            moments["reach"] = reach[:, index].tolist()
         graph.add_node(
             warehouse.name, kind="warehouse", **moments, **warehouse.model_dump(exclude={"name", "demand"})
         )

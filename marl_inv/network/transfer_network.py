@@ -1,10 +1,11 @@
 """The transfer network: a networkx MultiDiGraph for people, and the same as tensors for the simulator.
 
 In the graph every node has `kind` (`supplier` or `warehouse`) and the fields of `places.Supplier` or
-`places.Warehouse`, and a warehouse also `mean_demand` and `sd_demand` (a list over products); every edge,
-keyed by the lane's name, has the fields of `places.Lane`; the graph has `products`, `pools`, `lanes` (their
-names, in order), the fields of `objective.Rules`, `interruptible` (names that outages may hit) and
-`longest_delay`. What is absent takes the schema's default.
+`places.Warehouse`, and a warehouse also `mean_demand`, `sd_demand` and `reach` (lists over products); every
+edge, keyed by the lane's name, has the fields of `places.Lane`; the graph has `products`, `pools`, `lanes`
+(their names, in order), the fields of `objective.Rules`, `ending`, `horizon`, `warm_up` and
+`discount_factor`, `interruptible` (names that outages may hit) and `longest_delay`. What is absent takes the
+schema's default.
 """
 
 from __future__ import annotations
@@ -214,6 +215,9 @@ class TransferNetwork:
     throughput_sd: Float[Tensor, "K N"]
     size: Float[Tensor, "K N"]
     """Typical units per period, above 0: what quantities are scaled by."""
+    reach: Float[Tensor, "K N"]
+    """`size`, or what passes through while data is evaluated where that is of another scale: what requests
+    may come to."""
     component: Int[Tensor, " N"] | None
     """Which part of the network a warehouse is in, of those that no lane, supplier or pool joins; None where
     it is one."""
