@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Float
 
 from marl_inv.chance.luck import Luck, Stream
-from marl_inv.chance.time_labels import places_in_time
+from marl_inv.chance.stretches import stretches_of
+from marl_inv.chance.time_labels import Timeline
 from marl_inv.common.errors import InputError, suggestion
 from marl_inv.scenario import Scenario
 from marl_inv.scenario.demand import Empirical
@@ -37,33 +38,10 @@ class FileDemand:
             [scenario.warehouses[n].name for n in members],
         )
         self.note, self._demand = file.note, file.demand
-        shortest = scenario.history + scenario.horizon
-        for key, (first, end), needed in (
-            ("train", model.train, shortest),
-            ("evaluate", model.evaluate, scenario.horizon),
-        ):
-            held, stretch = len(self._demand), f"demand.{key} is [{first}, {end}]"
-            if end > held:
-                raise InputError(
-                    f"{model.path}: holds {held} periods, but {stretch}; end it at {held} or before"
-                )
-            if end - first < needed:
-                raise InputError(
-                    f"{model.path}: {stretch}, but an episode takes {needed} periods; lengthen it, or "
-                    "shorten the horizon"
-                )
-        if model.evaluate[0] < scenario.history:
-            remedy = f"start it at {scenario.history} or later, to leave room for the history"
-            raise InputError(f"{model.path}: demand.evaluate is {list(model.evaluate)}; {remedy}")
-        if model.train[0] < model.evaluate[1] and model.evaluate[0] < model.train[1]:
-            stretches = f"demand.train is {list(model.train)} and demand.evaluate is {list(model.evaluate)}"
-            raise InputError(
-                f"{model.path}: {stretches}; let them not overlap, or policies are scored on what they were "
-                "fitted on"
-            )
-        training = self._demand[slice(*model.train)]
+        self.train, self.evaluate = stretches_of(model, scenario, file.timeline)
+        training = self._demand[slice(*self.train)]
         self.mean, self.variance = training.mean(0), training.var(0)
-        self.evaluated = self._demand[slice(*model.evaluate)].mean(0)
+        self.evaluated = self._demand[slice(*self.evaluate)].mean(0)
 
     @property
     def reach(self) -> Float[np.ndarray, "K M"]:
@@ -80,10 +58,10 @@ class FileDemand:
         Every replication has a stretch of its own, the same for all warehouses, also where they are read from
         several files.
         """
-        first, end = self.model.train
+        first, end = self.train
         history, played = -periods.start, len(periods) - beyond
         if stream == "evaluate":
-            first, end = self.model.evaluate[0] - history, self.model.evaluate[1]
+            first, end = self.evaluate[0] - history, self.evaluate[1]
         if played > end - first:
             longest = end - first - history
             raise InputError(
@@ -101,6 +79,7 @@ class FileDemand:
 class DemandFile:
     demand: Float[np.ndarray, "T K M"]
     """Units, 0 or more; periods in the order of their labels, also those between that have no row."""
+    timeline: Timeline
     note: str
     """How many returns and gaps were found, and what was done with them."""
 
@@ -168,16 +147,16 @@ def read_demand(model: Empirical, products: list[str], warehouses: list[str]) ->
         raise InputError(f"{path}: cannot be read ({reason}); give a CSV file as demand.path") from error
     if not cells:
         raise InputError(f"{path}:1: holds no rows; give a row per period and product")
-    places, missing = places_in_time(cells, f"{path}: {model.period_column}")
-    demand = np.full((len(cells) + missing, len(products), len(warehouses)), np.nan)
-    for label, place in places.items():
-        demand[place] = cells[label]
+    timeline = Timeline.of(cells, f"{path}: {model.period_column}")
+    demand = np.full((timeline.periods, len(products), len(warehouses)), np.nan)
+    for label, values in cells.items():
+        demand[timeline.place(label)] = values
     returns, empty = int((demand < 0).sum()), int(np.isnan(demand).sum())
     note = (
         f"{path.name}: {returns} negative numbers (returns) and {empty} gaps among {demand.size} were "
         "counted as no demand"
-    ) + f"; {missing} periods have no row at all" * (missing > 0)
-    return DemandFile(np.nan_to_num(demand, nan=0.0).clip(min=0), note)
+    ) + f"; {timeline.missing} periods have no row at all" * (timeline.missing > 0)
+    return DemandFile(np.nan_to_num(demand, nan=0.0).clip(min=0), timeline, note)
 
 
 def _number(text: str, line: int, path: Path, column: str) -> float:
