@@ -59,4 +59,9 @@ Address = Annotated[
 ]
 
 
+Products = Annotated[
+    bool, typer.Option("--products", help="Also by product: fill, on hand and moved in its own units.")
+]
+
+
 Replications = Annotated[int, typer.Option(help="Evaluation episodes, the same for every policy.", min=2)]

@@ -10,7 +10,15 @@ import typer
 from rich import box
 from rich.table import Table
 
-from marl_inv.cli.arguments import POLICY_HELP, AllowCode, Replications, ScenarioName, Seed, Settings
+from marl_inv.cli.arguments import (
+    POLICY_HELP,
+    AllowCode,
+    Products,
+    Replications,
+    ScenarioName,
+    Seed,
+    Settings,
+)
 from marl_inv.cli.bench import one_thread
 from marl_inv.cli.printing import console, progress_bar, say_notes
 from marl_inv.learning.settings import ALGORITHM_NAMES
@@ -48,12 +56,13 @@ def simulate(
     lanes: Annotated[
         bool, typer.Option("--lanes", help="Also by lane: requested, shipped, refused and owed.")
     ] = False,
+    products: Products = False,
     allow_code: AllowCode = False,
 ) -> None:
     """Play one policy and print what it earned, served and moved, by warehouse."""
     from marl_inv.episodes.problem import load_problem
     from marl_inv.evaluation.evaluate import evaluate
-    from marl_inv.evaluation.tables import lane_table, warehouse_table
+    from marl_inv.evaluation.tables import lane_table, product_table, warehouse_table
     from marl_inv.policies import policy_named
 
     one_thread()
@@ -67,6 +76,8 @@ def simulate(
         progress_bar,
     )
     console.print(warehouse_table(problem, score))
+    if products:
+        console.print(product_table(problem, [score]))
     if lanes:
         console.print(lane_table(problem, score))
 
@@ -145,10 +156,11 @@ def compare(
     ] = False,
     replications: Replications = 512,
     seed: Seed = 0,
+    products: Products = False,
     allow_code: AllowCode = False,
 ) -> None:
     """Tune order-up-to, train mappo for about a minute, and print who does best on the same traces."""
-    from marl_inv.evaluation.tables import comparison_table
+    from marl_inv.evaluation.tables import comparison_table, product_table
     from marl_inv.experiments.comparison import compare as compared
 
     folders = [argument for argument in runs or [] if "=" not in argument or Path(argument).exists()]
@@ -156,3 +168,5 @@ def compare(
     result = compared(scenario, folders, settings, train, seed, replications, progress_bar, bound, allow_code)
     say_notes(result.problem)
     console.print(comparison_table(result.problem, result.scores, result.reference, result.bounds))
+    if products:
+        console.print(product_table(result.problem, result.scores))
