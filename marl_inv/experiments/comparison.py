@@ -13,6 +13,8 @@ from rich.table import Table
 
 from marl_inv.baselines.balancing import lateral
 from marl_inv.baselines.order_up_to import OrderUpTo
+from marl_inv.baselines.seasonal import changes
+from marl_inv.baselines.two_sources import quick_lanes
 from marl_inv.common.errors import InputError
 from marl_inv.common.printed import Printed
 from marl_inv.common.progress import Progress, silently
@@ -28,7 +30,7 @@ COMPARE_DECISIONS = 2_000_000
 
 
 REFERENCE = "tuned_order_up_to"
-"""The policy that `compare` compares with."""
+"""What learning begins from and is judged by in training, and experiments compare with unless told."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Comparison(Printed):
     problem: Problem
     scores: list[Score]
     reference: Score
-    """Tuned order-up-to, to which the others are compared."""
+    """To which the others are compared: the tuned rule that does best on validation traces."""
     bounds: dict[str, Interval] = field(default_factory=dict)
     """The most that anybody can earn per period, where it was asked for: with perfect information on the same
     replications and, where it is proven, in the long run if all stock could be pooled."""
@@ -94,8 +96,8 @@ def compare(
     bound: bool = False,
     allow_code: bool = False,
 ) -> Comparison:
-    """Random, order-up-to, tuned order-up-to without and with transfers where there are lateral lanes, and
-    others, on the same traces.
+    """Random, order-up-to, the tuned rules that apply to the scenario (`rules_for`), and others, on the same
+    traces; compared to the rule that does best on validation traces.
 
     `others` are policies, run folders and names as `policy_named` knows them; without any, and unless
     `train_one` is false, a policy is trained first, for about a minute unless the settings say otherwise.
@@ -112,25 +114,50 @@ def compare(
         for other in others
         if isinstance(other, str | Path)
     }
-    named = ["random", "order_up_to", REFERENCE]
-    if bool(lateral(problem.network).any()):
-        named.append("tuned_threshold_balancing")
+    named = ["random", "order_up_to", *(rules := rules_for(problem))]
     named += [name for name in given if name not in named]
     policies = [given.get(name) or policy_named(name, problem, seed, progress) for name in named]
     policies += [as_policy(other, problem) for other in others if not isinstance(other, str | Path)]
-    reference = policies[named.index(REFERENCE)]
+    plain = policies[named.index(REFERENCE)]
+    tuned = [policies[named.index(name)] for name in rules]
+    reference = _best(problem, tuned, seed, replications) if len(tuned) > 1 else plain
     if train_one and not others:
         from marl_inv.learning.train import train
 
-        assert isinstance(reference, OrderUpTo)
-        policies.append(train(problem, chosen, progress=progress, baseline=reference).policy)
+        assert isinstance(plain, OrderUpTo)
+        policies.append(train(problem, chosen, progress=progress, baseline=plain).policy)
     scores = evaluate(problem, policies, seed, replications, progress)
     return Comparison(
         problem,
         scores,
-        scores[named.index(REFERENCE)],
+        scores[policies.index(reference)],
         bounds(problem, seed, replications, progress) if bound else {},
     )
+
+
+def rules_for(problem: Problem) -> list[str]:
+    """The classical rules that know what matters here, tuned: transfers where there are lateral lanes, two
+    sources, warehouses that feed others, orders that cost something each, demand of which more is known than
+    its mean, demand that has to be followed."""
+    network = problem.network
+    fixed = network.shipment_cost is not None or network.vehicle_cost is not None
+    applies = {
+        REFERENCE: True,
+        "tuned_threshold_balancing": bool(lateral(network).any()),
+        "tuned_dual_index": bool((quick_lanes(network) >= 0).any()) if network.lanes else False,
+        "tuned_capped_dual_index": bool((quick_lanes(network) >= 0).any()) if network.lanes else False,
+        "tuned_echelon_base_stock": bool((network.source_lane >= network.replenishments).any()),
+        "tuned_reorder_point": fixed,
+        "tuned_seasonal_order_up_to": changes(problem),
+        "tuned_following_order_up_to": problem.demand.from_file and problem.scenario.history > 0,
+    }
+    return [name for name, does in applies.items() if does]
+
+
+def _best(problem: Problem, policies: list[Any], seed: int, replications: int) -> Any:
+    """The first of those that do best on validation traces."""
+    scores = evaluate(problem, policies, seed, replications, stream="validate")
+    return policies[max(range(len(policies)), key=lambda at: scores[at].reward.mean)]
 
 
 def bounds(
