@@ -494,8 +494,8 @@ def calendar(view: _View) -> Iterator[Advice]:
     ]
     if changing and scenario.forecast is None and scenario.ending == "continuing":
         sentence = (
-            f"demand of {scenario.warehouses[changing[0]].name} changes with time, and agents see neither the "
-            "period nor what is coming; give a forecast (seasonal_order_up_to knows the calendar)"
+            f"demand of {scenario.warehouses[changing[0]].name} changes with time, and agents see neither "
+            "the period nor what is coming; give a forecast (seasonal_order_up_to knows the calendar)"
         )
         yield Advice(view.place("warehouses", changing[0]), "calendar", sentence, warning=False)
 
