@@ -10,6 +10,7 @@ from marl_inv.baselines.order_up_to import CappedOrderUpTo, OrderUpTo
 from marl_inv.baselines.promotions import PromotionCalendar
 from marl_inv.baselines.random_requests import RandomRequests
 from marl_inv.baselines.reorder_point import ConstantOrder, FixedQuantity, ReorderPoint
+from marl_inv.baselines.seasonal import SeasonalOrderUpTo
 from marl_inv.baselines.two_sources import CappedDualIndex, DualIndex, TailoredBaseSurge
 
 BASELINES = {
@@ -30,6 +31,7 @@ BASELINES = {
     "promotion_calendar": PromotionCalendar,
     "just_in_time": JustInTime,
     "following_order_up_to": FollowingOrderUpTo,
+    "seasonal_order_up_to": SeasonalOrderUpTo,
 }
 
 LAYERS = ("threshold_balancing", "lp_balancing", "promotion_calendar")

@@ -166,11 +166,12 @@ class LPBalancing(ThresholdBalancing):
 def saving(network: TransferNetwork) -> Float[Tensor, "K V"]:
     """What a unit saves that is moved along a lane between warehouses to where it would have been short, and
     from where it would have been held."""
-    nothing = torch.zeros_like(network.mean_demand)
+    nothing, counted = torch.zeros_like(network.mean_demand), network.counted
     held, short, price = (
         nothing if rate is None else rate[:, :, 0].expand_as(nothing)
         for rate in (network.holding_cost, network.shortage_cost, network.counted_price)
     )
+    held, short = held * counted["holding"], short * counted["shortage"]
     short = (
         short
         + price * (1 - network.backordered[:, 0])

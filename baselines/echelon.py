@@ -35,6 +35,17 @@ def echelons(network: TransferNetwork) -> Float[Tensor, "N N"]:
     return members
 
 
+def until_sold(network: TransferNetwork) -> Float[Tensor, "N N"]:
+    """Periods from an order of the warehouse of the row until what it brings is sold by that of the column,
+    which it feeds or is."""
+    members, lane = echelons(network), network.source_lane.clamp(min=0)
+    if not network.lanes:
+        return torch.zeros_like(members)
+    arriving, passing = network.response_time[lane], network.waits[lane].to(members)
+    below = members - torch.eye(len(members), dtype=members.dtype, device=members.device)
+    return ((members * arriving) @ members + (members * passing) @ below) * members
+
+
 @dataclass(frozen=True, eq=False)
 class EchelonBaseStock:
     """Every warehouse raises the inventory position of its echelon to a level: optimal in series (Clark and
@@ -49,11 +60,10 @@ class EchelonBaseStock:
 
     @classmethod
     def of(cls, problem: Problem) -> EchelonBaseStock:
-        """The echelon's newsvendor levels added up, less what would be counted twice: its mean demand in the
-        periods below."""
-        network = problem.network
-        members = echelons(network)
-        return cls(newsvendor_levels(problem) @ members.T, members)
+        """The echelon's newsvendor levels added up. Each covers a period of review, which is also time enough
+        to pass on what arrived at once."""
+        members = echelons(problem.network)
+        return cls(newsvendor_levels(problem, alone=True) @ members.T, members)
 
     def start(self, network: TransferNetwork, replications: int) -> None:
         return None
@@ -71,13 +81,7 @@ class EchelonBaseStock:
         """The echelons' mean demand until what is ordered has come all the way down and is sold, and more or
         less safety above it."""
         network = problem.network
-        own = (
-            network.response_time[network.source_lane.clamp(min=0)]
-            if network.lanes
-            else torch.zeros_like(network.source_lane)
-        )
-        until_sold = ((self.members * own) @ self.members * self.members).amax(1) + 1
-        mean = network.throughput * until_sold
+        mean = network.throughput * (until_sold(network).amax(1) + 1)
         scaled = (
             replace(self, levels=mean + safety * level_unit(network))
             for safety in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
@@ -105,7 +109,7 @@ class EqualFractile:
     def of(cls, problem: Problem) -> EqualFractile:
         network = problem.network
         echelon = EchelonBaseStock.of(problem)
-        periods = (network.response_time + 1).to(network.size)
+        periods = (network.response_time + network.waits + 1).to(network.size)
         mean, sd = network.throughput[:, network.destination], network.throughput_sd[:, network.destination]
         return cls(echelon.levels, echelon.members, mean * periods, (sd * periods.sqrt()).clamp(min=1e-6))
 

@@ -23,17 +23,20 @@ from marl_inv.network import TransferNetwork
 from marl_inv.simulator import Decision
 
 LEAST, MOST = 0.1, 100.0
-"""Between which multiples of the usual, levels follow demand."""
+"""Between which multiples of the usual, or of a unit where less is usual, levels follow demand."""
 
 
 def lately(view: View, following: Float[Tensor, "N N"]) -> Float[Tensor, "K N B"]:
     """Mean demand of the periods that are remembered over the usual, of every warehouse and all it feeds; 1
-    where none is usual or remembered."""
-    past, usual = view.known.past_demand, (view.network.mean_demand @ following.T).unsqueeze(-1)
+    where none is remembered. Where none is usual, over the network's size there, and nothing if there was
+    none."""
+    network, past = view.network, view.known.past_demand
+    usual = (network.mean_demand @ following.T).unsqueeze(-1)
     if not len(past):
-        return usual.expand(-1, -1, view.known.replications) * 0 + 1
-    ratio = torch.einsum("nm,kmb->knb", following, past.mean(0)) / usual.clamp(min=1e-9)
-    return torch.where(usual > 0, ratio, 1.0).clamp(LEAST, MOST)
+        return (usual > 0).to(usual).expand(-1, -1, view.known.replications)
+    asked = torch.einsum("nm,kmb->knb", following, past.mean(0))
+    ratio = (asked / usual.clamp(min=1e-9)).clamp(LEAST).minimum(MOST / usual.clamp(1e-9, 1))
+    return torch.where(usual > 0, ratio, asked / network.size.unsqueeze(-1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +46,7 @@ class FollowingOrderUpTo:
     cover: Float[Tensor, "1 N *B"]
     """Periods of demand to hold, all products alike."""
     usual: Float[Tensor, "K N"]
-    """Units that pass in a period."""
+    """Units that pass in a period, or the network's size where none do."""
     following: Float[Tensor, "N N"]
     """Whose demand a warehouse follows: its own and that of those it feeds (`echelons`)."""
     name: str = "following order-up-to"
@@ -53,13 +56,17 @@ class FollowingOrderUpTo:
 
     @classmethod
     def of(cls, problem: Problem) -> FollowingOrderUpTo:
-        """Covers the lead time and the period of review."""
+        """Covers the lead time and the period of review, and one more for the share of demand that has to
+        wait for it."""
         network = problem.network
         lane = network.source_lane
-        periods = network.response_time[lane.clamp(min=0)] + 1 if network.lanes else torch.ones_like(lane)
-        return cls(
-            (periods * (lane >= 0)).to(network.size).unsqueeze(0), network.throughput, echelons(network)
-        )
+        usual = torch.where(network.throughput > 0, network.throughput, network.size)
+        periods = torch.ones_like(network.size[0])
+        if network.lanes:
+            at = lane.clamp(min=0)
+            share = (network.passed_on[0] / network.throughput.clamp(min=1e-9)).mean(0)
+            periods = network.response_time[at] + 1 + network.waits[at] * share
+        return cls((periods * (lane >= 0)).to(network.size).unsqueeze(0), usual, echelons(network))
 
     @property
     def levels(self) -> Float[Tensor, "K N *B"]:

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from marl_inv.baselines.echelon import echelons
+from marl_inv.baselines.echelon import echelons, until_sold
 from marl_inv.baselines.newsvendor import on_source_lanes
 from marl_inv.chance.trace import Trace
 from marl_inv.common.errors import InputError
@@ -40,10 +40,8 @@ class JustInTime:
     @classmethod
     def of(cls, problem: Problem) -> JustInTime:
         network = problem.network
-        members, lane = echelons(network), network.source_lane
-        own = network.response_time[lane.clamp(min=0)] if network.lanes else torch.zeros_like(lane)
-        feeder, fed = members.nonzero().unbind(1)
-        return cls(feeder, fed, ((members * own) @ members)[feeder, fed].round().long())
+        feeder, fed = echelons(network).nonzero().unbind(1)
+        return cls(feeder, fed, until_sold(network)[feeder, fed].round().long())
 
     def start(self, network: TransferNetwork, replications: int) -> Any:
         raise InputError(

@@ -13,12 +13,9 @@ from marl_inv.network import TransferNetwork
 
 
 def level_unit(network: TransferNetwork) -> Float[Tensor, "K N"]:
-    """The standard deviation of what passes through until a request has arrived, or a little of its mean
-    where that is more."""
-    periods = (
-        network.response_time[network.source_lane.clamp(min=0)] if network.lanes else network.source_lane
-    )
-    return torch.maximum(network.throughput_sd * (periods + 1).sqrt(), 0.05 * network.size)
+    """The standard deviation of what passes through until what was asked for is used, or a little of a
+    period's mean where that is more."""
+    return torch.maximum(network.lead_time_demand(network.source_lane)[1], 0.05 * network.size)
 
 
 def on_source_lanes(network: TransferNetwork, quantities: Float[Tensor, "K N B"]) -> Float[Tensor, "K E B"]:
@@ -31,11 +28,12 @@ def on_source_lanes(network: TransferNetwork, quantities: Float[Tensor, "K N B"]
     return requests.index_add(1, network.source_lane.clamp(min=0), quantities * supplied)
 
 
-def newsvendor_levels(problem: Problem) -> Float[Tensor, "K N"]:
-    """The critical quantile of what passes through in lead time + 1 periods. Demand over several periods
-    keeps its family exactly for normal, Poisson and negative binomial demand of one site; where several feed
-    upstream, and for data, moments choose: Poisson or negative binomial, or normal when the variance is below
-    the mean.
+def newsvendor_levels(problem: Problem, alone: bool = False) -> Float[Tensor, "K N"]:
+    """The critical quantile of what passes through in lead time + 1 periods; where lead time is 0, of what is
+    passed on in 2, since that leaves a period after it has arrived (not if `alone`). Demand over several
+    periods keeps its family exactly for normal, Poisson and negative binomial demand of one site; where
+    several feed upstream, and for data, moments choose: Poisson or negative binomial, or normal when the
+    variance is below the mean.
     """
     network, scenario = problem.network, problem.scenario
     sources = network.source_lane.cpu().numpy()
@@ -44,6 +42,12 @@ def newsvendor_levels(problem: Problem) -> Float[Tensor, "K N"]:
     )
     mean = network.throughput.double().cpu().numpy() * (lead_time + 1)
     variance = network.throughput_sd.double().cpu().numpy() ** 2 * (lead_time + 1)
+    if network.lanes and not alone:
+        waits = network.waits.cpu().numpy()[sources.clip(0)]
+        passed_on = (each.double().cpu().numpy() for each in network.passed_on)
+        mean, variance = (
+            total + waits * part for total, part in zip((mean, variance), passed_on, strict=True)
+        )
     ratio = critical_ratio(network)
     demands = [scenario.demand_of(warehouse) for warehouse in scenario.warehouses]
     normal = np.array([demand is not None and demand.normal for demand in demands]) | (variance < 0.99 * mean)
@@ -67,29 +71,60 @@ def newsvendor_levels(problem: Problem) -> Float[Tensor, "K N"]:
 
 
 def critical_ratio(network: TransferNetwork) -> Float[np.ndarray, "K N"]:
-    """Underage / (underage + holding), the newsvendor's probability to have enough, from 0.01 to 0.999.
+    """Underage / (underage + overage), the newsvendor's probability to have enough, from 0.01 to 0.999.
 
-    Underage is the shortage cost, plus the margin when the objective is profit; a warehouse without customers
-    takes the mean of those it feeds.
+    Underage is the shortage cost, plus the price of a unit that is missing to a service goal, plus the margin
+    when the objective is profit; a warehouse without customers takes the mean of those it feeds. Overage is
+    holding, and what it costs to have bought a unit a period early, or to be left with it. All count by their
+    weights in the objective.
     """
-    holding = _rate(network.holding_cost, network)
-    underage = _underage(
-        network, _rate(network.shortage_cost, network), _rate(network.counted_price, network)
-    )
-    return np.divide(
-        underage, underage + holding, out=np.full_like(underage, 0.5), where=underage + holding > 0
+    counted, service = network.counted, network.rules.service
+    landed = landed_cost(network).double().cpu().numpy()
+    early, left_over = _keeping(network, landed)
+    overage = counted["holding"] * _rate(network.holding_cost, network) + early + left_over
+    shortage = counted["shortage"] * _rate(network.shortage_cost, network)
+    if service.fill_rate > 0:
+        shortage = shortage + counted["shortfall"] * service.price
+    waiting = early * network.backordered.double().cpu().numpy()[:, 0]
+    margin = _rate(network.counted_price, network)
+    underage = _underage(network, shortage - waiting, margin, landed)
+    return np.where(
+        overage < 0,
+        0.999,
+        np.divide(
+            underage, underage + overage, out=np.full_like(underage, 0.5), where=underage + overage > 0
+        ),
     ).clip(0.01, 0.999)
+
+
+def _keeping(network: TransferNetwork, landed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What a unit costs, per period, that is bought a period before it is wanted, where later money counts
+    less; and that is left over when a season ends, less its salvage: (K, N) each.
+
+    The season's periods count by their weights w: with the same level in all, a unit too many is paid in the
+    first and salvaged in the last, (landed w_first - salvage w_last) / (w_first + .. + w_last) a period. What
+    was there when scoring began has not been paid.
+    """
+    about, nothing = network.graph.graph, np.zeros_like(landed)
+    discount, scored = about.get("discount_factor", 1.0), about.get("horizon", 0) - about.get("warm_up", 0)
+    if about.get("ending") != "finite" or scored <= 0:
+        return landed * (1 - discount), nothing
+    weights = discount ** np.arange(scored)
+    bought = 0.0 if about.get("warm_up") else landed
+    salvage = network.counted["salvage"] * _rate(network.salvage_value, network)
+    return nothing, (bought - salvage * weights[-1]) / weights.sum()
 
 
 def _rate(rates: Tensor | None, network: TransferNetwork) -> np.ndarray:
     return np.zeros(network.throughput.shape) if rates is None else rates[:, :, 0].double().cpu().numpy()
 
 
-def _underage(network: TransferNetwork, shortage: np.ndarray, price: np.ndarray) -> np.ndarray:
+def _underage(
+    network: TransferNetwork, shortage: np.ndarray, price: np.ndarray, landed: np.ndarray
+) -> np.ndarray:
     """Cost of a missing unit at every warehouse: (K, N)."""
     sources, feeder = network.source_lane.tolist(), _feeders(network)
-    landed = landed_cost(network).double().cpu().numpy()
-    own = shortage + np.where(price > 0, price - landed, 0).clip(0)
+    own = shortage.clip(0) + np.where(price > 0, price - landed, 0).clip(0)
     demand = network.mean_demand.double().cpu().numpy()
     weight, total = demand.copy(), own * demand
     for start in range(len(sources)):
@@ -100,6 +135,27 @@ def _underage(network: TransferNetwork, shortage: np.ndarray, price: np.ndarray)
             visited.add(at)
             at = feeder.get(at)
     return np.divide(total, weight, out=own.copy(), where=weight > 0)
+
+
+def _moving_cost(network: TransferNetwork) -> np.ndarray:
+    """`unit_cost` with its parts as they count: (K, E)."""
+    cost, lanes = network.unit_cost.double().cpu().numpy().copy(), len(network.lanes)
+    parts: dict[str, Tensor | None] = {
+        "transport": network.transport_cost,
+        "in_transit": network.in_transit_cost,
+        "vehicle": network.vehicle_cost,
+    }
+    for part, rate in parts.items():
+        weight = network.counted[part]
+        if rate is None or weight == 1:
+            continue
+        rate = rate[..., :lanes, 0]
+        if part == "in_transit":
+            rate = rate * network.lead_time
+        if part == "vehicle":
+            rate = rate * network.volume[..., 0] / network.vehicle_capacity[:lanes, 0]
+        cost += (weight - 1) * rate.double().cpu().numpy()
+    return cost
 
 
 def _feeders(network: TransferNetwork) -> dict[int, int]:
@@ -113,11 +169,13 @@ def _feeders(network: TransferNetwork) -> dict[int, int]:
 
 
 def landed_cost(network: TransferNetwork) -> Float[Tensor, "K N"]:
-    """What a unit has cost when it arrives along the source lanes."""
+    """What a unit has cost when it arrives along the source lanes, as it counts in the objective."""
     feeder = _feeders(network)
-    lane_cost = network.unit_cost.double().cpu().numpy().copy()
+    lane_cost = _moving_cost(network)
     if network.procurement_cost is not None:
-        lane_cost[:, : network.replenishments] += network.procurement_cost[:, :, 0].double().cpu().numpy()
+        lane_cost[:, : network.replenishments] += (
+            network.counted["procurement"] * network.procurement_cost[:, :, 0].double().cpu().numpy()
+        )
     landed = np.zeros(network.throughput.shape)
     for start, lane in enumerate(network.source_lane.tolist()):
         at, visited = start, set()

@@ -34,8 +34,9 @@ def quick_lanes(network: TransferNetwork) -> Int[Tensor, " N"]:
 
 
 def position_within(view: View, lane: Int[Tensor, " N"]) -> Float[Tensor, "K N B"]:
-    """Inventory level and what arrives no later than a shipment that would leave now on the lane."""
-    periods = view.network.lead_time[lane.clamp(min=0)]
+    """Inventory level and what can be used no later than a shipment that would leave now on the lane."""
+    network, lane = view.network, lane.clamp(min=0)
+    periods = network.lead_time[lane] + network.waits[lane]
     due = torch.arange(1, view.state.pipeline.shape[1] + 1, device=periods.device).unsqueeze(-1) <= periods
     return view.state.inventory_level + (view.state.pipeline * due.unsqueeze(-1).to(view.state.pipeline)).sum(
         1
@@ -155,5 +156,5 @@ def _expedited_level(problem: Problem) -> Float[Tensor, "K N"]:
     if not network.lanes:
         return torch.zeros_like(network.size)
     quick = quick_lanes(network)
-    periods = (network.response_time[quick.clamp(min=0)] + 1) * (quick >= 0)
-    return network.throughput * periods + network.throughput_sd * periods.sqrt()
+    mean, sd = network.lead_time_demand(quick)
+    return (mean + sd) * (quick >= 0)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from marl_inv.baselines import tuning
+from marl_inv.baselines.goals import tune_to_goal
 from marl_inv.baselines.parameters import Tunable
 from marl_inv.chance.luck import Stream
 from marl_inv.common.errors import InputError
@@ -18,7 +19,7 @@ from marl_inv.evaluation.evaluate import evaluate as evaluate_policies
 from marl_inv.evaluation.stress import Stress, under_shocks
 from marl_inv.learning.runs import run_training, split_settings, training_settings
 from marl_inv.learning.settings import TrainSettings
-from marl_inv.policies import AnyPolicy, as_policy, listed, tunable_named, tuned
+from marl_inv.policies import AnyPolicy, as_policy, check_goal, listed, tunable_named, tuned, with_goal
 from marl_inv.scenario.shocks import Shock, shock_library
 
 if TYPE_CHECKING:
@@ -73,16 +74,21 @@ def tune(
     seed: int = 0,
     effort: float = 1.0,
     progress: Progress = silently,
+    keep: float | None = None,
 ) -> Any:
     """A classical policy with the best parameters found, named `tuned ...`: of a baseline's name they are
     remembered, and found once; of a policy of one's own they are not.
 
-    `settings` are `key.path=value` of the scenario; `effort` multiplies the length of the search. Raises
-    InputError.
+    `settings` are `key.path=value` of the scenario; `effort` multiplies the length of the search; with
+    `keep`, a fill rate, it is the cheapest that keeps it. Raises InputError, also where none keeps it.
     """
     problem = as_problem(scenario, settings)
     if isinstance(policy, str):
-        return tuned(problem, tunable_named(policy, problem), seed, effort, progress)
+        policy, goal = with_goal(policy)
+        goal = goal if keep is None else check_goal(keep)
+        return tuned(problem, tunable_named(policy, problem), seed, effort, progress, goal)
+    if keep is not None:
+        return tune_to_goal(problem, lambda _: policy, check_goal(keep), seed, effort, progress)
     return tuning.tune(problem, policy, seed, effort=effort, progress=progress)
 
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 
 from marl_inv.baselines import BASELINES, LAYERS
 from marl_inv.baselines.bounds.optimum import solve
+from marl_inv.baselines.goals import tune_to_goal
 from marl_inv.baselines.parameters import set_parameters
 from marl_inv.baselines.rolling_horizon import RollingHorizon
 from marl_inv.baselines.tuning import tune
@@ -48,18 +49,21 @@ def policy_named(
     allow_code: bool = False,
 ) -> Policy:
     """A baseline by name, with layers over it as in `capped_order_up_to+lp_balancing`, `tuned_` before it to
-    tune it first; `rolling_lp` or `rolling_lp_32` (paths); `optimal`; the policy of a run folder or
-    checkpoint file, with code that it names if `allow_code`; or `module:Class` of a policy of one's own, made
-    by its `of(problem)` where it has one.
+    tune it first, and `@0.98` or `@98%` behind that for the cheapest that keeps this fill rate; `rolling_lp`
+    or `rolling_lp_32` (paths); `optimal`; the policy of a run folder or checkpoint file, with code that it
+    names if `allow_code`; or `module:Class` of a policy of one's own, made by its `of(problem)` where it has
+    one.
 
     Raises InputError for anything else.
     """
     name, problem = str(name), as_problem(problem)
     check_policy_name(name)
-    plain = name.removeprefix("tuned_")
+    plain, goal = with_goal(name.removeprefix("tuned_"))
     if plain.partition("+")[0] in BASELINES:
         policy = _baseline(plain, problem)
-        return policy if plain == name else tuned(problem, _tunable(policy, name), seed, progress=progress)
+        if plain == name:
+            return policy
+        return tuned(problem, _tunable(policy, name), seed, progress=progress, goal=goal)
     if name == "optimal":
         return solve(problem).policy
     if match := re.fullmatch(ROLLING, name):
@@ -100,8 +104,11 @@ ROLLING = r"rolling_lp(?:_(\d+))?"
 
 def check_policy_name(name: str) -> None:
     """Raise InputError for what can be no policy, whatever the problem."""
-    base, *layers = name.removeprefix("tuned_").split("+")
+    plain, goal = with_goal(name.removeprefix("tuned_"))
+    base, *layers = plain.split("+")
     if base in BASELINES:
+        if goal is not None and not name.startswith("tuned_"):
+            raise InputError(f"{name}: a fill rate is kept by tuning; give tuned_{name}")
         if strange := [layer for layer in layers if layer not in LAYERS]:
             raise InputError(f"{name}: {strange[0]} is no layer; give one of {', '.join(LAYERS)}")
     elif name != "optimal" and not re.fullmatch(ROLLING, name) and not is_there(name) and ":" not in name:
@@ -118,6 +125,25 @@ def check_policy_name(name: str) -> None:
         )
 
 
+def with_goal(name: str) -> tuple[str, float | None]:
+    """A policy's name, and the fill rate that it is to keep, if there is one behind it.
+
+    Raises InputError for one that is not between 0 and 1.
+    """
+    if not (match := re.fullmatch(r"([a-z_+]+)@([\d.]+)(%?)", name)):
+        return name, None
+    try:
+        return match[1], check_goal(float(match[2]) / (100 if match[3] else 1))
+    except (ValueError, InputError) as error:
+        raise InputError(f"{name}: asks for {match[2]}{match[3]}; give a share below 1, as @0.98") from error
+
+
+def check_goal(goal: float) -> float:
+    if not 0 < goal < 1:
+        raise InputError(f"goal: is {goal:g}; give a fill rate between 0 and 1, such as 0.98")
+    return goal
+
+
 def policy_file(name: str) -> Path | None:
     """Where a policy that is no baseline is written: that of a run, or the source of `module:Class`."""
     if is_there(name):
@@ -126,18 +152,25 @@ def policy_file(name: str) -> Path | None:
 
 
 def tuning_result(
-    problem: Problem, name: str, seed: int = 0, effort: float = 1.0, progress: Progress = silently
+    problem: Problem,
+    name: str,
+    seed: int = 0,
+    effort: float = 1.0,
+    progress: Progress = silently,
+    goal: float | None = None,
 ) -> tuple[Any, list[Score]]:
-    """A baseline's tuned self, and how it does beside the untuned one on validation traces."""
-    policy = tunable_named(name, problem)
-    found = tuned(problem, policy, seed, effort, progress)
+    """A baseline's tuned self, the cheapest to keep a fill rate where there is a `goal`, and how it does
+    beside the untuned one on validation traces."""
+    name, own = with_goal(name)
+    policy, goal = tunable_named(name, problem), own if goal is None else check_goal(goal)
+    found = tuned(problem, policy, seed, effort, progress, goal)
     return found, evaluate(problem, [policy, found], seed, stream="validate")
 
 
 def tunable_named(name: str, problem: Problem) -> Any:
     """A baseline by name, `tuned_` before it or not, as it is before it is tuned; raises InputError where
     there is nothing to tune."""
-    name = name.removeprefix("tuned_")
+    name, _ = with_goal(name.removeprefix("tuned_"))
     return _tunable(_baseline(name, problem), name)
 
 
@@ -179,17 +212,23 @@ def _own_policy(name: str, problem: Problem) -> Policy:
 
 
 def tuned(
-    problem: Problem, policy: Any, seed: int = 0, effort: float = 1.0, progress: Progress = silently
+    problem: Problem,
+    policy: Any,
+    seed: int = 0,
+    effort: float = 1.0,
+    progress: Progress = silently,
+    goal: float | None = None,
 ) -> Any:
-    """`baselines.tuning.tune`, remembered: the same scenario, policy, seed and effort are not tuned twice on
-    one machine.
+    """`baselines.tuning.tune`, or `tune_to_goal` where there is one, remembered: the same scenario, policy,
+    seed, effort and goal are not tuned twice on one machine.
 
     What was found lies in the folder MARL_INV_CACHE, or else in `marl_inv` of the user's cache folder
     (XDG_CACHE_HOME, ~/.cache), named by a hash of all that it depends on; deleting it is safe, and a damaged
     file is tuned again.
     """
-    fingerprint = _fingerprint(problem, policy, seed, effort)
+    fingerprint = _fingerprint(problem, policy, seed, effort, goal)
     file = _cache() / f"{fingerprint}.safetensors"
+    name = f"tuned {policy.name}" + (f" @{100 * goal:.6g}%" if goal else "")
     about, values = {}, {}
     with suppress(InputError):
         about, values = read_sealed(file, "it is tuned again")
@@ -197,9 +236,12 @@ def tuned(
         device = problem.network.size.device
         return replace(
             set_parameters(policy, {name: value.to(device) for name, value in values.items()}),
-            name=f"tuned {policy.name}",
+            name=name,
         )
-    found = tune(problem, policy, seed, effort=effort, progress=progress)
+    if goal is None:
+        found = tune(problem, policy, seed, effort=effort, progress=progress)
+    else:
+        found = tune_to_goal(problem, partial(_again, policy), goal, seed, effort, progress)
     values = {name: parameter.value for name, parameter in found.parameters(problem).items()}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -212,13 +254,19 @@ def tuned(
     return found
 
 
+def _again(policy: Any, problem: Problem) -> Any:
+    """The same policy as it begins on another problem."""
+    base = getattr(policy, "base", None)
+    return type(policy).of(problem) if base is None else type(policy).of(problem, _again(base, problem))
+
+
 def _cache() -> Path:
     if folder := os.environ.get("MARL_INV_CACHE"):
         return Path(folder)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "marl_inv"
 
 
-def _fingerprint(problem: Problem, policy: Any, seed: int, effort: float) -> str:
+def _fingerprint(problem: Problem, policy: Any, seed: int, effort: float, goal: float | None) -> str:
     """Of the scenario, its demand data, the policy as it begins, and the code that tunes it."""
     digest = hashlib.sha256(problem.scenario.model_dump_json().encode())
     digest.update(
@@ -230,6 +278,7 @@ def _fingerprint(problem: Problem, policy: Any, seed: int, effort: float) -> str
                 effort,
                 version("marl_inv"),
                 str(problem.network.size.dtype),
+                goal,
             )
         ).encode()
     )

@@ -6,13 +6,15 @@ import difflib
 import re
 from array import array
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from marl_inv.chance.demand_rows import DemandRows, Row, open_rows
 from marl_inv.chance.luck import Luck, Stream
-from marl_inv.chance.time_labels import places_in_time
+from marl_inv.chance.stretches import stretches_of
+from marl_inv.chance.time_labels import Timeline
 from marl_inv.common.errors import InputError, shown, suggestion
 from marl_inv.scenario import Scenario
 from marl_inv.scenario.demand import Empirical
@@ -21,11 +23,15 @@ MOST_NUMBERS = 100_000_000
 """Of a data file; more would not fit into the memory of small machines."""
 
 
+MOVED = 4.0
+"""How many times as much, or as little, is another scale: beyond it, what training saw says little."""
+
+
 class FileDemand:
     """Real demand of some warehouses: training draws stretches of the training part at random, evaluation
     plays its own stretch.
 
-    `mean`, `variance`: (K, M) of the training part.
+    `mean`, `variance`: (K, M) of the training part; `evaluated`: the mean of the part for evaluation.
     """
 
     poisson_variance = 0.0
@@ -38,32 +44,16 @@ class FileDemand:
             [scenario.warehouses[n].name for n in members],
         )
         self.note, self._demand = file.note, file.demand
-        shortest = scenario.history + scenario.horizon
-        for key, (first, end), needed in (
-            ("train", model.train, shortest),
-            ("evaluate", model.evaluate, scenario.horizon),
-        ):
-            held, stretch = len(self._demand), f"demand.{key} is [{first}, {end}]"
-            if end > held:
-                raise InputError(
-                    f"{model.path}: holds {held} periods, but {stretch}; end it at {held} or before"
-                )
-            if end - first < needed:
-                raise InputError(
-                    f"{model.path}: {stretch}, but an episode takes {needed} periods; lengthen it, or "
-                    "shorten the horizon"
-                )
-        if model.evaluate[0] < scenario.history:
-            remedy = f"start it at {scenario.history} or later, to leave room for the history"
-            raise InputError(f"{model.path}: demand.evaluate is {list(model.evaluate)}; {remedy}")
-        if model.train[0] < model.evaluate[1] and model.evaluate[0] < model.train[1]:
-            stretches = f"demand.train is {list(model.train)} and demand.evaluate is {list(model.evaluate)}"
-            raise InputError(
-                f"{model.path}: {stretches}; let them not overlap, or policies are scored on what they were "
-                "fitted on"
-            )
-        training = self._demand[slice(*model.train)]
+        self.train, self.evaluate = stretches_of(model, scenario, file.timeline)
+        training = self._demand[slice(*self.train)]
         self.mean, self.variance = training.mean(0), training.var(0)
+        self.evaluated = self._demand[slice(*self.evaluate)].mean(0)
+
+    @property
+    def reach(self) -> Float[np.ndarray, "K M"]:
+        """Mean demand that room has to be made for: that of training, or of evaluation where it is another
+        scale. Nothing is learned from it but how much may be asked for."""
+        return np.where(self.evaluated > MOVED * self.mean, self.evaluated, self.mean)
 
     def stretches(
         self, luck: Luck, stream: Stream, periods: range, beyond: int
@@ -74,10 +64,10 @@ class FileDemand:
         Every replication has a stretch of its own, the same for all warehouses, also where they are read from
         several files.
         """
-        first, end = self.model.train
+        first, end = self.train
         history, played = -periods.start, len(periods) - beyond
         if stream == "evaluate":
-            first, end = self.model.evaluate[0] - history, self.model.evaluate[1]
+            first, end = self.evaluate[0] - history, self.evaluate[1]
         if played > end - first:
             longest = end - first - history
             raise InputError(
@@ -95,6 +85,7 @@ class FileDemand:
 class DemandFile:
     demand: Float[np.ndarray, "T K M"]
     """Units, 0 or more; periods in the order of their labels, also those between that have no row."""
+    timeline: Timeline
     note: str
     """How many returns and gaps were found, and what was done with them."""
 
@@ -149,18 +140,18 @@ def read_demand(model: Empirical, products: list[str], warehouses: list[str]) ->
     told = cells != UNTOLD
     _check_names("product", rows, others, products, told.any(2), [*periods])
     _check_names("warehouse", rows, others, warehouses, told.any(1), [*periods])
-    places, missing = places_in_time(periods, f"{rows.path}: {model.period_column}")
-    _check_size(rows.path, len(periods) + missing, products, warehouses)
-    demand = np.full((len(periods) + missing, len(products), len(warehouses)), np.nan)
-    demand[[*places.values()]] = np.where(told, cells, np.nan)
+    timeline = Timeline.of(periods, f"{rows.path}: {model.period_column}")
+    _check_size(rows.path, timeline.periods, products, warehouses)
+    demand = np.full((timeline.periods, len(products), len(warehouses)), np.nan)
+    demand[timeline.places] = np.where(told, cells, np.nan)
     returns, empty = int((demand < 0).sum()), int(np.isnan(demand).sum())
     note = (
         f"{rows.path.name}: {returns} negative numbers (returns) and {empty} gaps among {demand.size} were "
         "counted as no demand"
-    ) + f"; {missing} periods have no row at all" * (missing > 0)
+    ) + f"; {timeline.missing} periods have no row at all" * (timeline.missing > 0)
     for kind, names in others.items():
         note += f"; {len(names)} other {kind}s were left out" * bool(names)
-    return DemandFile(np.nan_to_num(demand, copy=False, nan=0.0).clip(min=0, out=demand), note)
+    return DemandFile(np.nan_to_num(demand, copy=False, nan=0.0).clip(min=0, out=demand), timeline, note)
 
 
 def _check_size(path: Path, periods: int, products: list[str], warehouses: list[str]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from marl_inv.chance.demand_file import FileDemand
+import numpy as np
+
+from marl_inv.chance.demand_file import MOVED, FileDemand
 from marl_inv.scenario import Scenario, read_document, read_scenario
 from marl_inv.scenario.advice import Advice, advise
 from marl_inv.scenario.consistency import check_supply
@@ -48,13 +50,16 @@ def inspect(scenario: str | Path, settings: Iterable[str] = ()) -> Inspection:
     document = read_document(scenario, settings)
     loaded = read_scenario(document)
     check_supply(loaded, document)
-    notes, means = _data(loaded)
-    return Inspection(loaded, notes, advise(loaded, document, means))
+    notes, means, moved = _data(loaded)
+    place = document.place(("demand",))
+    advice = [Advice(place, "unseen", sentence) for sentence in moved]
+    return Inspection(loaded, notes, advice + advise(loaded, document, means))
 
 
-def _data(scenario: Scenario) -> tuple[list[str], dict[str, Sequence[float]]]:
-    """What data files tell: notes, and mean demand by warehouse."""
+def _data(scenario: Scenario) -> tuple[list[str], dict[str, Sequence[float]], list[str]]:
+    """What data files tell: notes, mean demand by warehouse, and where evaluation is of another scale."""
     notes: list[str] = []
+    moved: list[str] = []
     means: dict[str, Sequence[float]] = {}
     demands = [scenario.demand_of(warehouse) for warehouse in scenario.warehouses]
     for demand in {
@@ -63,10 +68,41 @@ def _data(scenario: Scenario) -> tuple[list[str], dict[str, Sequence[float]]]:
         members = [n for n, other in enumerate(demands) if other == demand]
         sales = FileDemand(demand, scenario, members)
         means |= {
-            scenario.warehouses[n].name: mean for n, mean in zip(members, sales.mean.T.tolist(), strict=True)
+            scenario.warehouses[n].name: mean.tolist() for n, mean in zip(members, sales.mean.T, strict=True)
         }
         notes.append(sales.note)
-    return [*dict.fromkeys(notes)], means
+        names = (
+            [product.name for product in scenario.product_list],
+            [scenario.warehouses[n].name for n in members],
+        )
+        moved += _unseen(sales, *names)
+    return [*dict.fromkeys(notes)], means, moved
+
+
+def _unseen(sales: FileDemand, products: list[str], warehouses: list[str]) -> Iterator[str]:
+    """What evaluation holds and training never saw: series that begin, and products and warehouses of another
+    scale."""
+    new = [
+        f"{products[k]} at {warehouses[n]}" for k, n in np.argwhere((sales.mean == 0) & (sales.evaluated > 0))
+    ]
+    if new:
+        yield (
+            f"training never saw demand that evaluation holds, of {some_of(new)}: what is tuned or learned "
+            "knows nothing of it; following_order_up_to, where learning may begin, follows what is sold"
+        )
+    for names, axis in ((products, 1), (warehouses, 0)):
+        before, after = sales.mean.sum(axis), sales.evaluated.sum(axis)
+        for name, then, now in zip(names, before, after, strict=True):
+            if then > 0 and not then / MOVED <= now <= then * MOVED:
+                yield (
+                    f"{name} sells {now:.4g} a period in evaluation and {then:.4g} in training: what is "
+                    "tuned or learned is for another scale; move the stretches, or play what follows demand"
+                )
+
+
+def some_of(names: Sequence[str], most: int = 3) -> str:
+    """The first few names, and how many more there are."""
+    return ", ".join(names[:most]) + f" and {len(names) - most} more" * (len(names) > most)
 
 
 def counted(number: int, thing: str) -> str:

@@ -47,8 +47,9 @@ class DemandSource:
     `mean`, `sd`: (K, N) per period, without promotions and before rounding to whole units. They are of the
     training part where demand comes from a file; otherwise averages over one cycle of the season, or over the
     horizon where that is shorter or demand has a trend, is known, or surges at set times. `sd` counts how the
-    mean varies with season, regimes and surges; random surges are as frequent as in the long run. `notes`
-    says what was found in data files and what was done about it.
+    mean varies with season, regimes and surges; random surges are as frequent as in the long run. `reach` is
+    the mean of data files, or of their evaluation where that is of another scale. `notes` says what was found
+    in data files and what was done about it.
     """
 
     def __init__(self, scenario: Scenario) -> None:
@@ -59,6 +60,7 @@ class DemandSource:
         self.shocks: Shocks | None = None
         products, warehouses = len(scenario.product_list), len(scenario.warehouses)
         self.mean, self.sd = np.zeros((products, warehouses)), np.zeros((products, warehouses))
+        self.reach = np.zeros((products, warehouses))
         self._groups: list[tuple[list[int], Counts | Measures | FileDemand]] = []
         for models in _by_kind(scenario):
             members = [index for index, _ in models]
@@ -76,6 +78,8 @@ class DemandSource:
                 + group.mean**2 * (second - first**2)
             )
             self.mean[:, members], self.sd[:, members] = group.mean * first, np.sqrt(variance.clip(min=0))
+            if isinstance(group, FileDemand):
+                self.reach[:, members] = group.reach
         self._without = sorted(
             set(range(warehouses)) - {index for members, _ in self._groups for index in members}
         )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_left
 from collections.abc import Iterable
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from itertools import pairwise
 
 from marl_inv.common.errors import InputError, shown
@@ -14,43 +16,115 @@ MOST_SKIPPED = 9
 """Periods that may be missing for one that is there."""
 
 
-def places_in_time(labels: Iterable[str], where: str) -> tuple[dict[str, int], int]:
-    """The period that every label stands for, 0 for the earliest, and how many periods between have none.
+@dataclass(frozen=True)
+class Timeline:
+    """The periods that labels count out, from the earliest to the last."""
 
-    Labels are all whole or other numbers, alike words before whole numbers (`week 7`, `d_7`), or all dates,
-    months (`2024-01`) or date-times: as ISO has them, as `2024/1/31` or `31.1.2024`, or as `31/1/2024` or
-    `1/31/2024` where a day after the 12th tells which it is. Whole numbers, months and days that a common
-    step counts out have periods where a step has no label; other numbers and times are only put in order.
-    Raises InputError, beginning with `where`, for labels that are neither.
-    """
+    kind: str | None
+    values: tuple[float, ...]
+    """Of the labels, in order."""
+    step: float
+    """From one period to the next; 0 where labels are only put in order."""
+    first: str
+    last: str
+    told: tuple[float, ...] = field(repr=False, compare=False)
+    """Of the labels, as they came."""
+
+    @classmethod
+    def of(cls, labels: Iterable[str], where: str) -> Timeline:
+        """Of labels that are all whole or other numbers, alike words before whole numbers (`week 7`, `d_7`),
+        or all dates, months (`2024-01`) or date-times: as ISO has them, as `2024/1/31` or `31.1.2024`, or as
+        `31/1/2024` or `1/31/2024` where a day after the 12th tells which it is.
+
+        Whole numbers, months and days that a common step counts out have periods where a step has no label;
+        other numbers and times are only put in order. Raises InputError, beginning with `where`, for labels
+        that are neither.
+        """
+        labels = list(labels)
+        moments = {label: _moment(text) for label, text in zip(labels, _as_iso(labels, where), strict=True)}
+        kinds = {kind for kind, _ in moments.values()}
+        if len(kinds) > 1:
+            odd = next(label for label in labels if moments[label][0] != moments[labels[0]][0])
+            raise InputError(
+                f"{where}: periods {shown(labels[0])} and {shown(odd)} cannot be put in order; label "
+                "all by numbers, or all by ISO dates such as 2024-01-31"
+            )
+        if None in kinds and len(labels) > 1:
+            raise InputError(
+                f"{where}: period {shown(labels[0])} is no number and no date, so that periods have no "
+                "order; label them by numbers, or by ISO dates such as 2024-01-31"
+            )
+        values = sorted({value for _, value in moments.values()})
+        if len(values) < len(labels):
+            raise InputError(f"{where}: labels one period in two ways; give every period one label")
+        step = 0.0
+        if all(float(value).is_integer() for value in values):
+            step = float(math.gcd(*(int(later - earlier) for earlier, later in pairwise(values))))
+        first, *_ = ordered = sorted(labels, key=lambda label: moments[label][1])
+        found = cls(
+            kinds.pop(), tuple(values), step, first, ordered[-1], tuple(moments[label][1] for label in labels)
+        )
+        if found.missing > MOST_SKIPPED * len(values):
+            raise InputError(
+                f"{where}: of {found.periods} periods from {shown(labels[0])} on, {found.missing} have no "
+                "row; number the periods one by one"
+            )
+        return found
+
+    @property
+    def periods(self) -> int:
+        return self._place(self.values[-1]) + 1
+
+    @property
+    def missing(self) -> int:
+        """Periods between that have no label."""
+        return self.periods - len(self.values)
+
+    @property
+    def places(self) -> list[int]:
+        """The period of every label, in the order in which they came; 0 is the earliest."""
+        return [self._place(value) for value in self.told]
+
+    def place(self, label: str, end: bool = False) -> int | None:
+        """The first period at or after a label, 0 for the earliest; as an `end`, which is not included, also
+        the one after the last. None outside of these."""
+        value = self._value(label)
+        if value is None or value < self.values[0]:
+            return None
+        place = math.ceil((value - self.values[0]) / self.step) if self.step else self._place(value)
+        return place if place < self.periods + end else None
+
+    def since(self, other: Timeline) -> int | None:
+        """Periods from another's first to this one's; None where they do not count alike."""
+        if (self.kind, self.step) != (other.kind, other.step) or not self.step:
+            return 0 if (self.kind, self.values) == (other.kind, other.values) else None
+        periods = (self.values[0] - other.values[0]) / self.step
+        return round(periods) if periods.is_integer() else None
+
+    def _place(self, value: float) -> int:
+        if self.step:
+            return round((value - self.values[0]) / self.step)
+        return bisect_left(self.values, value)
+
+    def _value(self, label: str) -> float | None:
+        """As the labels are told; the days of a month from its first, and a day as part of its month."""
+        kind, value = _moment(label)
+        if kind == self.kind:
+            return value
+        if (kind, self.kind) == ("month", "date"):
+            return float(date(int(value - 1) // 12, int(value - 1) % 12 + 1, 1).toordinal())
+        if (kind, self.kind) == ("date", "month"):
+            day = date.fromordinal(int(value))
+            return day.year * 12 + day.month + (day.day - 1) / 31
+        return None
+
+
+def places_in_time(labels: Iterable[str], where: str) -> tuple[dict[str, int], int]:
+    """The period that every label stands for, 0 for the earliest, and how many periods between have none; see
+    `Timeline.of`."""
     labels = list(labels)
-    moments = {label: _moment(text) for label, text in zip(labels, _as_iso(labels, where), strict=True)}
-    kinds = {kind for kind, _ in moments.values()}
-    if len(kinds) > 1:
-        odd = next(label for label in labels if moments[label][0] != moments[labels[0]][0])
-        raise InputError(
-            f"{where}: periods {shown(labels[0])} and {shown(odd)} cannot be put in order; label "
-            "all by numbers, or all by ISO dates such as 2024-01-31"
-        )
-    if None in kinds and len(labels) > 1:
-        raise InputError(
-            f"{where}: period {shown(labels[0])} is no number and no date, so that periods have no "
-            "order; label them by numbers, or by ISO dates such as 2024-01-31"
-        )
-    values = sorted({value for _, value in moments.values()})
-    if len(values) < len(labels):
-        raise InputError(f"{where}: labels one period in two ways; give every period one label")
-    step = 0.0
-    if all(float(value).is_integer() for value in values):
-        step = math.gcd(*(int(later - earlier) for earlier, later in pairwise(values)))
-    place = {value: round((value - values[0]) / step) if step else row for row, value in enumerate(values)}
-    missing = place[values[-1]] + 1 - len(values)
-    if missing > MOST_SKIPPED * len(values):
-        raise InputError(
-            f"{where}: of {missing + len(values)} periods from {shown(labels[0])} on, {missing} have no row; "
-            "number the periods one by one"
-        )
-    return {label: place[value] for label, (_, value) in moments.items()}, missing
+    timeline = Timeline.of(labels, where)
+    return dict(zip(labels, timeline.places, strict=True)), timeline.missing
 
 
 def likely_labels(names: Iterable[str]) -> list[str]:

@@ -21,7 +21,8 @@ Seed = Annotated[int, typer.Option(help="Where all chance comes from.")]
 
 
 POLICY_HELP = (
-    "A baseline, with tuned_ before it to tune it first; base+layer as in "
+    "A baseline, with tuned_ before it to tune it first and @0.98 behind it for the "
+    "cheapest that keeps this fill rate; base+layer as in "
     "order_up_to+lp_balancing; rolling_lp or rolling_lp_32; optimal; a run folder; or module:Class of one's "
     "own."
 )
@@ -56,6 +57,11 @@ Address = Annotated[
         help="Of a Ray cluster (auto, HOST:PORT, ray://HOST:PORT) in place of a Ray of our own; its nodes "
         "must share the folder of cells."
     ),
+]
+
+
+Products = Annotated[
+    bool, typer.Option("--products", help="Also by product: fill, on hand and moved in its own units.")
 ]
 
 

@@ -16,6 +16,7 @@ from marl_inv.cli.arguments import (
     AllowCode,
     CsvFile,
     JsonFile,
+    Products,
     Replications,
     ScenarioName,
     Seed,
@@ -59,6 +60,7 @@ def simulate(
     lanes: Annotated[
         bool, typer.Option("--lanes", help="Also by lane: requested, shipped, refused and owed.")
     ] = False,
+    products: Products = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -74,7 +76,7 @@ def simulate(
     from marl_inv.episodes.problem import load_problem
     from marl_inv.evaluation.evaluate import evaluate
     from marl_inv.evaluation.periods import period_table
-    from marl_inv.evaluation.tables import lane_table, place_records, warehouse_table
+    from marl_inv.evaluation.tables import lane_table, place_records, product_table, warehouse_table
     from marl_inv.policies import policy_named
 
     check_writable(out, csv_file, json_file)
@@ -85,6 +87,8 @@ def simulate(
         chosen = policy_named(policy, problem, seed, progress_bar, allow_code)
         [score] = evaluate(problem, [chosen], seed, replications, progress_bar, table=table)
     console.print(warehouse_table(problem, score))
+    if products:
+        console.print(product_table(problem, [score]))
     if lanes:
         console.print(lane_table(problem, score))
     say_written(out)
@@ -125,6 +129,13 @@ def tune(
     settings: Settings = None,
     seed: Seed = 0,
     effort: Annotated[float, typer.Option(help="Multiplies the length of the search.")] = 1.0,
+    keep: Annotated[
+        float | None,
+        typer.Option(
+            help="The cheapest that keeps this fill rate, e.g. 0.98, for every product wherever it has "
+            "customers. Elsewhere it is named as in tuned_order_up_to@0.98."
+        ),
+    ] = None,
 ) -> None:
     """Find the best parameters of a classical policy; `compare` and `simulate` reuse what was found."""
     from marl_inv.episodes.problem import load_problem
@@ -134,7 +145,7 @@ def tune(
     one_thread()
     problem = load_problem(scenario, settings or [])
     say_notes(problem)
-    console.print(parameter_table(problem, *tuning_result(problem, policy, seed, effort, progress_bar)))
+    console.print(parameter_table(problem, *tuning_result(problem, policy, seed, effort, progress_bar, keep)))
 
 
 def solve(scenario: ScenarioName, settings: Settings = None) -> None:
@@ -191,11 +202,13 @@ def compare(
     json_file: JsonFile = None,
     replications: Replications = 512,
     seed: Seed = 0,
+    products: Products = False,
     allow_code: AllowCode = False,
 ) -> None:
     """Print who does best on the same traces: classical policies, tuned where that is said, and the runs and
     policies that are named. Where none is named, mappo is trained first, for about a minute (decisions=...
     says how long, --no-train not at all), and kept in runs/."""
+    from marl_inv.evaluation.tables import product_table
     from marl_inv.experiments.comparison import compare as compared
     from marl_inv.learning.runs import split_settings
 
@@ -210,6 +223,8 @@ def compare(
     say_notes(result.problem)
     for table in result.tables():
         console.print(table)
+    if products:
+        console.print(product_table(result.problem, result.scores))
     if result.kept is not None:
         of_scenario, _ = split_settings(settings)
         say(

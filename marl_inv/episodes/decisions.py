@@ -77,7 +77,9 @@ class OrderLevels:
         if count < 2:
             raise InputError(f"levels: is {count}; give a whole number, 2 or more")
         size, integer = network.size, network.integer
-        usual = torch.maximum(size + 3 * network.throughput_sd, 2 * size).index_select(1, network.destination)
+        usual = torch.maximum(size + 3 * network.throughput_sd, 2 * network.reach).index_select(
+            1, network.destination
+        )
         reach, most, whole = [torch.minimum(network.max_request, usual)], [network.max_request], [integer]
         if network.max_promotion is not None:
             most.append(network.max_promotion.squeeze(-1).expand_as(size))

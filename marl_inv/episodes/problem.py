@@ -49,7 +49,7 @@ class Problem:
         """In the precision that is asked for, or that units need: see `precision`."""
         demand = DemandSource(scenario)
         dtype = precision(scenario, demand) if dtype is None else dtype
-        graph = network_graph(scenario, demand.mean, demand.sd)
+        graph = network_graph(scenario, demand.mean, demand.sd, demand.reach)
         return cls(scenario, network_from_graph(graph, device, dtype), demand)
 
     def __repr__(self) -> str:
@@ -114,8 +114,8 @@ class Problem:
         if not network.lanes:
             return state
         lanes = network.source_lane
-        periods = (network.response_time + 1).to(network.size)[lanes.clamp(min=0)]
-        levels = network.throughput * periods + network.throughput_sd * periods.sqrt()
+        mean, sd = network.lead_time_demand(lanes)
+        levels = mean + sd
         orders = (lanes >= 0).to(levels).unsqueeze(-1)
         for period in range(len(before)):
             shortfall = (levels.unsqueeze(-1) - inventory_position(network, state)).clamp(min=0) * orders

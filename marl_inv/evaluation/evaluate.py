@@ -51,7 +51,9 @@ class Score(Recorded):
 
     def gain_over(self, other: Score) -> Interval:
         """Reward per period above another policy's on the same traces, paired."""
-        return Interval.of(self.samples - other.samples, self.scale)
+        over = Interval.of(self.samples - other.samples, self.scale)
+        ours, theirs = self.record.rewards, other.record.rewards
+        return over if ours is None or theirs is None else _counting_time(over, ours - theirs)
 
     def gain_in_percent_over(self, other: Score) -> Interval:
         """The same in percent of the other's reward; NaN where that is 0."""
@@ -59,12 +61,17 @@ class Score(Recorded):
         return Interval(gain.mean / base, gain.low / base, gain.high / base, gain.p_value)
 
     def means(self) -> dict[str, float]:
-        """Of what else was measured on the whole network: shares, and units and money per period."""
+        """Of what else was measured on the whole network: shares, and per period money and units, added up by
+        `Totals.added_by`."""
         record = self.record
         sums = {
             name: float(record.per_period(name).sum((0, 1)).mean())
             for name in ("on_hand", "demand", "unmet", *MONEY)
         }
+        by, _ = record.added_by
+        if by != "units":
+            units = ("on_hand", "demand", "unmet")
+            sums |= {name: float(record.added_up(name).sum(0).mean()) / record.weight for name in units}
         return {"fill_rate": self.fill_rate, "transferred": float(record.transferred.mean()), **sums}
 
     def records(self) -> list[dict[str, Any]]:
@@ -129,4 +136,12 @@ def evaluate(
 def _scored(policy: Policy, record: Totals) -> Score:
     reward = record.per_period("reward")
     samples = reward.sum((1, 2)) if _over_products(record) else reward.sum((0, 1))
-    return Score(policy.name, policy.knows, record, Interval.of(samples, _scale_of(record)), samples)
+    over = Interval.of(samples, _scale_of(record))
+    if record.rewards is not None:
+        over = _counting_time(over, record.rewards)
+    return Score(policy.name, policy.knows, record, over, samples)
+
+
+def _counting_time(over_products: Interval, series: Tensor) -> Interval:
+    """The wider of an interval over products, which share their time, and one over time."""
+    return over_products.at_least(Interval.over_time(series.sum(1)))

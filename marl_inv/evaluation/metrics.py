@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import repeat
 
 import torch
@@ -59,6 +60,9 @@ class Totals:
     """The sum of the periods' weights: `periods` without a discount."""
     sums: dict[str, Float[Tensor, "K N B"]]
     lane_sums: dict[str, Float[Tensor, "K _ B"]]
+    rewards: Float[Tensor, "T K"] | None = None
+    """Of every scored period, so weighted that their mean is the reward; kept of one replication alone, whose
+    periods are all the time that there is."""
 
     @classmethod
     def of_parts(cls, parts: Sequence[Totals]) -> Totals:
@@ -82,13 +86,61 @@ class Totals:
     def per_period(self, measure: str) -> Float[Tensor, "K N B"]:
         return self.sums[measure] / self.weight
 
+    @cached_property
+    def added_by(self) -> tuple[str, Float[Tensor, "K 1 1"]]:
+        """What units of all products are added up by, and what one of each counts: their `value` (the mean
+        price), their `volume`, or plain `units` where these are alike."""
+        network, plain = self.network, torch.ones(len(self.network.products), 1, 1, dtype=torch.float64)
+        plain = plain.to(network.size.device)
+        if len(plain) == 1:
+            return "units", plain
+        if network.price is not None:
+            sold = (network.price > 0).double()
+            value = (
+                network.price.double().sum(1, keepdim=True) / sold.sum(1, keepdim=True).clamp(min=1)
+            ) * plain
+            if bool((value > 0).all()) and bool((value != value[0]).any()):
+                return "value", value
+        if bool((network.volume != network.volume[0]).any()):
+            return "volume", network.volume.double() * plain
+        return "units", plain
+
+    def added_up(self, measure: str) -> Float[Tensor, "N B"]:
+        """Sums of a measure in units over all products, as `added_by` says."""
+        by, each = self.added_by
+        return (self.sums[measure] if by == "units" else self.sums[measure] * each).sum(0)
+
     def per_lane(self, measure: str) -> Float[Tensor, "K _ B"]:
         return self.lane_sums[measure] / self.weight
 
     @property
     def fill_rate(self) -> Float[Tensor, " B"]:
-        """Units served from stock in the period they were asked for, over units demanded (type 2 service)."""
-        return 1 - self.sums["unmet"].sum((0, 1)) / self.sums["demand"].sum((0, 1)).clamp(min=1e-9)
+        """Served from stock in the period it was asked for, over what was demanded (type 2 service), added up
+        by `added_by`."""
+        if self.added_by[0] == "units":
+            return 1 - self.sums["unmet"].sum((0, 1)) / self.sums["demand"].sum((0, 1)).clamp(min=1e-9)
+        return 1 - self.added_up("unmet").sum(0) / self.added_up("demand").sum(0).clamp(min=1e-9)
+
+    @property
+    def on_hand(self) -> Float[Tensor, " B"]:
+        """Per period on the whole network, added up by `added_by`."""
+        if self.added_by[0] == "units":
+            return self.per_period("on_hand").sum((0, 1))
+        return self.added_up("on_hand").sum(0) / self.weight
+
+    @property
+    def moved(self) -> Float[Tensor, "K B"]:
+        """Units per period shipped from one warehouse to another, on request or reactively."""
+        moved = self.per_lane("shipped")[:, self.network.replenishments :].sum(1)
+        return moved + self.per_lane("transshipped").sum(1) if "transshipped" in self.lane_sums else moved
+
+    def lowest_fill_rate(self) -> tuple[float, int, int]:
+        """Of all products and warehouses with customers, over all replications, and whose it is; 1 of the
+        first where nobody has any."""
+        unmet, demand = self.sums["unmet"].sum(-1), self.sums["demand"].sum(-1)
+        rates = torch.where(demand > 0, 1 - unmet / demand.clamp(min=1e-9), 1.0)
+        product, warehouse = divmod(int(rates.argmin()), rates.shape[1])
+        return float(rates.min()), product, warehouse
 
     @property
     def cycle_service_level(self) -> Float[Tensor, " B"]:
@@ -98,7 +150,11 @@ class Totals:
 
     @property
     def transferred(self) -> Float[Tensor, " B"]:
-        """Units per period shipped from one warehouse to another, on request or reactively."""
+        """What is shipped per period from one warehouse to another, on request or reactively, added up by
+        `added_by`."""
+        by, each = self.added_by
+        if by != "units":
+            return (self.moved * each.squeeze(-1)).sum(0)
         moved = self.per_lane("shipped")[:, self.network.replenishments :].sum((0, 1))
         return (
             moved + self.per_lane("transshipped").sum((0, 1)) if "transshipped" in self.lane_sums else moved
@@ -111,6 +167,7 @@ def score(moments: Iterable[Moment], weights: Iterable[float] | None = None) -> 
     sums: dict[str, Tensor] = {}
     lane_sums: dict[str, Tensor] = {}
     scored, total = 0, 0.0
+    rewards: list[Tensor] = []
     for moment, weight in zip(
         moments, repeat(1.0) if weights is None else weights, strict=weights is not None
     ):
@@ -118,12 +175,15 @@ def score(moments: Iterable[Moment], weights: Iterable[float] | None = None) -> 
             continue
         values = {name: measure(moment.flows, moment.costs) for name, measure in MEASURES.items()}
         lane_values = {name: measure(moment.flows) for name, measure in LANE_MEASURES.items()}
+        if moment.costs.reward.shape[-1] == 1:
+            rewards.append(weight * moment.costs.reward.double().sum(1)[:, 0])
         _accumulate(sums, values, weight)
         _accumulate(lane_sums, lane_values, weight)
         scored, total = scored + 1, total + weight
     if not sums:
         raise ValueError("no period was scored: the warm-up is as long as the episode")
-    return Totals(moment.view.network, scored, total, sums, lane_sums)
+    series = torch.stack(rewards) * (scored / total) if rewards else None
+    return Totals(moment.view.network, scored, total, sums, lane_sums, series)
 
 
 def _accumulate(sums: dict[str, Tensor], values: Mapping[str, Tensor | None], weight: float) -> None:

@@ -42,6 +42,28 @@ class Interval:
         )
 
     @classmethod
+    def over_time(cls, series: Float[Tensor, " T"]) -> Interval:
+        """Of the mean of what successive periods earned, which are not independent: by the circular block
+        bootstrap (Politis and Romano 1992), whose variance is known without drawing, with blocks of T^(1/3)
+        periods and as many degrees of freedom as there are blocks, less one. Infinite for fewer than three
+        blocks."""
+        series = series.double()
+        length = math.ceil(len(series) ** (1 / 3))
+        blocks = len(series) // length
+        mean = float(series.mean())
+        if blocks < 3:
+            return cls(mean, -math.inf, math.inf)
+        sums = torch.cat([series, series[: length - 1]]).unfold(0, length, 1).mean(-1)
+        return cls._of_sources(mean, [(float(sums.var(correction=0)) / blocks, blocks - 1)])
+
+    def at_least(self, other: Interval) -> Interval:
+        """Around the same mean, as wide as the wider of two that are told; infinite if neither is."""
+        told = [each for each in (self, other) if math.isfinite(each.half_width)]
+        widest = max(told or [self], key=lambda each: each.half_width)
+        low, high = self.mean - widest.half_width, self.mean + widest.half_width
+        return self if widest is self else replace(self, low=low, high=high, p_value=widest.p_value)
+
+    @classmethod
     def exactly(cls, mean: float) -> Interval:
         """What is no estimate."""
         return cls(mean, mean, mean, float(mean == 0))

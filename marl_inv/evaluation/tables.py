@@ -14,6 +14,7 @@ from marl_inv.common.printed import cells_of
 from marl_inv.common.text import latex_text, markdown_text
 from marl_inv.episodes.problem import Problem
 from marl_inv.evaluation.evaluate import Score, measured
+from marl_inv.evaluation.metrics import Totals
 from marl_inv.evaluation.statistics import Interval
 from marl_inv.scenario.objective import COST_PARTS, INCOME_PARTS
 
@@ -28,9 +29,9 @@ def headed_table(title: str, first: str, columns: list[str], caption: str) -> Ta
         pad_edge=False,
         padding=0,
     )
-    table.add_column(first, no_wrap=True)
+    table.add_column(first, overflow="fold")
     for column in columns:
-        table.add_column(column, justify="right", overflow="fold")
+        table.add_column(column, justify="right", no_wrap=True)
     return table
 
 
@@ -81,6 +82,10 @@ FEW_PRODUCTS = 6
 """Products that tables list one by one."""
 
 
+SHOWN = 0.0005
+"""What a fill rate of three digits does not show."""
+
+
 MEANINGLESS = 10_000
 """Percent above a bound, from where on it says nothing: perfect information may cost next to nothing."""
 
@@ -118,7 +123,7 @@ def comparison_table(
     for score in scores:
         money = measured(problem.scenario, score.reward)
         on_hand, moved = (
-            float(score.record.per_period("on_hand").sum((0, 1)).mean()),
+            float(score.record.on_hand.mean()),
             float(score.record.transferred.mean()),
         )
         gain = ["", ""]
@@ -154,14 +159,59 @@ def _explanation(problem: Problem, scores: list[Score], reference: Score) -> str
     record, network = scores[0].record, problem.network
     products = len(network.products)
     samples = f"{len(scores[0].samples)} {'products' if record.replications == 1 else 'replications'}"
+    if record.rewards is not None:
+        samples += f" or {record.periods} periods in blocks, the wider of these"
     return (
         f"Per period, whole network ({len(network.warehouses)} warehouses, {products} "
         f"product{'s' * (products > 1)}); {record.periods} scored periods; "
-        f"95% intervals over {samples}. Fill: fill rate. Moved: units from warehouse to warehouse. Gain: "
+        f"95% intervals over {samples}. Fill: fill rate. Moved: units from warehouse to warehouse. "
+        f"{_added_told(record)}Gain: "
         f"over {reference.policy}, paired, positive is better; "
         "n.s.: not told from 0. Deciding on: "
         f"{'; '.join(f'{score.policy}: {score.knows}' for score in scores)}."
-    )
+        f" {goal_told(problem, scores)}"
+    ).rstrip()
+
+
+def _added_told(record: Totals) -> str:
+    """What units of unlike products were added up by."""
+    by, _ = record.added_by
+    told = {"value": "at their mean price", "volume": "by their volume"}
+    return f"Fill, on hand and moved add up products {told[by]}. " if by != "units" else ""
+
+
+def product_table(problem: Problem, scores: list[Score]) -> Table:
+    """Every policy by product: what it earned, served, held and moved, each in the product's own units."""
+    scenario, products = problem.scenario, problem.network.products
+    columns = ["product", scenario.measured, "fill", "on hand", "moved"]
+    caption = f"Means per period over {scores[0].record.periods} scored periods, whole network, by product."
+    table = headed_table(f"{scenario.name}, by product", "policy", columns, caption)
+    table.columns[1].justify = "left"
+    for score in scores:
+        record = score.record
+        reward, held = (record.per_period(name).sum(1).mean(-1) for name in ("reward", "on_hand"))
+        fill = 1 - record.sums["unmet"].sum((1, 2)) / record.sums["demand"].sum((1, 2)).clamp(min=1e-9)
+        moved, sign = record.moved.mean(-1), -1 if scenario.measured == "cost" else 1
+        for k, product in enumerate(products):
+            told = (f"{sign * float(reward[k]):z,.1f}", f"{float(fill[k]):.3f}")
+            units = (quantity(float(each[k])) for each in (held, moved))
+            table.add_row(score.policy if k == 0 else "", product, *told, *units)
+    return table
+
+
+def goal_told(problem: Problem, scores: list[Score]) -> str:
+    """Who misses the service goal that the scenario has, and how far; nothing where it has none."""
+    if problem.scenario.objective != "service":
+        return ""
+    goal, network = problem.scenario.service.fill_rate, problem.network
+    missed = []
+    for score in scores:
+        fill, product, warehouse = score.record.lowest_fill_rate()
+        if fill < goal - SHOWN:
+            which = f"{network.products[product]} at " if len(network.products) > 1 else ""
+            missed.append(f"{score.policy}: {fill:.3f} ({which}{network.warehouses[warehouse]})")
+    told = f"missed by {'; '.join(missed)}" if missed else "kept by all of these"
+    return f"The goal, a fill rate of {goal:.4g} at every warehouse, is {told}."
 
 
 def warehouse_table(problem: Problem, score: Score) -> Table:
@@ -179,11 +229,14 @@ def warehouse_table(problem: Problem, score: Score) -> Table:
     }
     reward = record.per_period("reward").sum(0).mean(-1)
     shown = {problem.scenario.measured: -reward if problem.scenario.measured == "cost" else reward} | shown
-    fill = 1 - record.sums["unmet"].sum((0, 2)) / record.sums["demand"].sum((0, 2))
+    fill = 1 - record.added_up("unmet").sum(-1) / record.added_up("demand").sum(-1)
+    if "on hand" in shown:
+        shown["on hand"] = record.added_up("on_hand").mean(-1) / record.weight
     caption = (
         f"Means per period over {record.periods} scored periods of {record.replications} "
-        "replications, all products together. Fill: fill rate."
-    )
+        f"replications, all products together. Fill: fill rate. {_added_told(record)}"
+        f"{goal_told(problem, [score])}"
+    ).rstrip()
     title = f"{score.policy} (deciding on {score.knows}) on {problem.scenario.name}"
     table = headed_table(title, "warehouse", [*shown, "fill"], caption)
     for row, name in enumerate(network.warehouses):

@@ -172,7 +172,8 @@ def compute(cell: Cell, root: Path) -> None:
     [score] = evaluate(problem, [policy], SEEDS[cell.stream], cell.replications, stream=cell.stream)
     record = score.record
     measures = {name: record.per_period(name).sum((0, 1)) for name in MEASURES}
-    measures |= {"fill_rate": record.fill_rate, "transferred": record.transferred}
+    measures |= {"fill_rate": record.fill_rate, "transferred": record.transferred, "on_hand": record.on_hand}
+    measures |= {name: record.added_up(name).sum(0) / record.weight for name in ("demand", "unmet")}
     details = {f"warehouse.{name}": record.per_period(name).sum(0).mean(-1) for name in MEASURES}
     details |= {f"lane.{name}": record.per_lane(name).sum(0).mean(-1) for name in record.lane_sums}
     volume = problem.network.volume

@@ -13,6 +13,8 @@ from rich.table import Table
 
 from marl_inv.baselines.balancing import lateral
 from marl_inv.baselines.order_up_to import OrderUpTo
+from marl_inv.baselines.seasonal import changes
+from marl_inv.baselines.two_sources import quick_lanes
 from marl_inv.common.errors import InputError
 from marl_inv.common.printed import Printed
 from marl_inv.common.progress import Progress, silently
@@ -30,7 +32,7 @@ COMPARE_DECISIONS = 2_000_000
 
 
 REFERENCE = "tuned_order_up_to"
-"""The policy that `compare` compares with, unless another is named."""
+"""What learning begins from and is judged by in training, and experiments compare with unless told."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Comparison(Printed):
     problem: Problem
     scores: list[Score]
     reference: Score
-    """To which the others are compared: tuned order-up-to, unless another was named."""
+    """To which the others are compared: the tuned rule that does best on validation traces, unless another
+    was named."""
     bounds: dict[str, Interval] = field(default_factory=dict)
     """The most that anybody can earn per period, where it was asked for: with perfect information on the same
     replications and, where it is proven, in the long run if all stock could be pooled."""
@@ -104,17 +107,17 @@ def compare(
     progress: Progress = silently,
     bound: bool = False,
     allow_code: bool = False,
-    reference: str = REFERENCE,
+    reference: str | None = None,
     runs: str | Path | None = None,
 ) -> Comparison:
-    """Random, order-up-to, tuned order-up-to without and with transfers where there are lateral lanes, and
-    others, on the same traces.
+    """Random, order-up-to, the tuned rules that apply to the scenario (`rules_for`), and others, on the same
+    traces; compared to the rule that does best on validation traces.
 
     `others` are policies, run folders and names as `policy_named` knows them; without any, and unless
     `train_one` is false, a policy is trained first, for about a minute unless the settings say otherwise, and
-    kept in a run folder of its own in `runs`, where that is given. Gains are over `reference`, which is
-    played too: a name, a run folder, or the algorithm that is trained here. Tuning and training never see
-    evaluation traces. Code that a run folder names is run only if `allow_code`.
+    kept in a run folder of its own in `runs`, where that is given. Gains are over `reference`, if it is
+    given, which is played too: a name, a run folder, or the algorithm that is trained here. Tuning and
+    training never see evaluation traces. Code that a run folder names is run only if `allow_code`.
     """
     of_scenario, of_training = split_settings(settings)
     chosen = training_settings([f"decisions={COMPARE_DECISIONS}", *of_training], seed=seed)
@@ -123,21 +126,21 @@ def compare(
     problem = as_problem(scenario, of_scenario, chosen.device)
     others = listed(others)
     trains, kept = train_one and not others, None
-    if reference not in (REFERENCE, chosen.algorithm if trains else None):
+    if reference not in (None, chosen.algorithm if trains else None):
         others = [*others, *([] if reference in map(str, others) else [reference])]
     given = {
         str(other): policy_named(other, problem, seed, progress, allow_code)
         for other in others
         if isinstance(other, str | Path)
     }
-    named = ["random", "order_up_to", REFERENCE]
-    if bool(lateral(problem.network).any()):
-        named.append("tuned_threshold_balancing")
+    named = ["random", "order_up_to", *(rules := rules_for(problem))]
     named += [name for name in given if name not in named]
     policies = [given.get(name) or policy_named(name, problem, seed, progress) for name in named]
     own = [other for other in others if not isinstance(other, str | Path)]
     policies += [as_policy(other, problem) for other in own]
     named += [repr(other) for other in own]
+    if reference is None:
+        reference = _best(problem, dict(zip(named, policies, strict=True)), rules, seed, replications)
     if trains:
         baseline = policies[named.index(REFERENCE)]
         assert isinstance(baseline, OrderUpTo)
@@ -175,6 +178,35 @@ def _told_apart(scores: list[Score], named: list[str]) -> tuple[list[Score], dic
             numbered = f"{name} {names[: place + 1].count(name)}"
             scores[place], behind[numbered] = replace(score, policy=numbered), named[place]
     return scores, behind
+
+
+def rules_for(problem: Problem) -> list[str]:
+    """The classical rules that know what matters here, tuned: transfers where there are lateral lanes, two
+    sources, warehouses that feed others, orders that cost something each, demand of which more is known than
+    its mean, demand that has to be followed."""
+    network = problem.network
+    fixed = network.shipment_cost is not None or network.vehicle_cost is not None
+    applies = {
+        REFERENCE: True,
+        "tuned_threshold_balancing": bool(lateral(network).any()),
+        "tuned_dual_index": bool((quick_lanes(network) >= 0).any()) if network.lanes else False,
+        "tuned_capped_dual_index": bool((quick_lanes(network) >= 0).any()) if network.lanes else False,
+        "tuned_echelon_base_stock": bool((network.source_lane >= network.replenishments).any()),
+        "tuned_reorder_point": fixed,
+        "tuned_seasonal_order_up_to": changes(problem),
+        "tuned_following_order_up_to": problem.demand.from_file and problem.scenario.history > 0,
+    }
+    return [name for name, does in applies.items() if does]
+
+
+def _best(
+    problem: Problem, policies: dict[str, Policy], rules: list[str], seed: int, replications: int
+) -> str:
+    """Which of the rules does best on validation traces."""
+    if len(rules) == 1:
+        return rules[0]
+    scores = evaluate(problem, [policies[name] for name in rules], seed, replications, stream="validate")
+    return max(zip(rules, scores, strict=True), key=lambda each: each[1].reward.mean)[0]
 
 
 def bounds(

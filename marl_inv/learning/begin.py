@@ -34,20 +34,21 @@ def tries_of(problem: Problem, settings: TrainSettings) -> int:
 
 def begin_at(problem: Problem, settings: TrainSettings, baseline: OrderUpTo, progress: Progress) -> Beginning:
     """Order-up-to, or echelon base-stock where warehouses feed others and it does better on validation
-    traces; where demand comes from a file, order-up-to that follows it, since levels tuned by product know
-    the very weeks that validation plays and not how demand moves on."""
-    if problem.demand.from_file and problem.scenario.history:
-        return FollowingOrderUpTo.of(problem)
+    traces; where demand comes from a file, the best there of these and of order-up-to that follows it."""
     tuned = settings.start == "tuned"
     plain = baseline if tuned else OrderUpTo.of(problem)
-    if not bool((problem.network.source_lane >= problem.network.replenishments).any()):
+    others: list[Beginning] = []
+    if bool((problem.network.source_lane >= problem.network.replenishments).any()):
+        others.append(EchelonBaseStock.of(problem))
+    if problem.demand.from_file and problem.scenario.history:
+        others.append(FollowingOrderUpTo.of(problem))
+    if not others:
         return plain
-    echelon = EchelonBaseStock.of(problem)
     if tuned:
-        echelon = tune(problem, echelon, settings.seed, progress=progress)
+        others = [tune(problem, other, settings.seed, progress=progress) for other in others]
     trace = problem.trace("validate", settings.seed, range(tries_of(problem, settings)))
     with torch.no_grad():
-        return max((plain, echelon), key=lambda policy: float(mean_reward(problem, policy, trace)))
+        return max((plain, *others), key=lambda policy: float(mean_reward(problem, policy, trace)))
 
 
 def policy_at(run: Path, problem: Problem, settings: TrainSettings) -> LearnedPolicy:

@@ -285,6 +285,8 @@ def train(
             dashboard.validated(*training.shown())
         _keep(training, folder)
     learned, percent = training.learned(), training.percent_over_baseline()
+    if settings.keep == "best" and trainer._best_epoch == 0:
+        say(f"no validation was better than {training.beginning.name}, where training began: that is kept")
     if folder is not None:
         learned.save(folder, settings, {"run": run_digest(run_of(problem.scenario, settings))})
         writer, step, record, _ = training.shown()

@@ -153,14 +153,22 @@ class Encoding:
         facts = observe(view)
         if self.beginning.members is not None:
             facts[..., POSITION] = self.position(view).permute(2, 0, 1)
+        offset = self.offset
         if self.beginning.following is not None:
-            facts = torch.where(self.in_units, facts / self.times(view).permute(2, 0, 1).unsqueeze(-1), facts)
-        features = (facts * self.factor + self.offset).clamp(-LARGEST_FEATURE, LARGEST_FEATURE).contiguous()
+            times = self.times(view).permute(2, 0, 1).unsqueeze(-1)
+            asleep = times <= 0  # nobody asks for it here: its level is 0
+            facts = torch.where(self.in_units, facts / torch.where(asleep, 1.0, times), facts)
+            offset = torch.where(asleep & self.is_position, 0.0, offset)
+        features = (facts * self.factor + offset).clamp(-LARGEST_FEATURE, LARGEST_FEATURE).contiguous()
         if self.translation is not None:
             features = (features @ self.translation).clamp(-LARGEST_FEATURE, LARGEST_FEATURE)
         if self.order_levels is None or view.known.available is None:
             return features
         return torch.cat([features, self.order_levels.as_facts(view.known.available)], -1)
+
+    @property
+    def is_position(self) -> Bool[Tensor, " F"]:
+        return torch.arange(len(self.in_units), device=self.in_units.device) == POSITION
 
     def position(self, view: View) -> Float[Tensor, "K N B"]:
         """What the levels are compared with."""

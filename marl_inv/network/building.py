@@ -145,6 +145,7 @@ class _Builder:
         throughput = pass_upstream(mean_demand, sources, self.row)
         throughput_sd = np.sqrt(pass_upstream(sd_demand**2, sources, self.row))
         size = usual_size(throughput, mean_demand, lanes, self.row)
+        reach = np.maximum(size, pass_upstream(self._moments("reach"), sources, self.row))
         volume = self.number([product.volume for product in self.products]).reshape(self.K, 1, 1)
         arrivals = Incidence.of(destinations, self.N, volume)
         stock_rules, lane_order = self._stock_rules()
@@ -233,13 +234,14 @@ class _Builder:
             dip=self.used(self.column([p.dip if p else 0.0 for p in promotions])),
             recovery=self.column([p.recovery if p else 0.0 for p in promotions]),
             promotion_cost=self.column([p.cost if p else 0.0 for p in promotions]),
-            max_request=request_limits(lanes, self.number(size), volume, destinations),
+            max_request=request_limits(lanes, self.number(reach), volume, destinations),
             mean_demand=self.number(mean_demand),
             sd_demand=self.number(sd_demand),
             source_lane=self.index([-1 if lane is None else self.place[lane.name] for lane in sources]),
             throughput=self.number(throughput),
             throughput_sd=self.number(throughput_sd),
             size=self.number(size),
+            reach=self.number(reach),
             component=self._components(),
         )
 

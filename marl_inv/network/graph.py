@@ -11,9 +11,13 @@ from marl_inv.scenario.objective import Rules
 
 
 def network_graph(
-    scenario: Scenario, mean_demand: Float[np.ndarray, "K N"], sd_demand: Float[np.ndarray, "K N"]
+    scenario: Scenario,
+    mean_demand: Float[np.ndarray, "K N"],
+    sd_demand: Float[np.ndarray, "K N"],
+    reach: Float[np.ndarray, "K N"] | None = None,
 ) -> networkx.MultiDiGraph:
-    """The scenario's network with the moments of its customers' demand per period."""
+    """The scenario's network with the moments of its customers' demand per period, and the mean that requests
+    have to reach where that is another."""
     graph = networkx.MultiDiGraph(
         products=[product.model_dump() for product in scenario.product_list],
         pools=[pool.model_dump() for pool in scenario.pools],
@@ -21,12 +25,17 @@ def network_graph(
         interruptible=scenario.interruptible,
         longest_delay=scenario.longest_delay,
         ending=scenario.ending,
+        horizon=scenario.horizon,
+        warm_up=scenario.warm_up,
+        discount_factor=scenario.discount_factor,
         **{key: value for key, value in scenario.model_dump().items() if key in Rules.model_fields},
     )
     for supplier in scenario.suppliers:
         graph.add_node(supplier.name, kind="supplier", **supplier.model_dump(exclude={"name"}))
     for index, warehouse in enumerate(scenario.warehouses):
         moments = {"mean_demand": mean_demand[:, index].tolist(), "sd_demand": sd_demand[:, index].tolist()}
+        if reach is not None:
+            moments["reach"] = reach[:, index].tolist()
         graph.add_node(
             warehouse.name, kind="warehouse", **moments, **warehouse.model_dump(exclude={"name", "demand"})
         )

@@ -1,10 +1,11 @@
 """The transfer network: a networkx MultiDiGraph for people, and the same as tensors for the simulator.
 
 In the graph every node has `kind` (`supplier` or `warehouse`) and the fields of `places.Supplier` or
-`places.Warehouse`, and a warehouse also `mean_demand` and `sd_demand` (a list over products); every edge,
-keyed by the lane's name, has the fields of `places.Lane`; the graph has `products`, `pools`, `lanes` (their
-names, in order), the fields of `objective.Rules`, `interruptible` (names that outages may hit) and
-`longest_delay`. What is absent takes the schema's default.
+`places.Warehouse`, and a warehouse also `mean_demand`, `sd_demand` and `reach` (lists over products); every
+edge, keyed by the lane's name, has the fields of `places.Lane`; the graph has `products`, `pools`, `lanes`
+(their names, in order), the fields of `objective.Rules`, `ending`, `horizon`, `warm_up` and
+`discount_factor`, `interruptible` (names that outages may hit) and `longest_delay`. What is absent takes the
+schema's default.
 """
 
 from __future__ import annotations
@@ -222,6 +223,9 @@ class TransferNetwork:
     throughput_sd: Float[Tensor, "K N"]
     size: Float[Tensor, "K N"]
     """Typical units per period, above 0: what quantities are scaled by."""
+    reach: Float[Tensor, "K N"]
+    """`size`, or what passes through while data is evaluated where that is of another scale: what requests
+    may come to."""
     component: Int[Tensor, " N"] | None
     """Which part of the network a warehouse is in, of those that no lane, supplier or pool joins; None where
     it is one."""
@@ -272,6 +276,44 @@ class TransferNetwork:
             None
             if self.price is None or not self.weights["revenue"]
             else self.price * self.weights["revenue"]
+        )
+
+    @property
+    def counted(self) -> dict[str, float]:
+        """`weights`, or 1 for every part where none counts that stock serves, as under `utility`."""
+        serving = ("holding", "shortage", "shortfall", "revenue")
+        if any(self.weights[part] for part in serving):
+            return self.weights
+        return dict.fromkeys(self.weights, 1.0) | {"shortfall": 0.0, "revenue": 0.0}
+
+    @cached_property
+    def waits(self) -> Int[Tensor, " E"]:
+        """1 on lanes that deliver at once to a warehouse which feeds others: only a period later can it ship
+        on what arrives."""
+        sources = self.source_lane[self.source_lane >= self.replenishments]
+        feeds = torch.zeros_like(self.source_lane).index_fill(
+            0, self.origin[sources - self.replenishments], 1
+        )
+        return feeds[self.destination] * (self.lead_time == 0)
+
+    @property
+    def passed_on(self) -> tuple[Float[Tensor, "K N"], Float[Tensor, "K N"]]:
+        """Mean and variance of the part of `throughput` that goes to other warehouses."""
+        variance = self.throughput_sd**2 - self.sd_demand**2
+        return self.throughput - self.mean_demand, variance.clamp(min=0)
+
+    def lead_time_demand(self, lanes: Int[Tensor, " N"]) -> tuple[Float[Tensor, "K N"], Float[Tensor, "K N"]]:
+        """Mean and standard deviation of what passes through every warehouse from a request on its lane of
+        these until what that brings is used, the period of review included."""
+        if not self.lanes:
+            return torch.zeros_like(self.throughput), torch.zeros_like(self.throughput)
+        lanes = lanes.clamp(min=0)
+        periods, waits = (self.response_time[lanes] + 1).to(self.size), self.waits[lanes]
+        mean, variance = self.passed_on
+        longer = (self.throughput_sd**2 * periods + variance * waits).sqrt()
+        return (
+            self.throughput * periods + mean * waits,
+            torch.where(waits > 0, longer, self.throughput_sd * periods.sqrt()),
         )
 
     @cached_property

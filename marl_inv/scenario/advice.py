@@ -44,7 +44,19 @@ def advise(
     """Everything worth telling, in the order of the topics. `file_means` are the mean demands of warehouses
     whose demand is read from a file."""
     view = _View(scenario, document, file_means or {})
-    topics = (unreachable, idle, capacities, units, storage, worth, transshipment, promotions, timing, unused)
+    topics = (
+        unreachable,
+        idle,
+        capacities,
+        units,
+        storage,
+        worth,
+        transshipment,
+        promotions,
+        timing,
+        calendar,
+        unused,
+    )
     passed = [Advice(place, "passed over", remark, warning=False) for place, remark in document.remarks]
     return passed + [advice for topic in topics for advice in topic(view)]
 
@@ -474,6 +486,22 @@ def timing(view: _View) -> Iterator[Advice]:
                 "initial_stock, warm_up or initial_state: steady"
             )
             yield Advice(view.place("warehouses"), "timing", sentence, warning=False)
+
+
+def calendar(view: _View) -> Iterator[Advice]:
+    """A season that nobody can see."""
+    scenario = view.scenario
+    changing = [
+        index
+        for index, warehouse in enumerate(scenario.warehouses)
+        if isinstance(demand := scenario.demand_of(warehouse), ParametricDemand) and demand.cycle != 1
+    ]
+    if changing and scenario.forecast is None and scenario.ending == "continuing":
+        sentence = (
+            f"demand of {scenario.warehouses[changing[0]].name} changes with time, and agents see neither "
+            "the period nor what is coming; give a forecast (seasonal_order_up_to knows the calendar)"
+        )
+        yield Advice(view.place("warehouses", changing[0]), "calendar", sentence, warning=False)
 
 
 def unused(view: _View) -> Iterator[Advice]:

@@ -265,8 +265,9 @@ class Empirical(DemandModel):
     thousands: Literal[".", ","] | None = None
     """The sign that parts thousands; by default what the numbers show, where they leave no doubt."""
     train: Stretch
-    """First period and end (not included) of the part for training and tuning; an episode is a stretch of
-    it."""
+    """First period and end (not included) of the part for training and tuning: numbers, 0 for the earliest
+    period of all demand files, or labels of the period column, such as dates: [2013-01-01, 2014-09-01]. An
+    episode is a stretch of it."""
     evaluate: Stretch
     """The same for evaluation, which plays exactly this stretch; the history before it is read, not
     scored."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
@@ -56,14 +57,16 @@ def _per_product(value: object) -> object:
 
 
 def _stretch(value: object) -> object:
-    if (
-        isinstance(value, list)
-        and len(value) == 2
-        and all(type(n) is int for n in value)
-        and 0 <= value[0] < value[1] <= MOST_COUNTED
-    ):
-        return tuple(value)
-    raise ValueError(f"is {shown(value)}; give two whole numbers, first period and end: [0, 88]")
+    ends = list(value) if isinstance(value, list | tuple) else []
+    if len(ends) == 2 and all(type(n) is int for n in ends) and 0 <= ends[0] < ends[1] <= MOST_COUNTED:
+        return tuple(ends)
+    if len(ends) == 2 and all(isinstance(end, str | date) for end in ends):
+        return tuple(end if isinstance(end, str) else end.isoformat() for end in ends)
+    told = shown(f"[{', '.join(map(str, ends))}]").strip("'") if ends else shown(value)
+    raise ValueError(
+        f"is {told}; give two whole numbers, first period and end: [0, 88], or two dates (labels of the "
+        "period column), the end not included: [2013-01-01, 2014-09-01]"
+    )
 
 
 def as_duration(value: object) -> object:
@@ -98,7 +101,7 @@ Level = Annotated[
 """An inventory level: below 0 it is what customers wait for."""
 
 
-Stretch = Annotated[tuple[int, int], BeforeValidator(_stretch)]
+Stretch = Annotated[tuple[int, int] | tuple[str, str], BeforeValidator(_stretch)]
 
 
 Periods = Annotated[int, Field(ge=0, le=LONGEST)]

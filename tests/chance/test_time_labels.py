@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from marl_inv.chance.demand_file import read_demand
-from marl_inv.chance.time_labels import places_in_time
+from marl_inv.chance.time_labels import Timeline, places_in_time
+from marl_inv.common.documents import Document
 from marl_inv.common.errors import InputError
+from marl_inv.episodes.problem import load_problem
+from marl_inv.scenario import Scenario, read_document, read_scenario
 from marl_inv.scenario.demand import Empirical
 
 
@@ -80,3 +86,127 @@ def test_a_date_that_may_be_two_days_is_refused():
     told = r"'3/4/2024' does not say which is the day and which the month; write dates as 2024-01-31"
     with pytest.raises(InputError, match=told):
         places_in_time(["3/4/2024", "3/5/2024"], "sales.csv")
+
+
+DAYS = [f"2024-01-{day:02}" for day in (1, 2, 3, 5, 6, 8, 9, 10)]
+"""The shop is shut on the 4th and the 7th."""
+
+SHOP = """horizon: 2
+history: 1
+ending: continuing
+initial_state: given
+demand: {kind: empirical, path: sales.csv, period_column: date, train: [2024-01-01, 2024-01-05], evaluate: [5, 8]}
+suppliers: [{name: mill}]
+warehouses: [{name: north, initial_stock: 20}]
+lanes: [{origin: mill, destination: north, lead_time: 1}]
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """Sells as many as the day of the month."""
+    rows = [f"{day},product,{int(day[-2:])}" for day in DAYS]
+    (tmp_path / "sales.csv").write_text("\n".join(["date,product,north", *rows]), encoding="utf-8")
+    (tmp_path / "it.yaml").write_text(SHOP, encoding="utf-8")
+    return tmp_path / "it.yaml"
+
+
+def evaluated(given: Any, settings: Sequence[str] = ()) -> list[float]:
+    problem = load_problem(given, settings) if settings else load_problem(given)
+    return problem.trace("evaluate", 0, 1).demand[problem.scenario.history :, 0, 0, 0].tolist()
+
+
+def test_stretches_are_told_by_date_and_end_before_their_end(shop: Path):
+    """1 to 4 January for training, of which the 4th is a gap; the 6th, the 7th (a gap) and 8th are evaluated."""
+    problem = load_problem(shop)
+    assert problem.demand.mean.item() == (1 + 2 + 3 + 0) / 4
+    assert evaluated(shop) == [6, 0]
+    for text in ("[2024-01-06, 2024-01-09]", "['2024-01-06', '2024-01-09']"):
+        assert evaluated(shop, [f"demand.evaluate={text}"]) == [6, 0]
+    assert evaluated(shop, ["demand.evaluate=[2024-01-08, 2024-01-11]", "horizon=3"]) == [8, 9, 10]
+
+
+def test_stretches_are_dates_in_python_too(shop: Path):
+    data = read_document(shop).data
+    data["demand"] |= {
+        "evaluate": [date(2024, 1, 8), datetime(2024, 1, 11)],
+        "train": (date(2024, 1, 1), date(2024, 1, 5)),
+    }
+    data["demand"]["path"] = str(shop.parent / "sales.csv")
+    scenario = read_scenario(Document("python", data))
+    assert evaluated(scenario) == [8, 9]
+    again = Scenario.model_validate_json(scenario.model_dump_json())
+    assert again == scenario
+    assert evaluated(again) == [8, 9]
+
+
+@pytest.mark.parametrize(
+    ("stretch", "told"),
+    [
+        (
+            "[2023-12-31, 2024-01-05]",
+            "2023-12-31 is none of its periods, which go from 2024-01-01 to 2024-01-10",
+        ),
+        (
+            "[2024-01-01, 2024-01-12]",
+            "2024-01-12 is none of its periods, which go from 2024-01-01 to 2024-01-10",
+        ),
+        ("[week 1, week 3]", "week 1 is none of its periods"),
+        ("[2024-01-05, 2024-01-01]", "an episode takes 3 periods"),
+        (
+            "[2024-01-05, 9]",
+            r"is \[2024-01-05, 9\]; give two whole numbers, first period and end: \[0, 88\], or two dates",
+        ),
+    ],
+)
+def test_stretches_outside_of_the_data_are_refused(shop: Path, stretch: str, told: str):
+    with pytest.raises(InputError, match=told):
+        load_problem(shop, [f"demand.train={stretch}"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "label", "end", "place"),
+    [
+        (["2024-01", "2024-02", "2024-03"], "2024-02-01", False, 1),
+        (["2024-01", "2024-02", "2024-03"], "2024-02-15", False, 2),
+        (["2024-01", "2024-02", "2024-03"], "2024-04", True, 3),
+        (["2024-01-31", "2024-02-01", "2024-02-02"], "2024-02", False, 1),
+        (["2024-01-01", "2024-01-08", "2024-01-15"], "2024-01-10", False, 2),
+        (["2024-01-01", "2024-01-08", "2024-01-15"], "2024-01-22", True, 3),
+        (["2024-01-01", "2024-01-08", "2024-01-15"], "2024-01-23", True, None),
+        (["week 7", "week 8"], "week 8", False, 1),
+        (["0.5", "0.7", "1.1"], "0.6", False, 1),
+    ],
+)
+def test_a_date_is_the_first_period_at_or_after_it(
+    labels: list[str], label: str, end: bool, place: int | None
+):
+    assert Timeline.of(labels, "sales.csv").place(label, end) == place
+
+
+def test_files_line_up_by_their_labels(shop: Path):
+    """South opened on the 3rd: period 4 is the 5th of January in both files."""
+    rows = [f"2024-01-{day:02},product,{100 + day}" for day in range(3, 11)]
+    (shop.parent / "south.csv").write_text("\n".join(["date,product,south", *rows]), encoding="utf-8")
+    text = SHOP.replace(
+        "train: [2024-01-01, 2024-01-05], evaluate: [5, 8]", "train: [2, 5], evaluate: [5, 8]"
+    )
+    south = "{kind: empirical, path: south.csv, period_column: date, train: [2, 5], evaluate: [5, 8]}"
+    text = text.replace("initial_stock: 20}]", f"initial_stock: 20}}, {{name: south, demand: {south}}}]")
+    text = text.replace("lanes: [", "lanes: [{origin: mill, destination: south, lead_time: 1}, ")
+    shop.write_text(text, encoding="utf-8")
+    problem = load_problem(shop)
+    assert problem.trace("evaluate", 0, 1).demand[1:, 0, :, 0].tolist() == [[6, 106], [0, 107]]
+    drawn = problem.trace("train", 0, 8).demand[:, 0]
+    assert ((drawn[:, 1] - 100 == drawn[:, 0]) | (drawn[:, 0] == 0)).all()
+    for old, new, told in (
+        ("train: [2, 5]", "train: [0, 4]", "south.csv: holds the periods from 2 to 10, but demand.train is"),
+        (
+            "south.csv, period_column: date, train: [2, 5]",
+            "south.csv, period_column: date, train: [2, 4]",
+            "line up",
+        ),
+    ):
+        shop.write_text(text.replace(old, new), encoding="utf-8")
+        with pytest.raises(InputError, match=told):
+            load_problem(shop)

@@ -10,11 +10,15 @@ import torch
 from torch import Tensor
 
 from building import problem
+from marl_inv.baselines import OrderUpTo
 from marl_inv.chance.trace import Trace
+from marl_inv.common.printed import cells_of
 from marl_inv.episodes.problem import Problem, period_weights
 from marl_inv.episodes.rollout import play
 from marl_inv.episodes.view import View
+from marl_inv.evaluation.evaluate import evaluate
 from marl_inv.evaluation.metrics import score
+from marl_inv.evaluation.tables import product_table, warehouse_table
 from marl_inv.network import TransferNetwork
 from marl_inv.simulator import Decision
 
@@ -193,3 +197,61 @@ def test_what_a_network_does_not_have_is_measured_as_nothing():
     record = score(play(shop, Always(torch.zeros(1, 1, 1).double()), trace(shop, 1)))
     assert set(record.lane_sums) == {"requested", "shipped", "refused"}
     assert record.sums["overflow"].tolist() == record.sums["salvage"].tolist() == [[[0]]]
+
+
+NAILS_AND_CARS = """
+ending: continuing
+horizon: 8
+products: [{name: nails, volume: 1}, {name: car, volume: 1000}]
+suppliers: [{name: mill}]
+warehouses:
+  - {name: a, unmet_demand: lost, initial_stock: [100, 1], demand: {kind: known, values: [10]}}
+lanes: [{origin: mill, destination: a, lead_time: 1}]
+"""
+"""10 nails and 10 cars are asked for in each period; nobody orders."""
+
+
+def test_units_of_unlike_products_are_not_added_up():
+    """100 nails last for 8 periods, the car for a tenth of the first: by number half is served, by volume 0.0135
+    (80 + 1000 of 80,080), and by price, where there is one, 0.5 of what a nail is worth."""
+    shop = problem(NAILS_AND_CARS)
+    record = score(
+        play(
+            shop,
+            Always(torch.zeros(2, 1, 1, dtype=torch.float64)),
+            shop.trace("train", 0, range(1), horizon=8),
+        )
+    )
+    assert record.added_by[0] == "volume"
+    assert record.fill_rate.item() == pytest.approx((80 + 1000) / (80 * 1001))
+    nails = sum(100 - 10 * period for period in range(1, 9)) / 8
+    assert record.on_hand.item() == pytest.approx(nails)
+    priced = problem(NAILS_AND_CARS.replace("{name: a,", "{name: a, price: [2, 30],"))
+    record = score(
+        play(
+            priced,
+            Always(torch.zeros(2, 1, 1, dtype=torch.float64)),
+            priced.trace("train", 0, range(1), horizon=8),
+        )
+    )
+    assert record.added_by[0] == "value"
+    assert record.fill_rate.item() == pytest.approx((2 * 80 + 30) / (80 * 32))
+    alike = problem(NAILS_AND_CARS.replace("volume: 1000", "volume: 1"))
+    record = score(
+        play(
+            alike,
+            Always(torch.zeros(2, 1, 1, dtype=torch.float64)),
+            alike.trace("train", 0, range(1), horizon=8),
+        )
+    )
+    assert record.added_by[0] == "units"
+    assert record.fill_rate.item() == pytest.approx(81 / 160)
+
+
+def test_products_are_told_apart():
+    shop = problem(NAILS_AND_CARS)
+    [found] = evaluate(shop, [OrderUpTo(torch.zeros(2, 1, dtype=torch.float64))], replications=2)
+    rows = cells_of(product_table(shop, [found]))[1:]
+    assert [row[1] for row in rows] == ["nails", "car"]
+    assert [row[3] for row in rows] == ["1.000", "0.012"]
+    assert "add up products by their volume" in str(warehouse_table(shop, found).caption)

@@ -196,3 +196,29 @@ def test_a_bootstrap_over_scenarios_of_the_same_luck_is_as_wide_as_of_one():
     luck = torch.randn(1, 100, generator=torch.Generator().manual_seed(4)).double()
     one, six = (bootstrapped(interquartile_mean, [luck + n for n in range(count)]) for count in (1, 6))
     assert six.high - six.low == pytest.approx(one.high - one.low, rel=0.01)
+
+
+def test_time_is_counted_by_blocks_of_it():
+    """27 periods in blocks of 3: the variance of the 27 means of neighbours over 9, Student's t with 8 degrees."""
+    series = torch.tensor([float((7 * t) % 11) for t in range(27)], dtype=torch.float64)
+    means = torch.stack([series.roll(-t)[:3].mean() for t in range(27)])
+    half = stats.t.ppf(0.975, 8) * math.sqrt(float(means.var(correction=0)) / 9)
+    found = Interval.over_time(series)
+    assert found.mean == pytest.approx(float(series.mean()))
+    assert found.half_width == pytest.approx(half)
+    assert math.isinf(Interval.over_time(series[:5]).half_width)
+
+
+def test_periods_that_go_together_say_less():
+    """One value for 9 periods and then another: an interval that took them for independent would be far too
+    narrow."""
+    series = torch.arange(3.0).repeat_interleave(9)
+    assert Interval.over_time(series).half_width > 1.4 * Interval.of(series).half_width
+
+
+def test_an_interval_on_data_counts_time_and_products():
+    over_products, over_time = Interval(1.0, 0.5, 1.5, 0.001), Interval(1.0, -0.5, 2.5, 0.2)
+    assert over_products.at_least(over_time) == Interval(1.0, -0.5, 2.5, 0.2)
+    assert over_time.at_least(over_products) is over_time
+    unknown = Interval(1.0, -math.inf, math.inf)
+    assert unknown.at_least(over_time) == over_time

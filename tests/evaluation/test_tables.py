@@ -5,11 +5,12 @@ import math
 import pytest
 import torch
 
+from building import problem
 from marl_inv.baselines import OrderUpTo, RandomRequests
 from marl_inv.episodes.problem import load_problem
 from marl_inv.evaluation.evaluate import evaluate
 from marl_inv.evaluation.statistics import Interval
-from marl_inv.evaluation.tables import plus_minus, quantity
+from marl_inv.evaluation.tables import comparison_table, plus_minus, quantity, warehouse_table
 
 
 @pytest.mark.parametrize(
@@ -62,3 +63,26 @@ def test_products_are_samples_of_a_sum_when_there_is_one_replication():
     score = evaluate(problem, [OrderUpTo.of(problem)], replications=1)[0]
     assert score.samples.shape == (3,)
     assert score.reward.mean == pytest.approx(score.samples.sum().item())
+
+
+def test_a_table_says_who_misses_the_service_goal():
+    """Demand is 10 and certain: a level of 30 for two periods serves all, one of 10 only every other period's."""
+    shop = problem("""
+        objective: service
+        service: {fill_rate: 0.98}
+        ending: continuing
+        horizon: 40
+        warm_up: 20
+        suppliers: [{name: mill}]
+        warehouses: [{name: shop, unmet_demand: lost, initial_stock: 30, demand: {kind: known, values: [10]}}]
+        lanes: [{origin: mill, destination: shop, lead_time: 1}]
+    """)
+    policies = [
+        OrderUpTo(torch.full((1, 1), level, dtype=torch.float64), name=name)
+        for level, name in ((30, "much"), (10, "little"))
+    ]
+    much, little = evaluate(shop, policies, replications=2)
+    told = "The goal, a fill rate of 0.98 at every warehouse, is"
+    caption = " ".join(str(comparison_table(shop, [much, little], much, {}).caption).split())
+    assert f"{told} missed by little: 0.500 (shop)." in caption
+    assert f"{told} kept by all of these." in str(warehouse_table(shop, much).caption)

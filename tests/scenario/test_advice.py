@@ -66,6 +66,12 @@ WORTH_TELLING = {
         "  - {name: shed, faces_demand: false}\n  - {name: depot,",
         "7:5: warning: shed has no customers and no lane leaves it, so what it holds is of no use",
     ),
+    "a season that nobody sees": (
+        "{kind: poisson, mean: 5}",
+        "{kind: poisson, mean: 5, season: {period: 52, amplitude: 0.5}}",
+        "9:5: note: demand of kiosk changes with time, and agents see neither the period nor what is coming; "
+        "give a forecast (seasonal_order_up_to knows the calendar)",
+    ),
     "a small supplier": (
         "{name: mill}",
         "{name: mill, capacity: 12}",

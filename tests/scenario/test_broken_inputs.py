@@ -199,7 +199,8 @@ CHANGED = {
     "stretch backwards": (
         "kind: poisson, mean: 5",
         "kind: empirical, path: x.csv, train: [5, 2], evaluate: [0, 3]",
-        "2:40: demand.train is [5, 2]; give two whole numbers, first period and end: [0, 88]",
+        "2:40: demand.train is [5, 2]; give two whole numbers, first period and end: [0, 88], or two "
+        "dates (labels of the period column), the end not included: [2013-01-01, 2014-09-01]",
     ),
     "number for a list": (
         "warehouses:\n  - name: shop\n    storage: 20\n  - name: kiosk\n",
