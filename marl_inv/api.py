@@ -61,10 +61,11 @@ def stress(
     """
     problem = as_problem(scenario, settings)
     library = shock_library(shocks) if isinstance(shocks, str | Path) else list(shocks)
-    chosen = [as_policy(policy, problem, seed, progress, allow_code) for policy in listed(policies)]
-    if not chosen:
+    given = listed(policies)
+    if not given:
         raise InputError("stress: needs a policy to play; name one, as tuned_order_up_to")
-    return under_shocks(problem, chosen, library, seed, replications, progress)
+    chosen = [as_policy(policy, problem, seed, progress, allow_code) for policy in given]
+    return under_shocks(problem, chosen, library, seed, replications, progress, list(map(str, given)))
 
 
 def tune(

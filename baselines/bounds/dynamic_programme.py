@@ -354,7 +354,8 @@ class DynamicProgramme:
     def _beyond(self) -> Bool[np.ndarray, " W"]:
         """Of states after a decision: where an inventory position is beyond the extent. With a storage that
         discards it may be."""
-        return (self._positions > self.extent.position)[:, _storage(self.problem) == BOUNDLESS].any(1)
+        beyond = self._positions > self.extent.position
+        return np.any(beyond[:, _storage(self.problem) == BOUNDLESS], axis=1)
 
     def improve(
         self,

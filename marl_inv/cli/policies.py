@@ -192,9 +192,12 @@ def compare(
         ),
     ] = False,
     reference: Annotated[
-        str,
-        typer.Option(help="Whom gains are over, paired: a policy, a run, or the one trained here."),
-    ] = "tuned_order_up_to",
+        str | None,
+        typer.Option(
+            help="Whom gains are over, paired: a policy, a run, or the one trained here; else the tuned rule "
+            "that does best on validation traces."
+        ),
+    ] = None,
     runs_folder: Annotated[
         Path, typer.Option("--runs", help="Where a policy that is trained here is kept, as a run.")
     ] = Path("runs"),

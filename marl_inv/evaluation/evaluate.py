@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -145,3 +145,14 @@ def _scored(policy: Policy, record: Totals) -> Score:
 def _counting_time(over_products: Interval, series: Tensor) -> Interval:
     """The wider of an interval over products, which share their time, and one over time."""
     return over_products.at_least(Interval.over_time(series.sum(1)))
+
+
+def told_apart(scores: list[Score], named: list[str]) -> tuple[list[Score], dict[str, str]]:
+    """The scores, numbered where several policies have one name, and who stands behind these."""
+    names, told = [each.policy for each in scores], list(scores)
+    behind: dict[str, str] = {}
+    for place, name in enumerate(names):
+        if names.count(name) > 1:
+            numbered = f"{name} {names[: place + 1].count(name)}"
+            told[place], behind[numbered] = replace(told[place], policy=numbered), named[place]
+    return told, behind

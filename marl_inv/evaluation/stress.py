@@ -4,7 +4,7 @@ itself."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
@@ -15,7 +15,7 @@ from marl_inv.common.printed import Printed
 from marl_inv.common.progress import Progress, silently
 from marl_inv.episodes.policy import Policy
 from marl_inv.episodes.problem import Problem
-from marl_inv.evaluation.evaluate import Score, evaluate, measured
+from marl_inv.evaluation.evaluate import Score, evaluate, measured, told_apart
 from marl_inv.evaluation.tables import headed_table, plus_minus
 from marl_inv.scenario.shocks import Shock
 
@@ -32,6 +32,8 @@ class Stress(Printed):
     problem: Problem
     shocks: Sequence[Shock]
     scores: dict[str, list[Score]]
+    runs: dict[str, str] = field(default_factory=dict)
+    """The run folders, or policies of one's own, that stand behind names which several had, numbered."""
 
     @property
     def reference(self) -> int:
@@ -84,8 +86,8 @@ class Stress(Printed):
             "shock",
             [f"{first}: {scenario.measured}", *(f"{name}: gain %" for name in others)],
             f"Per period, whole network, all policies as made for the scenario as it is. Gain: over {first}, "
-            "paired, positive is better; n.s.: not told from 0. Shocks last from the first third of the "
-            "episode on.",
+            "paired, positive is better; n.s.: not told from 0. Shocks begin when a third of the episode is "
+            f"over. {'; '.join(f'{name} is {run}' for name, run in self.runs.items())}",
         )
         tails = headed_table(
             "The worst twentieth",
@@ -143,12 +145,13 @@ def under_shocks(
     seed: int = 0,
     replications: int = 512,
     progress: Progress = silently,
+    named: Sequence[str] | None = None,
 ) -> Stress:
     """Play policies, which were made for the problem as it is, with each shock and without; replication i has
-    the same luck in all of it."""
+    the same luck in all of it. `named` is what stands behind each of them, as a run folder."""
     cases = {NOMINAL: None} | on_their_own(shocks)
-    scores = {
-        label: evaluate(problem.under(case), policies, seed, replications)
-        for label, case in progress(list(cases.items()), "under shocks")
-    }
-    return Stress(problem, shocks, scores)
+    scores, runs = {}, {}
+    for label, case in progress(list(cases.items()), "under shocks"):
+        found = evaluate(problem.under(case), policies, seed, replications)
+        scores[label], runs = told_apart(found, list(named or [policy.name for policy in policies]))
+    return Stress(problem, shocks, scores, runs)

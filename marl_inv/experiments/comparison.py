@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from marl_inv.common.printed import Printed
 from marl_inv.common.progress import Progress, silently
 from marl_inv.episodes.policy import Policy
 from marl_inv.episodes.problem import AnyScenario, Problem, as_problem
-from marl_inv.evaluation.evaluate import Score, evaluate, measured
+from marl_inv.evaluation.evaluate import Score, evaluate, measured, told_apart
 from marl_inv.evaluation.statistics import Interval
 from marl_inv.evaluation.tables import comparison_table
 from marl_inv.learning.runs import run_folder, run_training, split_settings, training_settings
@@ -147,7 +147,7 @@ def compare(
         trained, kept = _trained(problem, chosen, baseline, progress, runs)
         policies.append(trained)
         named.append(chosen.algorithm)
-    scores, behind = _told_apart(evaluate(problem, policies, seed, replications, progress), named)
+    scores, behind = told_apart(evaluate(problem, policies, seed, replications, progress), named)
     found = bounds(problem, seed, replications, progress) if bound else {}
     return Comparison(problem, scores, scores[named.index(reference)], found, behind, kept)
 
@@ -167,17 +167,6 @@ def _trained(
     place = run_folder(problem.scenario, settings, Path(runs))
     folder, trained = run_training(problem, settings, place, progress, baseline=baseline)
     return trained.policy, folder
-
-
-def _told_apart(scores: list[Score], named: list[str]) -> tuple[list[Score], dict[str, str]]:
-    """The scores, numbered where several policies have one name, and who stands behind these."""
-    names = [score.policy for score in scores]
-    behind: dict[str, str] = {}
-    for place, (score, name) in enumerate(zip(scores, names, strict=True)):
-        if names.count(name) > 1:
-            numbered = f"{name} {names[: place + 1].count(name)}"
-            scores[place], behind[numbered] = replace(score, policy=numbered), named[place]
-    return scores, behind
 
 
 def rules_for(problem: Problem) -> list[str]:
