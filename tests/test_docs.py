@@ -17,6 +17,7 @@ import marl_inv
 from marl_inv.experiments.experiment import read_experiment
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.scenario import Scenario
+from marl_inv.scenario.shocks import shock_library
 
 ROOT = next(folder for folder in Path(__file__).parents if (folder / "pyproject.toml").exists())
 DOCS = ROOT / "docs"
@@ -120,6 +121,8 @@ def example(text: str, beside: dict[str, Any], folder: Path) -> dict[str, Any]:
         read_experiment(file)
     elif set(data) <= set(TrainSettings.model_fields):
         TrainSettings.model_validate(data)
+    elif set(data) == {"shocks"}:
+        shock_library(file)
     else:
         whole = data if "network" in data or not beside else beside | data
         with file.open("w", encoding="utf-8") as stream:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from marl_inv.chance.luck import Luck
-from marl_inv.scenario.shocks import Shock
+from marl_inv.scenario.shocks import Shock, shock_library
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,11 @@ class Shocks:
 
     shocks: tuple[Shock, ...]
     share: float = 1.0
+
+    @classmethod
+    def of(cls, library: str | Path, share: float = 1.0) -> Shocks:
+        """Those of a library, by its name or path. Raises InputError."""
+        return cls(tuple(shock_library(library)), share)
 
     def factor(self, horizon: int, periods: range, warehouses: int, luck: Luck) -> Float[np.ndarray, "P N B"]:
         """What demand is multiplied by. Shocks are laid into episodes of `horizon` periods; periods before 0

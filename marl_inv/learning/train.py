@@ -58,7 +58,6 @@ from marl_inv.learning.parts import Built, Parts
 from marl_inv.learning.settings import TrainSettings
 from marl_inv.models.encoding import Beginning, Vocabulary
 from marl_inv.models.learned import BEGINNINGS, Actor, LearnedPolicy, encode, run_digest
-from marl_inv.scenario.shocks import shock_library
 
 ALGORITHMS: dict[str, Callable[[Parts], Built]] = {
     "mappo": ppo.build,
@@ -203,7 +202,8 @@ def prepare(
     if weights is not None:
         actor.load_state_dict(weights)
     policy = JointPolicy(actor, encoding, beginning.promotion, generator)
-    tries, played = tries_of(problem, settings), shocked(problem, settings)
+    tries, robust = tries_of(problem, settings), settings.robust
+    played = problem if robust is None else problem.under(Shocks.of(robust.shocks, robust.share))
     validation = ValidationCollector(played, policy, tries, settings.seed, baseline)
     best = {name: tensor.clone() for name, tensor in actor.state_dict().items()}
 
@@ -232,14 +232,6 @@ def prepare(
         built.collector,
         best,
     )
-
-
-def shocked(problem: Problem, settings: TrainSettings) -> Problem:
-    """The problem as training and validation play it."""
-    robust = settings.robust
-    if robust is None:
-        return problem
-    return problem.under(Shocks(tuple(shock_library(robust.shocks)), robust.share))
 
 
 def _built(algorithm: str, parts: Parts) -> Built:

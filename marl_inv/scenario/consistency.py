@@ -4,25 +4,20 @@ it."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from marl_inv.common.documents import Document, KeyPath
 from marl_inv.common.errors import InputError, suggestion
-from marl_inv.common.records import Record
 from marl_inv.scenario.demand import Empirical, Evolution
 from marl_inv.scenario.events import Delay, Outage, Surge
-from marl_inv.scenario.fields import Between, per_product
+from marl_inv.scenario.fields import Between, lists_by_product, per_product
 from marl_inv.scenario.places import Lane, Warehouse
 
 if TYPE_CHECKING:
     from marl_inv.scenario.scenario import Scenario
-
-
-NOT_PER_PRODUCT = {"explained", "factors", "values", "probabilities", "transition", "at", "correlation"}
-"""Fields that hold lists of numbers which are not one for each product."""
 
 
 def check_consistency(scenario: Scenario, document: Document) -> None:
@@ -104,7 +99,7 @@ class Checks:
                 seen.add(name)
 
     def lists(self) -> None:
-        for path, value in _lists_by_product(self.scenario):
+        for path, value in lists_by_product(self.scenario):
             if len(value) != self.products:
                 raise self.error(
                     path,
@@ -312,19 +307,16 @@ class Checks:
     def _evolution(self) -> None:
         """It is worked out from distributions that are known when demand is forecast."""
         scenario = self.scenario
-        unlike = {
-            "regimes": scenario.regimes is not None,
-            "surges": any(isinstance(event, Surge) for event in scenario.events),
-            "demand from a file": any(
-                isinstance(scenario.demand_of(place), Empirical) for place in scenario.warehouses
-            ),
-        }
-        for what, there in unlike.items():
+        models = map(scenario.demand_of, scenario.warehouses)
+        for what, there in (
+            ("regimes", scenario.regimes is not None),
+            ("surges", any(isinstance(event, Surge) for event in scenario.events)),
+            ("demand from a file", any(isinstance(model, Empirical) for model in models)),
+        ):
             if there:
+                remedy = "leave one of the two out, or give kind: truth_plus_noise"
                 raise self.error(
-                    ("forecast",),
-                    f"is of kind evolution, which is not made for {what}; leave one of the two out, or give "
-                    "kind: truth_plus_noise",
+                    ("forecast",), f"is of kind evolution, which is not made for {what}; {remedy}"
                 )
 
     def _correlation(self) -> None:
@@ -389,21 +381,3 @@ class Checks:
                 ("warm_up",),
                 f"is {scenario.warm_up} of a horizon of {scenario.horizon}; leave periods to score",
             )
-
-
-def _lists_by_product(record: Record, path: KeyPath = ()) -> Iterable[tuple[KeyPath, list[float]]]:
-    """Every list of numbers in a record that should have one for each product."""
-    for key in type(record).model_fields:
-        value = getattr(record, key)
-        if isinstance(value, Record):
-            yield from _lists_by_product(value, (*path, key))
-        elif isinstance(value, list) and value and isinstance(value[0], Record):
-            for index, entry in enumerate(value):
-                yield from _lists_by_product(entry, (*path, key, index))
-        elif (
-            isinstance(value, list)
-            and value
-            and isinstance(value[0], int | float)
-            and key not in NOT_PER_PRODUCT
-        ):
-            yield (*path, key), value

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from marl_inv.common.documents import KeyPath
 from marl_inv.common.errors import shown
 from marl_inv.common.records import Record
 
@@ -143,3 +145,25 @@ class Between(Record):
 def per_product(value: float | list[float], products: int) -> list[float]:
     """One number for each product."""
     return list(value) if isinstance(value, list) else [value] * products
+
+
+NOT_PER_PRODUCT = {"explained", "factors", "values", "probabilities", "transition", "at", "correlation"}
+"""Fields that hold lists of numbers which are not one for each product."""
+
+
+def lists_by_product(record: Record, path: KeyPath = ()) -> Iterable[tuple[KeyPath, list[float]]]:
+    """Every list of numbers in a record that should have one for each product."""
+    for key in type(record).model_fields:
+        value = getattr(record, key)
+        if isinstance(value, Record):
+            yield from lists_by_product(value, (*path, key))
+        elif isinstance(value, list) and value and isinstance(value[0], Record):
+            for index, entry in enumerate(value):
+                yield from lists_by_product(entry, (*path, key, index))
+        elif (
+            isinstance(value, list)
+            and value
+            and isinstance(value[0], int | float)
+            and key not in NOT_PER_PRODUCT
+        ):
+            yield (*path, key), value
