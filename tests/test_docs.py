@@ -122,6 +122,7 @@ def example(text: str, beside: dict[str, Any], folder: Path) -> dict[str, Any]:
     elif set(data) <= set(TrainSettings.model_fields):
         TrainSettings.model_validate(data)
     elif set(data) == {"shocks"}:
+        file.write_text(text, encoding="utf-8")
         shock_library(file)
     else:
         whole = data if "network" in data or not beside else beside | data

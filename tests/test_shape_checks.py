@@ -89,7 +89,7 @@ def test_the_package_is_checked():
     network = made.network
     assert network.mean(torch.ones(1, 2)).tolist() == [[1]]
     initial_state(network, 4)
-    for wrong in (2, torch.ones(2, 3, 4)):
+    for wrong in (2, torch.ones(2, 3)):
         with pytest.raises(TypeCheckError, match="__init__"):
             Decision(wrong)
     with pytest.raises(TypeCheckError, match=f"{TransferNetwork.__qualname__}.mean"):

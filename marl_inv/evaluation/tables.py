@@ -29,9 +29,9 @@ def headed_table(title: str, first: str, columns: list[str], caption: str) -> Ta
         pad_edge=False,
         padding=0,
     )
-    table.add_column(first, overflow="fold")
+    table.add_column(first, no_wrap=True)
     for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(column, justify="right", overflow="fold")
     return table
 
 

@@ -30,10 +30,8 @@ class Smooth:
 
 if __name__ == "__main__":
     problem = marl_inv.load_problem("ring_transshipment")
-    compared = marl_inv.compare(problem, Smooth(marl_inv.tune(problem, "order_up_to")), replications=128)
-    ours, reference = compared.scores[-1], compared.reference
+    plain = marl_inv.tune(problem, "order_up_to")
+    reference, ours = marl_inv.evaluate(problem, [plain, Smooth(plain)], replications=128)
     gain = ours.gain_in_percent_over(reference)
-    print(
-        f"{ours.policy}: {gain.mean:+.2f}% ({gain.low:+.2f} to {gain.high:+.2f}) over {reference.policy}, p "
-        f"= {gain.p_value:.2g}"
-    )
+    told = f"{gain.mean:+.2f}% ({gain.low:+.2f} to {gain.high:+.2f}) over {reference.policy}"
+    print(f"{ours.policy}: {told}, p = {gain.p_value:.2g}")

@@ -317,12 +317,10 @@ def test_a_surge_leaves_the_rest_of_demand_as_it_was_and_keeps_its_rank():
                 assert difference.any()
 
 
-@pytest.mark.parametrize(
-    "given", [{"kind": "poisson", "mean": 1e17}, {"kind": "discrete_uniform", "high": 10**17}]
-)
-@pytest.mark.parametrize("way", ["drawn", "of the copula", "in a surge"])
-def test_counts_beyond_what_can_be_told_apart_are_refused(given: dict[str, Any], way: str):
+@pytest.mark.parametrize("way", ["drawn", "of the copula"])
+def test_counts_beyond_what_can_be_told_apart_are_refused(way: str):
+    given = {"kind": "poisson", "mean": 1e12, "season": {"factors": [1e5]}}
     with pytest.raises(
-        InputError, match=r"has up to 1(\.7)?e\+17 units; give at most 1e15, or kind normal or gamma"
+        InputError, match=r"has up to 1e\+17 units; give at most 1e15, or kind normal or gamma"
     ):
         draws([given, given], periods=2, episodes=1, **WAYS[way])

@@ -147,7 +147,8 @@ MISTAKES = {
     "scenario": (
         "two_warehouses",
         "two_warehuoses",
-        "2:5: two_warehuoses: is no scenario; did you mean two_warehouses?; or give the path of a .yaml file",
+        "2:5: two_warehuoses: is no scenario; did you mean two_warehouses?; or give the path of a .yaml file "
+        "or of a network (.json, .graphml, .gexf, .gml)",
     ),
     "twice": (
         "  - order_up_to\n",

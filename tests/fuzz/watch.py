@@ -49,6 +49,7 @@ def fault(work: Callable[[], Any]) -> str | None:
     try:
         with at_most(LONGEST_SECONDS), warnings.catch_warnings():
             warnings.simplefilter("error")
+            warnings.filterwarnings("ignore", "(?s).*means nothing here and is passed over", UserWarning)
             told = work()
     except InputError as error:
         told = _refusal(str(error))

@@ -94,7 +94,7 @@ def test_the_baseline_and_the_bound_are_level_lines(run: tuple[Path, float]):
 
 def test_a_run_that_comes_to_nothing_ends_all_the_same(tmp_path: Path):
     """Its best policy is the one that it began with."""
-    settings = SMALL | {"lr": 1e30, "optimizer": "adam", "max_grad_norm": 1e30}
+    settings = SMALL | {"lr": 1e12, "optimizer": "adam", "max_grad_norm": 1e12}
     scenario = load_scenario("two_warehouses", ["horizon=10", "warm_up=0"])
     _, trained = run_training(
         scenario, training_settings(**settings, algorithm="mappo", start="newsvendor"), tmp_path / "it"
