@@ -251,7 +251,7 @@ class TransferNetwork:
         """Whether an outage may hit any lane, pool, supplier or warehouse."""
         return any(limit.outage is not None for limit in self.limits)
 
-    def mean(self, values: Float[Tensor, "..."], dim: int = -1) -> Float[Tensor, "..."]:
+    def mean(self, values: Float[Tensor, ...], dim: int = -1) -> Float[Tensor, ...]:
         """Over the warehouses along `dim`: one value, or of each its own component's."""
         if self.component is None:
             return values.mean(dim, keepdim=True)
