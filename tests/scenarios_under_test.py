@@ -47,3 +47,11 @@ def _scenario(name: str) -> pytest.param:
 
 SCENARIOS = [_scenario(name) for name in library()]
 """For `pytest.mark.parametrize("name", SCENARIOS)`."""
+
+LARGE = {"many_networks", "network_50", "network_200", "favorita"}
+
+SCENARIOS_LARGE_SLOWLY = [
+    pytest.param(*each.values, id=each.id, marks=[*each.marks, *[pytest.mark.slow] * (each.id in LARGE)])
+    for each in SCENARIOS
+]
+"""The same, the large ones by `pytest -m slow`."""

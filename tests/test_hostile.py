@@ -158,6 +158,7 @@ def test_a_mistake_is_told_in_a_sensible_length(marl_inv):
     assert len(printed) < 2000
 
 
+@pytest.mark.slow
 def test_a_grid_and_its_report(marl_inv, folder, monkeypatch):
     formulas = []
     monkeypatch.setattr(

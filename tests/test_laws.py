@@ -1,8 +1,8 @@
 """What holds for any network, any requests and any luck: units, limits, money, batches, names, gradients, and
 again the same.
 
-500 networks meet the laws of a period, fewer the others. `MARL_INV_EXAMPLES=20000 pytest tests/test_laws.py`
-tries forty times as many.
+250 networks meet the laws of a period, fewer the others. `MARL_INV_EXAMPLES=20000 pytest tests/test_laws.py`
+tries eighty times as many.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from marl_inv.simulator import Chance, Costs, Decision, Flows, State, initial_st
 from marl_inv.simulator.rationing import ration
 from random_networks import PER_PRODUCT, PERIODS, REPLICATIONS, Data, luck, scenarios, takes
 
-EXAMPLES = int(os.environ.get("MARL_INV_EXAMPLES", "500"))
+EXAMPLES = int(os.environ.get("MARL_INV_EXAMPLES", "250"))
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
 """Relative to the largest quantity that a test adds up."""

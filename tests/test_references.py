@@ -62,7 +62,6 @@ QUICK = {
     "trans_normal_2loc_c0.5",
     "trans_poisson_3loc_2",
     "trans_ms_uniform_1_3_rho29",
-    "trans_liu_base",
     "owmr_fz_K3_Ls2_rho0.5_p4",
     "beer_sterman_204",
 }

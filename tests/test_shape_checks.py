@@ -12,7 +12,6 @@ from jaxtyping import Float, TypeCheckError
 from torch import Tensor
 
 from building import problem
-from marl_inv.network import TransferNetwork
 from marl_inv.simulator import Decision, initial_state
 from shape_checks import check_new
 
@@ -92,5 +91,3 @@ def test_the_package_is_checked():
     for wrong in (2, torch.ones(2, 3)):
         with pytest.raises(TypeCheckError, match="__init__"):
             Decision(wrong)
-    with pytest.raises(TypeCheckError, match=f"{TransferNetwork.__qualname__}.mean"):
-        network.mean([1.0, 1.0])

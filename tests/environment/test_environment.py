@@ -24,7 +24,7 @@ from marl_inv.episodes.view import View, observe
 from marl_inv.scenario import library
 from marl_inv.simulator import Decision, step
 from marl_inv.testing import check_environment, check_laws, check_pettingzoo, check_processes
-from scenarios_under_test import SCENARIOS, periods, problem_under_test
+from scenarios_under_test import SCENARIOS, SCENARIOS_LARGE_SLOWLY, periods, problem_under_test
 
 every_scenario = pytest.mark.parametrize("name", SCENARIOS)
 
@@ -72,7 +72,7 @@ def same(ours, theirs) -> bool:
     return np.array_equal(ours, theirs)
 
 
-@every_scenario
+@pytest.mark.parametrize("name", SCENARIOS_LARGE_SLOWLY)
 def test_pettingzoos_own_tests(name):
     check_pettingzoo(problem_under_test(name), periods(name))
 
@@ -87,9 +87,19 @@ def test_the_laws_hold_in_every_scenario(name):
     check_laws(problem_under_test(name), periods(name))
 
 
-def test_every_scenario_is_the_same_in_every_process():
-    here = [scenario.values[0] for scenario in SCENARIOS if not scenario.marks]
-    check_processes([problem_under_test(name) for name in here], periods=3)
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(["two_warehouses", "seasonal_retail", "supplier_outage"], id="three"),
+        pytest.param(
+            [scenario.values[0] for scenario in SCENARIOS if not scenario.marks],
+            id="all",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a_scenario_is_the_same_in_every_process(names):
+    check_processes([problem_under_test(name) for name in names], periods=3)
 
 
 def test_a_period_on_paper():
@@ -239,7 +249,7 @@ lanes:
 """
 
 
-@every_scenario
+@pytest.mark.parametrize("name", SCENARIOS_LARGE_SLOWLY)
 def test_pettingzoos_own_tests_of_order_levels(name):
     check_pettingzoo(
         problem_under_test(name), 2, levels=5, only=("parallel_api_test", "api_test", "seed_test")

@@ -102,12 +102,12 @@ def draws(seeds: float, traces: float, both: float, S: int = 5, R: int = 256, co
 @pytest.mark.parametrize(
     ("S", "seeds", "traces", "both"),
     [
-        (5, 0.01, 1.0, 0.5),
+        pytest.param(5, 0.01, 1.0, 0.5, marks=pytest.mark.slow),
         (5, 0.06, 1.0, 0.5),
-        (5, 0.5, 1.0, 0.5),
-        (5, 1.0, 1.0, 0.5),
+        pytest.param(5, 0.5, 1.0, 0.5, marks=pytest.mark.slow),
+        pytest.param(5, 1.0, 1.0, 0.5, marks=pytest.mark.slow),
         (5, 0.0, 0.0, 1.0),
-        (3, 0.3, 1.0, 0.5),
+        pytest.param(3, 0.3, 1.0, 0.5, marks=pytest.mark.slow),
         (2, 0.3, 1.0, 0.5),
     ],
     ids=["small", "alike", "larger", "dominant", "seeds differ by trace", "three seeds", "two seeds"],

@@ -154,6 +154,7 @@ def test_a_remembered_tuning_in_the_place_of_another_is_tuned_again(tmp_path, mo
     assert file.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_the_same_grid_writes_the_same_bytes(grid, tmp_path):
     run(grid.parent / "small.yaml", tmp_path / "out")
     for file in (LISTING, f"{trained(grid).name}/{POLICY}", f"{trained(grid).name}/run.yaml"):

@@ -421,9 +421,16 @@ def test_periods_that_are_played_again_have_the_same_gradient_and_remember_less(
     assert found[True][0] < found[False][0] / 10
 
 
+OFTEN = ("mappo", "reinforce", "pathwise", "iql")
+"""One of each family; all learn in `pytest -m slow`."""
+
+
 @pytest.mark.parametrize(
     ("algorithm", "memory"),
-    [*((name, "none") for name in ALGORITHMS), ("mappo", "gru"), ("reinforce", "gru")],
+    [
+        *(pytest.param(name, "none", marks=[] if name in OFTEN else pytest.mark.slow) for name in ALGORITHMS),
+        *(pytest.param(name, "gru", marks=pytest.mark.slow) for name in ("mappo", "reinforce")),
+    ],
 )
 def test_every_algorithm_learns_to_raise_a_level_that_is_far_too_low(algorithm, memory):
     problem = load_problem("lost_sales", ["horizon=40", "warm_up=10"])

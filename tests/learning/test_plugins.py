@@ -351,6 +351,7 @@ def test_neither_do_a_search_nor_a_file_of_settings(folder: Path):
     assert training_settings(["algorithm=mine:build"], Path("best.yaml")).algorithm == "mine:build"
 
 
+@pytest.mark.slow
 def test_a_grid_with_own_code_is_computed_by_workers_and_anew_when_it_changes(folder: Path):
     quick = ", ".join(
         f"{key}: {value}"

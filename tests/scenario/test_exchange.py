@@ -13,6 +13,7 @@ import pytest
 from marl_inv.common.errors import InputError
 from marl_inv.scenario import Scenario, library, load_scenario, scenario_from_graph
 from marl_inv.scenario.export import scenario_graph, write_scenario
+from scenarios_under_test import LARGE
 
 EVERYTHING = """description: "Some of everything: [a] list, {a} mapping, 7"
 objective: profit
@@ -54,7 +55,13 @@ def test_a_scenario_is_read_back_as_it_was_written(tmp_path: Path, everything: S
     assert load_scenario(written[0]) == everything
 
 
-@pytest.mark.parametrize("name", sorted(library()))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE - {"favorita"}))
+        for name in sorted(library())
+    ],
+)
 def test_every_scenario_of_the_library_survives_every_format(tmp_path: Path, name: str):
     scenario = load_scenario(name)
     assert scenario_from_graph(scenario_graph(scenario)) == scenario
