@@ -174,6 +174,7 @@ def training_settings() -> str:
         records.table(records.schema, algorithm),
         "## The model",
         records.table(records.schema, list(model)),
+        *(records.section(name, where) for name, where in records.found().items()),
     ]
     return "\n\n".join([*parts, "## Defaults of algorithms", _own_defaults()]) + "\n"
 
